@@ -1,0 +1,237 @@
+//! One error type. It says what went wrong, why (the server's words and SQLSTATE), in what state
+//! things are, and what to do next; its [`Kind`] decides, in one match each, whether we try again by
+//! ourselves and with which exit code the process ends.
+
+use std::fmt;
+
+use tokio_postgres::error::SqlState;
+
+/// Result of everything that can fail here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of failure it is. Decides retry and exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Passing by itself: a lock not had in time, a serialization failure, a deadlock.
+    Transient,
+    /// The connection or the server went away; the outcome of the last statement is unknown.
+    ConnectionLost,
+    /// Failed; running the same command again is safe.
+    Failed,
+    /// The command line or an argument is wrong.
+    Usage,
+    /// The plan refuses to do it; nothing was changed.
+    Refused,
+    /// Stopped on request; can go on.
+    Stopped,
+    /// Needs a person: data that does not convert, duplicates, NULLs, differences.
+    NeedsPerson,
+}
+
+impl Kind {
+    /// The exit code of a process that ends with this kind of error.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Kind::Transient | Kind::ConnectionLost | Kind::Failed => 1,
+            Kind::Usage => 2,
+            Kind::Refused => 3,
+            Kind::Stopped => 4,
+            Kind::NeedsPerson => 5,
+        }
+    }
+}
+
+/// What failed, why, in which state things are, and what to do next.
+#[derive(Debug, Clone)]
+pub struct Error {
+    /// Decides retry and exit code.
+    pub kind: Kind,
+    /// What could not be done.
+    pub message: String,
+    /// Why: usually the server's message.
+    pub cause: Option<String>,
+    /// The server's SQLSTATE, when the server said it.
+    pub sqlstate: Option<String>,
+    /// In which state things are now.
+    pub state: Option<String>,
+    /// What the person can do next.
+    pub hint: Option<String>,
+}
+
+impl Error {
+    /// An error of `kind` that says `message`.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Error { kind, message: message.into(), cause: None, sqlstate: None, state: None, hint: None }
+    }
+
+    /// [`Kind::Failed`]: running the same command again is safe.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(Kind::Failed, message)
+    }
+
+    /// [`Kind::Usage`]: the command line is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// [`Kind::Refused`]: the plan refuses.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::new(Kind::Refused, message)
+    }
+
+    /// [`Kind::NeedsPerson`]: somebody must decide or correct data.
+    pub fn needs_person(message: impl Into<String>) -> Self {
+        Self::new(Kind::NeedsPerson, message)
+    }
+
+    /// [`Kind::Stopped`]: by request.
+    pub fn stopped(message: impl Into<String>) -> Self {
+        Self::new(Kind::Stopped, message)
+    }
+
+    /// Puts `what` in front; what was the message becomes (part of) the cause.
+    #[must_use]
+    pub fn context(mut self, what: impl Into<String>) -> Self {
+        let inner = std::mem::replace(&mut self.message, what.into());
+        self.cause = Some(match self.cause.take() {
+            Some(cause) => format!("{inner}: {cause}"),
+            None => match &self.sqlstate {
+                Some(code) => format!("{inner} ({code})"),
+                None => inner,
+            },
+        });
+        self
+    }
+
+    /// Says why.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<String>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Says in which state things are; a state said nearer to the failure is kept.
+    #[must_use]
+    pub fn state(mut self, state: impl Into<String>) -> Self {
+        self.state.get_or_insert_with(|| state.into());
+        self
+    }
+
+    /// Says what to do next; a hint given nearer to the failure is kept.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint.get_or_insert_with(|| hint.into());
+        self
+    }
+
+    /// The same error as another kind.
+    #[must_use]
+    pub fn with_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Whether the server reported this SQLSTATE.
+    #[must_use]
+    pub fn is_sqlstate(&self, state: &SqlState) -> bool {
+        self.sqlstate.as_deref() == Some(state.code())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.message)?;
+        match (&self.cause, &self.sqlstate) {
+            (Some(cause), _) => write!(f, "\ncaused by: {cause}")?,
+            (None, Some(code)) => write!(f, " ({code})")?,
+            (None, None) => {}
+        }
+        if let Some(state) = &self.state {
+            write!(f, "\nstate: {state}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// What a SQLSTATE means for us: the list of those that pass by themselves is written out here and
+/// nowhere else. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+fn kind_of(state: &SqlState) -> Kind {
+    const PASSING: [&SqlState; 6] = [
+        &SqlState::LOCK_NOT_AVAILABLE,
+        &SqlState::QUERY_CANCELED, // our own statement_timeout: the budget of a lock request
+        &SqlState::T_R_SERIALIZATION_FAILURE,
+        &SqlState::T_R_DEADLOCK_DETECTED,
+        &SqlState::OBJECT_IN_USE,
+        &SqlState::TOO_MANY_CONNECTIONS,
+    ];
+    const LOST: [&SqlState; 3] =
+        [&SqlState::ADMIN_SHUTDOWN, &SqlState::CRASH_SHUTDOWN, &SqlState::CANNOT_CONNECT_NOW];
+    if PASSING.contains(&state) {
+        Kind::Transient
+    } else if LOST.contains(&state)
+        || state.code().starts_with("08")
+        || state.code() == "25P03" // idle_in_transaction_session_timeout
+        || state.code() == "57P05"
+    // idle_session_timeout
+    {
+        Kind::ConnectionLost
+    } else {
+        Kind::Failed
+    }
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        if let Some(db) = error.as_db_error() {
+            let mut message = db.message().to_owned();
+            if let Some(detail) = db.detail() {
+                message = format!("{message}: {detail}");
+            }
+            let mut out = Error::new(kind_of(db.code()), message);
+            out.sqlstate = Some(db.code().code().to_owned());
+            out.hint = db.hint().map(str::to_owned);
+            return out;
+        }
+        let why = std::error::Error::source(&error).map(ToString::to_string);
+        let mut out = if error.is_closed() || is_io(&error) {
+            Error::new(Kind::ConnectionLost, "the connection to the server was lost")
+        } else {
+            Error::failed(error.to_string())
+        };
+        out.cause = why;
+        out
+    }
+}
+
+fn is_io(error: &tokio_postgres::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn context_keeps_the_servers_words_and_code() {
+        let mut inner = Error::failed("smallint out of range");
+        inner.sqlstate = Some("22003".into());
+        let text = inner.context("1 row does not fit").state("unchanged").hint("correct it").to_string();
+        assert_eq!(
+            text,
+            "1 row does not fit\ncaused by: smallint out of range (22003)\nstate: unchanged\nhint: correct it"
+        );
+    }
+
+    #[test]
+    fn a_lock_timeout_passes_by_itself_and_a_syntax_error_does_not() {
+        assert_eq!(kind_of(&SqlState::LOCK_NOT_AVAILABLE), Kind::Transient);
+        assert_eq!(kind_of(&SqlState::SYNTAX_ERROR), Kind::Failed);
+        assert_eq!(kind_of(&SqlState::CONNECTION_FAILURE), Kind::ConnectionLost);
+    }
+}

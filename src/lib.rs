@@ -1,0 +1,3 @@
+//! pgrecast
+pub mod error;
+pub mod name;
