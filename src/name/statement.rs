@@ -69,6 +69,12 @@ impl Statement {
         self
     }
 
+    /// Whether the statement has this placeholder, not yet filled.
+    #[must_use]
+    pub fn has(&self, placeholder: &str) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Hole(name) if name == placeholder))
+    }
+
     /// The finished text.
     ///
     /// # Panics

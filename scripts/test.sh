@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Checks everything: formatting, lints, all tests (they start a throwaway PostgreSQL of their own).
+# Installs what is missing first. Arguments go to cargo test: `./scripts/test.sh twin`.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/setup.sh
+
+part() {
+    local title=$1 started=$SECONDS
+    shift
+    heading "$title"
+    say "\$ $*"
+    "$@" </dev/null || fail "failed: $*"
+    say "$title: ok, $((SECONDS - started)) s"
+}
+
+prepare_machine
+export PGRECAST_TEST_PGBIN="$PGBIN" RUST_BACKTRACE="${RUST_BACKTRACE:-1}"
+
+for tool in rustfmt cargo-clippy; do
+    command -v "$tool" >/dev/null || rustup component add rustfmt clippy ||
+        fail "$tool is missing, and could not be added with: rustup component add rustfmt clippy"
+done
+
+part "Formatting" cargo fmt --check
+part "Lints" cargo clippy --locked --all-targets -- -D warnings
+part "Tests" cargo test --locked "$@"
+
+heading "All good, $SECONDS s"

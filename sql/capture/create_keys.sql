@@ -1,0 +1,3 @@
+-- The set of keys that a round has to bring over: distinct by image, whatever the type's equality says.
+-- {keys} its name, {columns} k1.. with the key's own types and collations. Lock: none.
+create {persistence} table {keys} ({columns})

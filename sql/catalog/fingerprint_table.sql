@@ -1,0 +1,51 @@
+-- One digest of a table's definition with all that hangs on it, by content: it changes with any DDL
+-- that matters to us and with nothing else (not with ANALYZE, VACUUM or TRUNCATE, nor with our own
+-- triggers). Read by name of what is meant, so that it can be taken before and under the lock.
+-- $1 oid of the table. Lock: none.
+select pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact)) as fingerprint from (
+    select 'table ' || pg_catalog.concat_ws('|', c.relname, c.relnamespace, c.relowner, c.relkind, c.relpersistence,
+               c.reltablespace, c.relam, c.reloptions, c.relacl, c.relreplident, c.relrowsecurity,
+               c.relforcerowsecurity, c.reloftype, c.relispartition) as fact
+    from pg_catalog.pg_class c where c.oid = $1
+    union all
+    select 'column ' || pg_catalog.concat_ws('|', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull,
+               a.attidentity, a.attgenerated, a.attcollation, a.attstorage, a.attcompression,
+               coalesce(a.attstattarget, -1), a.attacl, a.attisdropped,
+               -- pg_attver is the server's own count, not part of the definition
+               array(select o from pg_catalog.unnest(a.attoptions) o where o not like 'pg_attver=%'),
+               (select pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d
+                where d.adrelid = a.attrelid and d.adnum = a.attnum))
+    from pg_catalog.pg_attribute a where a.attrelid = $1 and a.attnum > 0
+    union all
+    select 'constraint ' || pg_catalog.concat_ws('|', c.oid, c.conname, c.conrelid, pg_catalog.pg_get_constraintdef(c.oid),
+               c.convalidated, c.condeferrable, c.condeferred)
+    from pg_catalog.pg_constraint c where c.conrelid = $1 or c.confrelid = $1
+    union all
+    select 'index ' || pg_catalog.concat_ws('|', i.indexrelid, pg_catalog.pg_get_indexdef(i.indexrelid), i.indisvalid,
+               i.indisclustered, i.indisreplident)
+    from pg_catalog.pg_index i where i.indrelid = $1
+    union all
+    select 'trigger ' || pg_catalog.concat_ws('|', t.oid, pg_catalog.pg_get_triggerdef(t.oid), t.tgenabled)
+    from pg_catalog.pg_trigger t
+    where t.tgrelid = $1 and not t.tgisinternal
+      and t.tgname not in ('pgrecast_capture', 'pgrecast_capture_truncate', 'pgrecast_guard')
+    union all
+    select 'policy ' || pg_catalog.concat_ws('|', p.oid, p.polname) from pg_catalog.pg_policy p where p.polrelid = $1
+    union all
+    select 'statistics ' || pg_catalog.pg_get_statisticsobjdef(s.oid)
+    from pg_catalog.pg_statistic_ext s where s.stxrelid = $1
+    union all
+    select 'inherits ' || pg_catalog.concat_ws('|', i.inhrelid, i.inhparent)
+    from pg_catalog.pg_inherits i where i.inhrelid = $1 or i.inhparent = $1
+    union all
+    select 'publication ' || pg_catalog.concat_ws('|', p.prpubid) from pg_catalog.pg_publication_rel p where p.prrelid = $1
+    union all
+    select 'view ' || r.oid from pg_catalog.pg_depend d
+    join pg_catalog.pg_rewrite r on r.oid = d.objid
+    where d.classid = 'pg_catalog.pg_rewrite'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass
+      and d.refobjid = $1
+    union all
+    select 'sequence ' || pg_catalog.concat_ws('|', d.objid, d.refobjsubid, d.deptype) from pg_catalog.pg_depend d
+    where d.classid = 'pg_catalog.pg_class'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass
+      and d.refobjid = $1 and d.refobjsubid > 0 and d.deptype in ('a', 'i')
+) f

@@ -1,0 +1,39 @@
+-- Foreign keys from and to a table (one that points at the table itself comes once, as outgoing).
+-- $1 oid of the table. Lock: none.
+select con.oid,
+       con.conname::text as name,
+       con.conrelid as child_oid,
+       cn.nspname::text as child_schema,
+       c.relname::text as child_name,
+       c.relkind::text as child_kind,
+       pg_catalog.pg_get_userbyid(c.relowner)::text as child_owner,
+       con.confrelid as parent_oid,
+       pn.nspname::text as parent_schema,
+       p.relname::text as parent_name,
+       p.relkind::text as parent_kind,
+       array(select k.attnum from pg_catalog.unnest(con.conkey) with ordinality k(attnum, place)
+             order by k.place) as child_numbers,
+       array(select k.attnum from pg_catalog.unnest(con.confkey) with ordinality k(attnum, place)
+             order by k.place) as parent_numbers,
+       array(select a.attname::text from pg_catalog.unnest(con.conkey) with ordinality k(attnum, place)
+             join pg_catalog.pg_attribute a on a.attrelid = con.conrelid and a.attnum = k.attnum
+             order by k.place) as child_columns,
+       array(select a.attname::text from pg_catalog.unnest(con.confkey) with ordinality k(attnum, place)
+             join pg_catalog.pg_attribute a on a.attrelid = con.confrelid and a.attnum = k.attnum
+             order by k.place) as parent_columns,
+       con.confmatchtype::text as match_type,
+       con.confupdtype::text as on_update,
+       con.confdeltype::text as on_delete,
+       {delete_set_columns} as delete_set_columns,
+       con.condeferrable as is_deferrable,
+       con.condeferred as is_deferred,
+       con.convalidated as is_valid,
+       con.conparentid <> 0 as is_inherited,
+       pg_catalog.obj_description(con.oid, 'pg_constraint') as comment
+from pg_catalog.pg_constraint con
+join pg_catalog.pg_class c on c.oid = con.conrelid
+join pg_catalog.pg_namespace cn on cn.oid = c.relnamespace
+join pg_catalog.pg_class p on p.oid = con.confrelid
+join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
+where con.contype = 'f' and (con.conrelid = $1 or con.confrelid = $1)
+order by con.conname, con.oid

@@ -1,0 +1,45 @@
+-- What the role that connects and the role that owns the table still lack, each with the statement
+-- that gives it.
+-- $1 oid of the table. Lock: none.
+with t as (
+    select c.oid, c.relowner, c.relnamespace, pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(c.relowner)) as owner,
+           pg_catalog.quote_ident(session_user) as me
+    from pg_catalog.pg_class c where c.oid = $1
+)
+select 'not a member of the role that owns the table' as missing,
+       pg_catalog.format('grant %s to %s;', owner, me) as remedy
+from t where not pg_catalog.pg_has_role(session_user, relowner, 'member')
+union all
+select 'the table''s owner may not create schemas in this database',
+       pg_catalog.format('grant create on database %I to %s;', pg_catalog.current_database(), owner)
+from t where not pg_catalog.has_database_privilege(relowner, pg_catalog.current_database(), 'create')
+union all
+select 'the table''s owner may not create tables in the table''s schema',
+       pg_catalog.format('grant usage, create on schema %I to %s;', n.nspname, owner)
+from t join pg_catalog.pg_namespace n on n.oid = t.relnamespace
+where not (pg_catalog.has_schema_privilege(t.relowner, n.oid, 'create')
+           and pg_catalog.has_schema_privilege(t.relowner, n.oid, 'usage'))
+union all
+select 'the table''s owner does not own ' || con.conrelid::regclass::text || ', whose foreign key points here',
+       pg_catalog.format('grant %I to %s;', pg_catalog.pg_get_userbyid(c.relowner), owner)
+from t join pg_catalog.pg_constraint con on con.confrelid = t.oid and con.contype = 'f'
+join pg_catalog.pg_class c on c.oid = con.conrelid
+where not pg_catalog.pg_has_role(t.relowner, c.relowner, 'usage')
+union all
+select 'the table''s owner may not reference ' || con.confrelid::regclass::text,
+       pg_catalog.format('grant references on table %s to %s;', con.confrelid::regclass, owner)
+from t join pg_catalog.pg_constraint con on con.conrelid = t.oid and con.contype = 'f' and con.confrelid <> t.oid
+where not pg_catalog.has_table_privilege(t.relowner, con.confrelid, 'references')
+union all
+select 'the table''s owner has given away its own right to ' || p.privilege,
+       pg_catalog.format('grant %s on table %s to %s;', p.privilege, t.oid::regclass, owner)
+from t cross join (values ('select'), ('insert'), ('update'), ('delete')) p(privilege)
+where not pg_catalog.has_table_privilege(t.relowner, t.oid, p.privilege)
+union all
+select 'the table''s owner may not use the schema ' || n.nspname || ' in which the state is kept',
+       pg_catalog.format('grant usage, create on schema %I to %s; grant all on all tables in schema %I to %s; '
+                         'grant all on all sequences in schema %I to %s;',
+                         n.nspname, owner, n.nspname, owner, n.nspname, owner)
+from t join pg_catalog.pg_namespace n on n.nspname = 'pgrecast'
+where not (pg_catalog.has_schema_privilege(t.relowner, n.oid, 'create')
+           and pg_catalog.has_schema_privilege(t.relowner, n.oid, 'usage'))

@@ -1,0 +1,10 @@
+-- The user's own triggers on a table (not ours, not those behind foreign keys).
+-- $1 oid of the table. Lock: none.
+select t.tgname::text as name,
+       pg_catalog.pg_get_triggerdef(t.oid) as definition,
+       t.tgenabled::text as enabled,
+       pg_catalog.obj_description(t.oid, 'pg_trigger') as comment
+from pg_catalog.pg_trigger t
+where t.tgrelid = $1 and not t.tgisinternal
+  and t.tgname not in ('pgrecast_capture', 'pgrecast_capture_truncate', 'pgrecast_guard')
+order by t.tgname

@@ -1,0 +1,163 @@
+//! What the user wants changed: the text of an `ALTER TABLE`, taken apart into statements that can be
+//! run one after the other on a table of another name.
+//!
+//! The server stays the judge of what is valid. Here a text is only split, each action classified, and
+//! what pgrecast cannot do refused ([`refuse`]). Nothing is rewritten: an action keeps the exact text in
+//! which it was typed. Relies on the parser of squawk, which accepts the grammar of all our servers;
+//! what it does not accept and why there is no way around it is said in [`parse`].
+
+mod classify;
+mod parse;
+mod plain_cast;
+mod refuse;
+mod retarget;
+mod split;
+mod table_ref;
+
+pub use plain_cast::is_plain_cast;
+pub use retarget::retarget;
+pub use table_ref::TableRef;
+
+use crate::name::{Fragment, Ident, QualifiedName};
+
+/// The statements that change the table, in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alter {
+    /// Run one after the other. Empty: the table is only rebuilt.
+    pub statements: Vec<AlterStatement>,
+}
+
+impl Alter {
+    /// No change of shape: the table is written anew as it is.
+    #[must_use]
+    pub fn rebuild() -> Self {
+        Alter { statements: Vec::new() }
+    }
+
+    /// All actions, in their order.
+    pub fn actions(&self) -> impl Iterator<Item = &Action> {
+        self.statements.iter().flat_map(|statement| &statement.actions)
+    }
+}
+
+/// One `ALTER TABLE`: either exactly one rename, which PostgreSQL wants alone, or any other actions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlterStatement {
+    /// Never empty.
+    pub actions: Vec<Action>,
+}
+
+impl AlterStatement {
+    /// The statement for the table of this name.
+    #[must_use]
+    pub fn sql(&self, table: &QualifiedName) -> Fragment {
+        let actions: Vec<&str> = self.actions.iter().map(|action| action.text.as_str()).collect();
+        Fragment::trusted(format!("alter table {table} {}", actions.join(", ")))
+    }
+
+    /// The columns that get a new type by an expression, and the text of that expression. It speaks of
+    /// the columns as they are named before this statement, and after all statements before it.
+    pub fn usings(&self) -> impl Iterator<Item = (&Ident, &str)> {
+        self.actions.iter().filter_map(|action| match &action.kind {
+            ActionKind::SetType { column, using: Some(using) } => Some((column, using.as_str())),
+            _ => None,
+        })
+    }
+}
+
+/// One action of an `ALTER TABLE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// As typed: comments before and after it are left out, those inside are kept. Never ends inside a
+    /// line comment, so anything can follow it.
+    pub text: String,
+    /// What it does.
+    pub kind: ActionKind,
+}
+
+/// What an action does, as far as it matters before the server has judged it. All names are as the
+/// catalog has them. There is no `CASCADE` here: it is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActionKind {
+    /// `ADD COLUMN`, also with `IF NOT EXISTS`.
+    AddColumn {
+        /// The new column.
+        name: Ident,
+    },
+    /// `DROP COLUMN`, also with `IF EXISTS`.
+    DropColumn {
+        /// The column.
+        name: Ident,
+    },
+    /// `ALTER COLUMN .. TYPE`.
+    SetType {
+        /// The column.
+        column: Ident,
+        /// The exact text of the expression after `USING`.
+        using: Option<String>,
+    },
+    /// Every other `ALTER COLUMN`.
+    AlterColumn {
+        /// The column.
+        column: Ident,
+    },
+    /// `RENAME COLUMN`, alone in its statement.
+    RenameColumn {
+        /// Its name until now.
+        from: Ident,
+        /// Its name from now on.
+        to: Ident,
+    },
+    /// `RENAME CONSTRAINT`, alone in its statement.
+    RenameConstraint {
+        /// Its name until now.
+        from: Ident,
+        /// Its name from now on.
+        to: Ident,
+    },
+    /// `ADD` of a table constraint.
+    AddConstraint {
+        /// Its name, if the user gave one.
+        name: Option<Ident>,
+        /// The index of `USING INDEX`: an object of the table that the user altered.
+        using_index: Option<Ident>,
+    },
+    /// `DROP CONSTRAINT`, also with `IF EXISTS`.
+    DropConstraint {
+        /// The constraint.
+        name: Ident,
+    },
+    /// `ALTER CONSTRAINT` or `VALIDATE CONSTRAINT`.
+    AlterConstraint {
+        /// The constraint.
+        name: Ident,
+    },
+    /// `ENABLE` or `DISABLE ROW LEVEL SECURITY`.
+    RowSecurity {
+        /// Whether it is switched on.
+        enabled: bool,
+    },
+    /// `NO FORCE ROW LEVEL SECURITY`. (`FORCE` is refused.)
+    NoForceRowSecurity,
+    /// `ENABLE` or `DISABLE TRIGGER` in any form. Triggers that do not yet exist on the table on which
+    /// this runs make it fail; `ALL` and `USER` reach triggers that are there for another purpose.
+    Trigger,
+    /// `CLUSTER ON` or `REPLICA IDENTITY USING INDEX`: needs an index of this name.
+    UseIndex {
+        /// The index.
+        index: Ident,
+    },
+    /// All else, left to the server: storage parameters, tablespace, access method, `LOGGED`, ..
+    Other,
+}
+
+impl ActionKind {
+    /// Whether PostgreSQL takes this action only alone in its statement.
+    #[must_use]
+    pub fn is_rename(&self) -> bool {
+        matches!(self, ActionKind::RenameColumn { .. } | ActionKind::RenameConstraint { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! Which actions pgrecast does not do, and why. One pure decision for each action.
+
+use squawk_syntax::ast::{AlterColumnOption, AlterTableAction as A, DropBehavior};
+
+use super::parse;
+use crate::error::Error;
+
+/// Why the action is refused, and what to do instead; none if it is not.
+pub(super) fn refusal(action: &A) -> Option<Error> {
+    let (why, instead) = reason(action)?;
+    Some(refused(&parse::shown(action), why, instead))
+}
+
+/// The refusal of a whole statement or of an action, as written.
+pub(super) fn refused(written: &str, why: &str, instead: &str) -> Error {
+    Error::refused(format!("pgrecast does not do this: {written}"))
+        .because(why)
+        .state("nothing was changed")
+        .hint(instead)
+}
+
+/// `ALTER TABLE ALL IN TABLESPACE`.
+pub(super) const ALL_IN_TABLESPACE: (&str, &str) =
+    ("it moves many tables, and pgrecast changes one", "Give `set tablespace` for each table by itself.");
+
+/// An action that today's grammar no longer knows but people still write; looked for after a syntax
+/// error only.
+pub(super) fn outdated(text: &str) -> Option<Error> {
+    let words: Vec<String> = text.split_whitespace().map(str::to_ascii_lowercase).collect();
+    words.join(" ").contains("set with oids").then(|| {
+        refused("set with oids", "PostgreSQL 12 and later have no such tables", "Add a column of your own.")
+    })
+}
+
+fn reason(action: &A) -> Option<(&'static str, &'static str)> {
+    const BY_HAND: &str = "Run it by itself, before or after the change.";
+    let is_cascade = |behaviour: Option<DropBehavior>| matches!(behaviour, Some(DropBehavior::Cascade(_)));
+    let reason = match action {
+        A::TableRenameTo(_) => ("the changed table takes over the name of the old one", BY_HAND),
+        A::SetSchema(_) => ("the changed table takes over the schema of the old one", BY_HAND),
+        A::OwnerTo(_) => ("the changed table takes over the owner of the old one", BY_HAND),
+        A::AttachPartition(_) | A::DetachPartition(_) | A::MergePartitions(_) | A::SplitPartition(_) => {
+            ("it concerns other tables too, and pgrecast changes one", BY_HAND)
+        }
+        A::InheritTable(_) | A::NoInheritTable(_) => {
+            ("a table that inherits is read through its parent while it is being changed", BY_HAND)
+        }
+        A::OfType(_) | A::NotOf(_) => ("the columns of a typed table belong to the type", BY_HAND),
+        A::ForceRls(_) => {
+            ("with it the table's owner would no longer see all rows, and they would not be copied", BY_HAND)
+        }
+        A::EnableRule(_) | A::DisableRule(_) | A::EnableReplicaRule(_) | A::EnableAlwaysRule(_) => {
+            ("rules rewrite statements before any trigger sees the rows", BY_HAND)
+        }
+        A::DropColumn(drop) if is_cascade(drop.drop_behavior()) => CASCADE,
+        A::DropConstraint(drop) if is_cascade(drop.drop_behavior()) => CASCADE,
+        A::AlterOptionList(_) | A::OptionItemList(_) => FOREIGN,
+        A::AddColumn(add) if add.alter_option_list().is_some() => FOREIGN,
+        A::AlterColumn(alter) if matches!(alter.option(), Some(AlterColumnOption::SetOptionsList(_))) => {
+            FOREIGN
+        }
+        _ => return None,
+    };
+    Some(reason)
+}
+
+const CASCADE: (&str, &str) = (
+    "CASCADE would drop objects that belong to others: views, functions, foreign keys of other tables",
+    "Drop what depends on it first, by hand, then leave CASCADE out.",
+);
+
+const FOREIGN: (&str, &str) = (
+    "OPTIONS are for foreign tables, whose rows are not here",
+    "Use ALTER FOREIGN TABLE; it changes no rows and is quick.",
+);
+
+#[cfg(test)]
+mod tests {
+    use crate::{alter::Alter, error::Kind};
+
+    #[test]
+    fn each_refusal_names_the_action_and_says_why_and_what_instead() {
+        let refused = [
+            "rename to y",
+            "set schema archive",
+            "owner to current_user",
+            "attach partition p for values from (1) to (2)",
+            "attach partition p default",
+            "detach partition p concurrently",
+            "merge partitions (p, q) into r",
+            "split partition p into (partition q default)",
+            "inherit parent",
+            "no inherit parent",
+            "of some_type",
+            "not of",
+            "force row level security",
+            "enable rule r",
+            "disable rule r",
+            "enable replica rule r",
+            "enable always rule r",
+            "set with oids",
+            "drop column a cascade",
+            "drop if exists a cascade",
+            "drop constraint c cascade",
+            "options (set host 'x')",
+            "alter column a options (add b 'c')",
+            "add column a int options (b 'c')",
+        ];
+        for text in refused {
+            for typed in [text.to_owned(), format!("add column z int, {text}")] {
+                let error = Alter::from_actions(&[typed]).unwrap_err();
+                assert_eq!(error.kind, Kind::Refused, "{error}");
+                assert_eq!(error.message, format!("pgrecast does not do this: {text}"));
+                assert!(error.cause.is_some() && error.hint.is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn what_looks_alike_is_not_refused() {
+        for text in [
+            "drop column a restrict",
+            "drop column \"cascade\"",
+            "rename column a to b",
+            "set tablespace fast",
+            "set without oids",
+            "no force row level security",
+            "alter constraint c no inherit",
+            "add check (a > 0) no inherit",
+            "add b int references y on delete cascade",
+            "add b text default 'set with oids'",
+        ] {
+            assert!(Alter::from_actions(&[text.to_owned()]).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_long_action_is_named_in_one_line() {
+        let text = format!("attach partition p for values in (\n{})", ["'x'"; 50].join(",\n"));
+        let message = Alter::from_actions(&[text]).unwrap_err().message;
+        assert!(message.ends_with("...") && !message.contains('\n'), "{message}");
+    }
+}

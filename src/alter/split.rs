@@ -1,0 +1,137 @@
+//! From what was typed to statements.
+
+use squawk_syntax::{
+    SyntaxKind,
+    ast::{self, AstNode, Stmt},
+};
+
+use super::{Action, Alter, AlterStatement, TableRef, classify::classify, parse, refuse};
+use crate::error::{Error, Result};
+
+const ONE_ACTION: &str = "for example: alter column id type bigint, add column note text";
+
+impl Alter {
+    /// Each text is what follows the table's name in an `ALTER TABLE`: actions with commas between.
+    /// Renames may stand among them and get statements of their own; what stands between two renames
+    /// stays one statement. Two texts are never made one statement, because the order in which
+    /// PostgreSQL does the actions of one statement is not the order in which they are written.
+    pub fn from_actions(texts: &[String]) -> Result<Alter> {
+        let mut statements = Vec::new();
+        for text in texts {
+            statements.extend(grouped(actions_of_text(text)?));
+        }
+        Ok(Alter { statements })
+    }
+
+    /// Whole `ALTER TABLE` statements, all for the same table, which is returned too.
+    pub fn from_file(text: &str) -> Result<(TableRef, Alter)> {
+        let file = parse::source("", text, "the file").map_err(|error| outdated_or(text, error))?;
+        let mut table: Option<TableRef> = None;
+        let mut statements = Vec::new();
+        for stmt in file.stmts() {
+            let alter = match &stmt {
+                Stmt::EmptyStmt(_) => continue,
+                Stmt::AlterTable(alter) => alter,
+                other => return Err(not_alter_table(other)),
+            };
+            let this = table_of(alter)?;
+            match &table {
+                Some(first) if *first != this => return Err(two_tables(first, &this)),
+                _ => table = Some(this),
+            }
+            statements.extend(grouped(actions_of(alter)?));
+        }
+        let table = table.ok_or_else(|| {
+            Error::usage("there is no statement in the file")
+                .hint("Write ALTER TABLE statements into it, or use --alter.")
+        })?;
+        Ok((table, Alter { statements }))
+    }
+}
+
+/// Consecutive actions in one statement, renames alone; the order stays.
+fn grouped(actions: Vec<Action>) -> Vec<AlterStatement> {
+    let mut statements: Vec<AlterStatement> = Vec::new();
+    for action in actions {
+        match statements.last_mut() {
+            Some(last) if !action.kind.is_rename() && !last.actions[0].kind.is_rename() => {
+                last.actions.push(action);
+            }
+            _ => statements.push(AlterStatement { actions: vec![action] }),
+        }
+    }
+    statements
+}
+
+fn actions_of_text(text: &str) -> Result<Vec<Action>> {
+    let mut words = text.split_whitespace().map(str::to_ascii_lowercase);
+    if (words.next().as_deref(), words.next().as_deref()) == (Some("alter"), Some("table")) {
+        return Err(Error::usage("--alter was given a whole ALTER TABLE statement").hint(format!(
+            "Give only the actions, {ONE_ACTION}; or put the statement into a file and use --file."
+        )));
+    }
+    if let Some(at) = parse::after_semicolon(text) {
+        let place = parse::place(text, at);
+        return Err(Error::usage(format!("--alter has more text after a semicolon\n{place}"))
+            .hint("Give only actions, with commas between; --alter can be given more than once."));
+    }
+    // In parentheses, so that no text can go on with the name: `.y add a int`, `* add a int`.
+    let file =
+        parse::source("alter table only (x) ", text, "--alter").map_err(|error| outdated_or(text, error))?;
+    match file.stmts().next() {
+        Some(Stmt::AlterTable(alter)) => actions_of(&alter),
+        _ => Err(no_action()),
+    }
+}
+
+fn actions_of(alter: &ast::AlterTable) -> Result<Vec<Action>> {
+    let actions = alter.actions().map(|action| classify(&action)).collect::<Result<Vec<_>>>()?;
+    if actions.is_empty() { Err(no_action()) } else { Ok(actions) }
+}
+
+fn table_of(alter: &ast::AlterTable) -> Result<TableRef> {
+    if alter.all_in_tablespace().is_some() {
+        let (why, instead) = refuse::ALL_IN_TABLESPACE;
+        return Err(refuse::refused(&parse::shown(alter), why, instead));
+    }
+    alter
+        .table_relation_name()
+        .and_then(|name| name.table_name_ref())
+        .and_then(|name| TableRef::of(&name))
+        .ok_or_else(|| {
+            Error::usage(format!("which table is meant is not understood: {}", parse::shown(alter)))
+        })
+}
+
+fn no_action() -> Error {
+    Error::usage("there is no action to do").hint(format!("Say what is to be changed, {ONE_ACTION}"))
+}
+
+fn outdated_or(text: &str, error: Error) -> Error {
+    refuse::outdated(text).unwrap_or(error)
+}
+
+fn two_tables(first: &TableRef, second: &TableRef) -> Error {
+    Error::usage(format!("the file alters two tables: {first} and {second}"))
+        .hint("One file is for one table, written the same way in all its statements.")
+}
+
+fn not_alter_table(stmt: &Stmt) -> Error {
+    let why = "a file holds ALTER TABLE statements only";
+    let first = stmt
+        .syntax()
+        .descendants_with_tokens()
+        .find_map(|element| element.into_token().map(|token| token.kind()).filter(|kind| !kind.is_trivia()));
+    let instead = match first {
+        Some(
+            SyntaxKind::BEGIN_KW
+            | SyntaxKind::START_KW
+            | SyntaxKind::COMMIT_KW
+            | SyntaxKind::END_KW
+            | SyntaxKind::ROLLBACK_KW
+            | SyntaxKind::ABORT_KW,
+        ) => "Leave it out: pgrecast runs the statements in transactions of its own.",
+        _ => "Run it by itself, before or after the change.",
+    };
+    refuse::refused(&parse::shown(stmt), why, instead)
+}

@@ -1,0 +1,136 @@
+//! Foreign keys, from and to a table.
+
+use tokio_postgres::{Client, Row};
+
+use crate::error::{Error, Result};
+use crate::name::{Fragment, Ident, QualifiedName, sql};
+
+/// One foreign key.
+#[derive(Debug, Clone)]
+pub struct ForeignKey {
+    /// Its oid in `pg_constraint`.
+    pub oid: u32,
+    /// Its name.
+    pub name: Ident,
+    /// The referencing table.
+    pub child: QualifiedName,
+    /// Its oid.
+    pub child_oid: u32,
+    /// `relkind` of the referencing table.
+    pub child_kind: String,
+    /// The referenced table.
+    pub parent: QualifiedName,
+    /// Its oid.
+    pub parent_oid: u32,
+    /// `relkind` of the referenced table.
+    pub parent_kind: String,
+    /// Referencing columns.
+    pub child_columns: Vec<Ident>,
+    /// Referenced columns.
+    pub parent_columns: Vec<Ident>,
+    /// Attribute numbers of the referencing columns.
+    pub child_numbers: Vec<i16>,
+    /// Attribute numbers of the referenced columns.
+    pub parent_numbers: Vec<i16>,
+    /// MATCH, actions and deferrability, as they follow the referenced columns.
+    pub tail: Fragment,
+    /// Whether all rows are known to fulfil it.
+    pub is_valid: bool,
+    /// Whether it belongs to a partition's parent.
+    pub is_inherited: bool,
+    /// Its comment.
+    pub comment: Option<String>,
+}
+
+impl ForeignKey {
+    /// All foreign keys from and to a table.
+    pub async fn list(client: &Client, table: u32) -> Result<Vec<Self>> {
+        // ON DELETE SET NULL (columns) came with PostgreSQL 15.
+        let version: i32 =
+            client.query_one("select pg_catalog.current_setting('server_version_num')::int4", &[]).await?.get(0);
+        let set_columns = if version >= 150_000 {
+            "array(select a.attname::text from pg_catalog.unnest(con.confdelsetcols) with ordinality k(attnum, place)
+             join pg_catalog.pg_attribute a on a.attrelid = con.conrelid and a.attnum = k.attnum order by k.place)"
+        } else {
+            "'{}'::text[]"
+        };
+        let statement =
+            sql!("catalog/list_foreign_keys.sql").fill("delete_set_columns", &Fragment::trusted(set_columns));
+        client.query(&statement.text(), &[&table]).await?.iter().map(Self::from_row).collect()
+    }
+
+    fn from_row(row: &Row) -> Result<Self> {
+        let idents = |column: &str| -> Result<Vec<Ident>> {
+            Ok(row.try_get::<_, Vec<String>>(column)?.into_iter().map(Ident::new).collect())
+        };
+        let name = |prefix: &str| -> Result<QualifiedName> {
+            Ok(QualifiedName::new(
+                row.try_get::<_, String>(format!("{prefix}_schema").as_str())?,
+                row.try_get::<_, String>(format!("{prefix}_name").as_str())?,
+            ))
+        };
+        Ok(ForeignKey {
+            oid: row.try_get("oid")?,
+            name: Ident::new(row.try_get::<_, String>("name")?),
+            child: name("child")?,
+            child_oid: row.try_get("child_oid")?,
+            child_kind: row.try_get("child_kind")?,
+            parent: name("parent")?,
+            parent_oid: row.try_get("parent_oid")?,
+            parent_kind: row.try_get("parent_kind")?,
+            child_columns: idents("child_columns")?,
+            parent_columns: idents("parent_columns")?,
+            child_numbers: row.try_get("child_numbers")?,
+            parent_numbers: row.try_get("parent_numbers")?,
+            tail: tail(row, &idents("delete_set_columns")?)?,
+            is_valid: row.try_get("is_valid")?,
+            is_inherited: row.try_get("is_inherited")?,
+            comment: row.try_get("comment")?,
+        })
+    }
+
+    /// Whether it points at its own table.
+    #[must_use]
+    pub fn is_self_referencing(&self) -> bool {
+        self.child_oid == self.parent_oid
+    }
+
+    /// `foreign key (..) references parent (..) ..` between tables of these names.
+    #[must_use]
+    pub fn clause(&self, parent: &QualifiedName) -> Fragment {
+        Fragment::trusted(format!(
+            "foreign key ({}) references {parent} ({}){}",
+            Fragment::join(&self.child_columns, ", "),
+            Fragment::join(&self.parent_columns, ", "),
+            self.tail
+        ))
+    }
+}
+
+/// <https://www.postgresql.org/docs/current/catalog-pg-constraint.html>
+fn tail(row: &Row, delete_set_columns: &[Ident]) -> Result<Fragment> {
+    let action = |code: &str| match code {
+        "a" => Ok("no action"),
+        "r" => Ok("restrict"),
+        "c" => Ok("cascade"),
+        "n" => Ok("set null"),
+        "d" => Ok("set default"),
+        other => Err(Error::failed(format!("unknown foreign key action {other:?}"))),
+    };
+    let mut text = String::new();
+    if row.try_get::<_, &str>("match_type")? == "f" {
+        text.push_str(" match full");
+    }
+    text.push_str(&format!(" on update {}", action(row.try_get("on_update")?)?));
+    text.push_str(&format!(" on delete {}", action(row.try_get("on_delete")?)?));
+    if !delete_set_columns.is_empty() {
+        text.push_str(&format!(" ({})", Fragment::join(delete_set_columns, ", ")));
+    }
+    if row.try_get("is_deferrable")? {
+        text.push_str(" deferrable");
+    }
+    if row.try_get("is_deferred")? {
+        text.push_str(" initially deferred");
+    }
+    Ok(Fragment::trusted(text))
+}

@@ -1,0 +1,51 @@
+//! What hangs on a table and is not ours to carry, and what rights are missing.
+
+use tokio_postgres::Client;
+
+use crate::error::Result;
+use crate::name::sql;
+
+/// An object that depends on the table and that we do not carry over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attached {
+    /// `view`, `policy`, `publication`, ..
+    pub kind: String,
+    /// Its name, or what the server calls it.
+    pub name: String,
+}
+
+impl Attached {
+    /// All such objects.
+    pub async fn list(client: &Client, table: u32) -> Result<Vec<Self>> {
+        let mut rows = client.query(&sql!("catalog/list_attached.sql").text(), &[&table]).await?;
+        let has_schema_publications: bool = client
+            .query_one("select pg_catalog.to_regclass('pg_catalog.pg_publication_namespace') is not null", &[])
+            .await?
+            .try_get(0)?;
+        if has_schema_publications {
+            rows.extend(client.query(&sql!("catalog/list_schema_publications.sql").text(), &[&table]).await?);
+        }
+        rows.iter()
+            .map(|row| Ok(Attached { kind: row.try_get("kind")?, name: row.try_get("name")? }))
+            .collect()
+    }
+}
+
+/// A right that is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// What is missing.
+    pub what: String,
+    /// The statement that gives it.
+    pub remedy: String,
+}
+
+impl Missing {
+    /// All rights that are missing for a migration of this table.
+    pub async fn list(client: &Client, table: u32) -> Result<Vec<Self>> {
+        let rows = client.query(&sql!("catalog/list_privileges.sql").text(), &[&table]).await?;
+        rows.iter()
+            .map(|row| Ok(Missing { what: row.try_get("missing")?, remedy: row.try_get("remedy")? }))
+            .collect()
+    }
+}

@@ -1,0 +1,86 @@
+//! What the server's catalog says about a table and all that hangs on it, read into plain structs.
+//!
+//! Read in one snapshot by [`Definition::read`]; nothing here changes anything.
+
+mod column;
+mod foreign_key;
+mod index;
+mod inventory;
+mod object;
+mod sequence;
+mod table;
+
+use tokio_postgres::Client;
+
+pub use column::{Column, Identity};
+pub use foreign_key::ForeignKey;
+pub use index::Index;
+pub use inventory::{Attached, Missing};
+pub use object::{Check, StatisticsObject, Trigger, TriggerState};
+pub use sequence::OwnedSequence;
+pub use table::{Table, find_table};
+
+use crate::error::Result;
+use crate::name::{Statement, sql};
+
+/// A table with everything of it that we carry over.
+#[derive(Debug, Clone)]
+pub struct Definition {
+    /// The table itself.
+    pub table: Table,
+    /// Live columns, in order.
+    pub columns: Vec<Column>,
+    /// All indexes, also those behind constraints.
+    pub indexes: Vec<Index>,
+    /// CHECK constraints.
+    pub checks: Vec<Check>,
+    /// Foreign keys from and to the table.
+    pub foreign_keys: Vec<ForeignKey>,
+    /// The user's triggers.
+    pub triggers: Vec<Trigger>,
+    /// Sequences of serial and identity columns.
+    pub sequences: Vec<OwnedSequence>,
+    /// Extended statistics.
+    pub statistics: Vec<StatisticsObject>,
+}
+
+impl Definition {
+    /// Reads all of it for the table with this oid.
+    ///
+    /// # Errors
+    /// When the table does not exist any more.
+    pub async fn read(client: &Client, oid: u32) -> Result<Self> {
+        Ok(Definition {
+            table: Table::read(client, oid).await?,
+            columns: Column::list(client, oid).await?,
+            indexes: Index::list(client, oid).await?,
+            checks: Check::list(client, oid).await?,
+            foreign_keys: ForeignKey::list(client, oid).await?,
+            triggers: Trigger::list(client, oid).await?,
+            sequences: OwnedSequence::list(client, oid).await?,
+            statistics: StatisticsObject::list(client, oid).await?,
+        })
+    }
+
+    /// The column with this attribute number.
+    #[must_use]
+    pub fn column(&self, number: i16) -> Option<&Column> {
+        self.columns.iter().find(|column| column.number == number)
+    }
+
+    /// Foreign keys of this table, also one that points at the table itself.
+    pub fn foreign_keys_out(&self) -> impl Iterator<Item = &ForeignKey> {
+        self.foreign_keys.iter().filter(|key| key.child_oid == self.table.oid)
+    }
+
+    /// Foreign keys of other tables that point here.
+    pub fn foreign_keys_in(&self) -> impl Iterator<Item = &ForeignKey> {
+        self.foreign_keys.iter().filter(|key| key.child_oid != self.table.oid)
+    }
+}
+
+/// The digest of a table's definition: unchanged as long as nobody changes the definition.
+pub async fn fingerprint(client: &Client, oid: u32) -> Result<String> {
+    let statement: Statement = sql!("catalog/fingerprint_table.sql");
+    Ok(client.query_one(&statement.text(), &[&oid]).await?.try_get("fingerprint")?)
+}

@@ -1,0 +1,146 @@
+//! Opens a session: each endpoint, each of its addresses, each allowed kind of encryption in turn.
+//!
+//! The order is libpq's. The loop is ours and not tokio-postgres', so that every endpoint has its own
+//! password, a socket never speaks TLS, a timeout covers the whole handshake, and an error can name
+//! the place it is about. Nothing is tried twice in the same way.
+
+use std::future::Future;
+use std::net::IpAddr;
+
+use futures::StreamExt;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{AsyncMessage, Config};
+
+use super::connection::{Connection, ServerVersion};
+use super::endpoint::Endpoint;
+use super::failure::{self, Failure};
+use super::target::Target;
+use crate::error::Result;
+use crate::name::sql;
+
+impl Target {
+    /// Connects; the server shows the session under `application_name`.
+    pub async fn connect(&self, application_name: &str) -> Result<Connection> {
+        let mut failures = Vec::new();
+        for endpoint in &self.endpoints {
+            match self.connect_to(endpoint, application_name).await {
+                Ok(connection) => return Ok(connection),
+                Err(failure) => {
+                    let go_on = failure.is_about_this_place();
+                    failures.push((endpoint, failure));
+                    if !go_on {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(failure::explain(self, &failures))
+    }
+
+    async fn connect_to(&self, endpoint: &Endpoint, application_name: &str) -> Result<Connection, Failure> {
+        let attempts = if endpoint.is_socket() { &[SslMode::Disable] } else { self.tls.attempts };
+        let mut last = None;
+        for address in self.addresses(endpoint).await? {
+            let mut worst: Option<Failure> = None;
+            for mode in attempts {
+                let config = self.config_for(endpoint, address, *mode, application_name);
+                let failure = match self.in_time(self.open(config)).await {
+                    Ok(connection) => return Ok(connection),
+                    Err(failure) => failure,
+                };
+                // A wrong password says more than that the way before it was closed; of two closed
+                // ways the first is the one that was wanted more.
+                let is_final = !failure.may_pass_with_other_encryption();
+                if is_final || worst.is_none() {
+                    worst = Some(failure);
+                }
+                if is_final {
+                    break;
+                }
+            }
+            match worst {
+                Some(failure) if !failure.is_about_this_place() => return Err(failure),
+                other => last = other,
+            }
+        }
+        Err(last.unwrap_or(Failure::NoAddress))
+    }
+
+    /// The addresses of an endpoint; `None` stands for a socket, which has no address.
+    async fn addresses(&self, endpoint: &Endpoint) -> Result<Vec<Option<IpAddr>>, Failure> {
+        if endpoint.is_socket() {
+            return Ok(vec![None]);
+        }
+        if let Some(address) = endpoint.address {
+            return Ok(vec![Some(address)]);
+        }
+        let lookup = async {
+            tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await.map_err(Failure::Lookup)
+        };
+        let mut addresses: Vec<_> = self.in_time(lookup).await?.map(|found| Some(found.ip())).collect();
+        addresses.dedup();
+        Ok(addresses)
+    }
+
+    fn config_for(
+        &self,
+        endpoint: &Endpoint,
+        address: Option<IpAddr>,
+        mode: SslMode,
+        application_name: &str,
+    ) -> Config {
+        let mut config = self.config.clone();
+        config.host(&endpoint.host).port(endpoint.port).ssl_mode(mode);
+        config.application_name(application_name);
+        if let Some(address) = address {
+            config.hostaddr(address);
+        }
+        if let Some(password) = &endpoint.password {
+            config.password(&password.text);
+        }
+        config
+    }
+
+    async fn open(&self, config: Config) -> Result<Connection, Failure> {
+        let connector = self.tls.connector.clone();
+        let (client, connection) = config.connect(connector.clone()).await.map_err(Failure::Postgres)?;
+        let driver = tokio::spawn(drive(connection));
+        let mut connection = Connection::new(client, driver, connector);
+        let statement = sql!("db/identify_session.sql").text();
+        let row = connection.query_one(&statement, &[]).await.map_err(Failure::Postgres)?;
+        let version: i32 = row.try_get("version").map_err(Failure::Postgres)?;
+        let version = ServerVersion(version.unsigned_abs());
+        if version < ServerVersion::OLDEST {
+            return Err(Failure::TooOld(version));
+        }
+        connection.identified(row.try_get("pid").map_err(Failure::Postgres)?, version);
+        Ok(connection)
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let Some(limit) = self.connect_timeout else { return work.await };
+        tokio::time::timeout(limit, work).await.unwrap_or(Err(Failure::TimedOut(limit)))
+    }
+}
+
+/// Moves bytes until the session ends; what the server says unasked goes to the log.
+async fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let mut messages = futures::stream::poll_fn(move |context| connection.poll_message(context));
+    while let Some(message) = messages.next().await {
+        match message {
+            Ok(AsyncMessage::Notice(notice)) => {
+                tracing::debug!(severity = notice.severity(), message = notice.message(), "server notice");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                // Whoever waits for an answer gets an error of its own.
+                tracing::debug!(%error, "the session ended");
+                return;
+            }
+        }
+    }
+}

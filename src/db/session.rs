@@ -1,0 +1,128 @@
+//! Sessions that work for a migration: each under the table's owner, under the settings with which
+//! the casts were planned, and free of what a role or database may have set against long work.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use tokio_postgres::Client;
+
+use super::{Connection, Target};
+use crate::error::{Error, Result};
+use crate::name::{Ident, Literal};
+
+/// Settings on which casts and the reading of expressions depend: recorded with a migration.
+const RECORDED: [&str; 9] = [
+    "search_path",
+    "TimeZone",
+    "DateStyle",
+    "IntervalStyle",
+    "extra_float_digits",
+    "bytea_output",
+    "lc_monetary",
+    "xmloption",
+    "xmlbinary",
+];
+
+/// What every session of ours sets, whatever the role or database says.
+const OURS: [(&str, &str); 16] = [
+    ("statement_timeout", "0"),
+    ("lock_timeout", "10s"), // for locks on our own objects; the application's go through step/lock
+    ("idle_in_transaction_session_timeout", "0"),
+    ("idle_session_timeout", "0"),
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_deferrable", "off"),
+    ("default_tablespace", ""),
+    ("default_table_access_method", "heap"),
+    ("row_security", "off"), // an error instead of a silently filtered copy
+    ("client_connection_check_interval", "2s"), // backends of a killed run end by themselves
+    ("client_min_messages", "warning"),
+    ("standard_conforming_strings", "on"),
+    ("quote_all_identifiers", "off"),
+    ("transform_null_equals", "off"),
+    ("jit", "off"), // compiling costs more than it saves in statements as short as these
+];
+
+/// Opens sessions for one migration.
+#[derive(Debug, Clone)]
+pub struct Sessions {
+    target: Arc<Target>,
+    label: String,
+    owner: Option<Ident>,
+    settings: Vec<(String, String)>,
+}
+
+/// A connection that is set up.
+#[derive(Debug)]
+pub struct Session(Connection);
+
+impl Deref for Session {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.0
+    }
+}
+
+impl Session {
+    /// The backend's process id.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.0.pid()
+    }
+}
+
+impl Sessions {
+    /// Sessions of no migration yet: under the role that connects and its own settings.
+    #[must_use]
+    pub fn new(target: Arc<Target>) -> Self {
+        Sessions { target, label: "-".into(), owner: None, settings: Vec::new() }
+    }
+
+    /// The same server, for a migration: `label` is its short id.
+    #[must_use]
+    pub fn for_migration(&self, label: &str, owner: &Ident, settings: &[(String, String)]) -> Self {
+        Sessions {
+            target: Arc::clone(&self.target),
+            label: label.to_owned(),
+            owner: Some(owner.clone()),
+            settings: settings.to_vec(),
+        }
+    }
+
+    /// Opens one. `role` says in `pg_stat_activity` what it is for.
+    pub async fn open(&self, role: &str) -> Result<Session> {
+        let connection = self.target.connect(&format!("pgrecast {} {role}", self.label)).await?;
+        let mut text = String::new();
+        let recorded = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in OURS.into_iter().chain(recorded) {
+            // set_config takes a list such as search_path's in one string, as SHOW gives it.
+            text.push_str(&format!(
+                "select pg_catalog.set_config({}, {}, false);",
+                Literal(name),
+                Literal(value)
+            ));
+        }
+        if let Some(owner) = &self.owner {
+            text.push_str(&format!("set role {owner};"));
+        }
+        connection.batch_execute(&text).await.map_err(|error| {
+            Error::from(error).context("could not set a session up").hint(match &self.owner {
+                Some(owner) => format!("The role must be a member of {owner}, which owns the table."),
+                None => "Look at the server's log.".to_owned(),
+            })
+        })?;
+        Ok(Session(connection))
+    }
+
+    /// Reads the settings that are recorded with a migration, as they are in this session.
+    pub async fn settings_to_record(client: &Client) -> Result<Vec<(String, String)>> {
+        let mut settings = Vec::new();
+        for name in RECORDED {
+            let value: String =
+                client.query_one("select pg_catalog.current_setting($1)", &[&name]).await?.try_get(0)?;
+            settings.push((name.to_owned(), value));
+        }
+        Ok(settings)
+    }
+}

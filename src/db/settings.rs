@@ -1,0 +1,198 @@
+//! Connection settings by their libpq keyword, from whichever source.
+//!
+//! Relies on nothing. Afterwards every keyword in a [`Settings`] is one that libpq knows and we act
+//! upon, and none is empty: libpq takes an empty value as "not set" almost everywhere.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::error::{Error, Result};
+
+/// Keywords we act upon, each with its environment variable if libpq reads one.
+const USED: [(&str, Option<&str>); 29] = [
+    ("channel_binding", Some("PGCHANNELBINDING")),
+    ("connect_timeout", Some("PGCONNECT_TIMEOUT")),
+    ("dbname", Some("PGDATABASE")),
+    ("gssencmode", Some("PGGSSENCMODE")),
+    ("host", Some("PGHOST")),
+    ("hostaddr", Some("PGHOSTADDR")),
+    ("keepalives", None),
+    ("keepalives_count", None),
+    ("keepalives_idle", None),
+    ("keepalives_interval", None),
+    ("options", Some("PGOPTIONS")),
+    ("passfile", Some("PGPASSFILE")),
+    ("password", Some("PGPASSWORD")),
+    ("port", Some("PGPORT")),
+    ("service", Some("PGSERVICE")),
+    ("servicefile", Some("PGSERVICEFILE")),
+    ("ssl_min_protocol_version", Some("PGSSLMINPROTOCOLVERSION")),
+    ("sslcert", Some("PGSSLCERT")),
+    ("sslcertmode", Some("PGSSLCERTMODE")),
+    ("sslkey", Some("PGSSLKEY")),
+    ("sslmode", Some("PGSSLMODE")),
+    ("sslnegotiation", Some("PGSSLNEGOTIATION")),
+    ("sslrootcert", Some("PGSSLROOTCERT")),
+    ("target_session_attrs", Some("PGTARGETSESSIONATTRS")),
+    ("tcp_user_timeout", None),
+    ("user", Some("PGUSER")),
+    // Looked up only to be refused, see below.
+    ("require_auth", Some("PGREQUIREAUTH")),
+    ("requirepeer", Some("PGREQUIREPEER")),
+    ("sslcrl", Some("PGSSLCRL")),
+];
+
+/// Keywords that change nothing for us: we have our own name and encoding, no GSSAPI, and the order
+/// in which equal hosts are tried does not matter to one long session.
+const IGNORED: [&str; 17] = [
+    "application_name",
+    "client_encoding",
+    "fallback_application_name",
+    "gssdelegation",
+    "gsslib",
+    "krbsrvname",
+    "load_balance_hosts",
+    "max_protocol_version",
+    "min_protocol_version",
+    "oauth_client_id",
+    "oauth_client_secret",
+    "oauth_issuer",
+    "oauth_scope",
+    "ssl_max_protocol_version",
+    "sslcompression",
+    "sslkeylogfile",
+    "sslsni",
+];
+
+/// Keywords libpq knows and we cannot honour; to ignore them would promise a check that is not made.
+const REFUSED: [(&str, &str); 9] = [
+    ("replication", "a schema change needs an ordinary session"),
+    ("require_auth", "the authentication method the server asks for is not checked against a list"),
+    ("requirepeer", "the owner of the server's process is not checked"),
+    ("requiressl", "it is no longer known to libpq; sslmode=require says the same"),
+    ("scram_client_key", "only the password itself can be used"),
+    ("scram_server_key", "only the password itself can be used"),
+    ("sslcrl", "certificate revocation lists are not checked"),
+    ("sslcrldir", "certificate revocation lists are not checked"),
+    ("sslpassword", "encrypted private keys cannot be read"),
+];
+
+/// Settings by keyword. Its `Debug` shows the keywords only: one of the values is the password.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(super) struct Settings(BTreeMap<&'static str, String>);
+
+impl Settings {
+    /// The settings that libpq takes from the environment.
+    pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let mut settings = Settings::default();
+        for (keyword, variable) in USED {
+            if let Some((variable, value)) = variable.and_then(|name| Some((name, env(name)?))) {
+                settings.set(keyword, &value).map_err(|error| {
+                    error.hint(format!("It was set by the environment variable {variable}."))
+                })?;
+            }
+        }
+        Ok(settings)
+    }
+
+    /// Sets one; the last one said wins, as in a conninfo string.
+    pub(super) fn set(&mut self, keyword: &str, value: &str) -> Result<()> {
+        if value.is_empty() {
+            return Ok(());
+        }
+        if let Some((_, why)) = REFUSED.iter().find(|(name, _)| *name == keyword) {
+            return Err(Error::usage(format!("the connection setting \"{keyword}\" is not supported"))
+                .because(*why)
+                .hint("Leave it out."));
+        }
+        if keyword == "gssencmode" && value == "require" {
+            return Err(Error::usage("gssencmode=require is not supported")
+                .because("connections are encrypted by TLS only")
+                .hint("Use sslmode=require or stronger."));
+        }
+        if let Some((known, _)) = USED.iter().find(|(name, _)| *name == keyword) {
+            self.0.insert(known, value.to_owned());
+            return Ok(());
+        }
+        if IGNORED.contains(&keyword) {
+            tracing::debug!(keyword, "connection setting has no effect here");
+            return Ok(());
+        }
+        Err(Error::usage(format!("unknown connection setting \"{keyword}\"")))
+    }
+
+    /// Takes over from `other` whatever it says, over what is set here.
+    pub(super) fn override_with(&mut self, other: Settings) {
+        self.0.extend(other.0);
+    }
+
+    /// Takes from `other` what is not set yet.
+    pub(super) fn fill_from(&mut self, other: Settings) {
+        for (keyword, value) in other.0 {
+            self.0.entry(keyword).or_insert(value);
+        }
+    }
+
+    /// The value, never empty.
+    pub(super) fn get(&self, keyword: &str) -> Option<&str> {
+        debug_assert!(USED.iter().any(|(name, _)| *name == keyword), "{keyword} is never set");
+        self.0.get(keyword).map(String::as_str)
+    }
+
+    /// The value as a whole number.
+    pub(super) fn number(&self, keyword: &str) -> Result<Option<i64>> {
+        self.get(keyword)
+            .map(|text| {
+                let wrong = || Error::usage(format!("\"{text}\" is not a whole number for \"{keyword}\""));
+                text.trim().parse().map_err(|_| wrong())
+            })
+            .transpose()
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// The error for a value that is none of the words `keyword` knows.
+pub(super) fn wrong_value(keyword: &str, value: &str, known: &str) -> Error {
+    Error::usage(format!("\"{value}\" is not a value of the connection setting \"{keyword}\""))
+        .hint(format!("Use one of {known}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_keyword_is_named() {
+        let error = Settings::default().set("hots", "localhost").unwrap_err();
+        assert_eq!(error.to_string(), "unknown connection setting \"hots\"");
+        assert_eq!(error.kind, crate::error::Kind::Usage);
+    }
+
+    #[test]
+    fn a_check_we_do_not_make_is_refused_and_a_harmless_keyword_is_not() {
+        let mut settings = Settings::default();
+        assert!(settings.set("sslcrl", "/x.crl").is_err());
+        assert!(settings.set("gssencmode", "require").is_err());
+        settings.set("gssencmode", "prefer").unwrap();
+        settings.set("application_name", "app").unwrap();
+    }
+
+    #[test]
+    fn a_wrong_variable_is_named() {
+        let env = |name: &str| (name == "PGREQUIREPEER").then(|| "postgres".to_owned());
+        let error = Settings::from_env(&env).unwrap_err();
+        assert!(error.to_string().contains("requirepeer"), "{error}");
+    }
+
+    #[test]
+    fn debug_never_shows_a_value() {
+        let mut settings = Settings::default();
+        settings.set("password", "hunter2").unwrap();
+        assert_eq!(format!("{settings:?}"), "{\"password\"}");
+    }
+}

@@ -1,0 +1,30 @@
+//! How long to stay away from a lock before asking for it again.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// The pause after the n-th failed attempt (from 1): doubling up to 5 s, and anything between half
+/// and all of it, so that we never fall into step with a writer. `random` is any number.
+#[must_use]
+pub fn backoff(attempt: u32, random: u64) -> Duration {
+    let doubled = FIRST.saturating_mul(1u32 << attempt.saturating_sub(1).min(10)).min(LONGEST);
+    let half = doubled / 2;
+    half + half.mul_f64((random % 1000) as f64 / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_never_asks_again_at_once_nor_stays_away_for_good(attempt in 1u32.., random: u64) {
+            let pause = backoff(attempt, random);
+            prop_assert!(pause >= FIRST / 2 && pause <= LONGEST);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! How many blocks the next chunk should have.
+
+use std::time::Duration;
+
+/// The size of the next chunk follows the time of the last one.
+#[derive(Debug, Clone, Copy)]
+pub struct ChunkSize {
+    target: Duration,
+    blocks: i64,
+}
+
+/// 16 MB with 8 kB blocks: short whatever the machine.
+const FIRST: i64 = 2048;
+/// 8 GB: more would make a chunk's loss dear and progress coarse.
+const LARGEST: i64 = 1 << 20;
+
+impl ChunkSize {
+    /// Starts small, aiming at chunks that take `target`.
+    #[must_use]
+    pub fn new(target: Duration) -> Self {
+        ChunkSize { target, blocks: FIRST }
+    }
+
+    /// How many blocks the next chunk should have.
+    #[must_use]
+    pub fn blocks(&self) -> i64 {
+        self.blocks
+    }
+
+    /// Learns from a chunk of so many blocks. At most doubles or quarters at once, so that one odd
+    /// chunk does not decide.
+    pub fn learn(&mut self, blocks: i64, took: Duration) {
+        let factor = self.target.as_secs_f64() / took.as_secs_f64().max(0.001);
+        let wanted = (blocks as f64 * factor) as i64;
+        self.blocks = wanted.clamp(self.blocks / 4, self.blocks.saturating_mul(2)).clamp(1, LARGEST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_chunk_always_has_a_block_and_never_too_many(
+            chunks in prop::collection::vec((1i64..=LARGEST, 0u64..100_000), 0..50)
+        ) {
+            let mut size = ChunkSize::new(Duration::from_secs(1));
+            for (blocks, millis) in chunks {
+                size.learn(blocks, Duration::from_millis(millis));
+                prop_assert!((1..=LARGEST).contains(&size.blocks()));
+            }
+        }
+    }
+
+    #[test]
+    fn it_settles_on_the_target_time() {
+        let mut size = ChunkSize::new(Duration::from_secs(1));
+        for _ in 0..20 {
+            let blocks = size.blocks();
+            size.learn(blocks, Duration::from_micros(blocks as u64 * 100)); // 10,000 blocks a second
+        }
+        assert!((9_000..=11_000).contains(&size.blocks()), "{}", size.blocks());
+    }
+}

@@ -1,0 +1,7 @@
+//! How fast, and how patiently: pure decisions.
+
+mod backoff;
+mod chunk_size;
+
+pub use backoff::backoff;
+pub use chunk_size::ChunkSize;

@@ -1,0 +1,221 @@
+//! What is taken off the shadow while rows are copied and put (back) on later: each with the
+//! statements that make it, drop it and validate it.
+
+use crate::catalog::{Definition, ForeignKey, Index};
+use crate::name::{Fragment, Ident, Literal, QualifiedName};
+
+/// Of which table's shape something is part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The shape as it was.
+    Original,
+    /// The new shape.
+    New,
+}
+
+impl Side {
+    /// As the state keeps it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Side::Original => "original",
+            Side::New => "new",
+        }
+    }
+}
+
+/// What it is, which says when it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The unique index of the shared key: made first, right after the copy.
+    KeyIndex,
+    /// Any other index, with its constraint: made when replay has caught up with the copy.
+    Index,
+    /// A NOT VALID check: made in the swap.
+    Check,
+    /// A foreign key from or to the table: made in the swap, validated after it.
+    ForeignKey,
+    /// A trigger: there from the beginning, but disabled until the swap.
+    Trigger,
+}
+
+impl Kind {
+    /// As the state keeps it and `plan` shows it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::KeyIndex => "key index",
+            Kind::Index => "index",
+            Kind::Check => "check",
+            Kind::ForeignKey => "foreign key",
+            Kind::Trigger => "trigger",
+        }
+    }
+
+    /// Reads what [`Kind::as_str`] wrote.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Kind::KeyIndex, Kind::Index, Kind::Check, Kind::ForeignKey, Kind::Trigger]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+    }
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependent {
+    /// Of which shape it is part.
+    pub side: Side,
+    /// What it is.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Ident,
+    /// The table on which it hangs: another one for a foreign key that points here.
+    pub table: QualifiedName,
+    /// The other table of a foreign key.
+    pub other_table: Option<QualifiedName>,
+    /// The statements that make it, in order.
+    pub create: Vec<String>,
+    /// The statement that takes it off, where the swap has to.
+    pub drop: Option<String>,
+    /// The statement that validates it after the swap, where it was valid.
+    pub validate: Option<String>,
+    /// Its size in bytes in the original, for the order of the work; 0 where it has none.
+    pub bytes: i64,
+}
+
+/// The index, made on `table` with its final name, and everything that belongs to it.
+/// `key` says whether it is the index of the shared key.
+#[must_use]
+pub fn index(index: &Index, table: &QualifiedName, key: bool, bytes: i64) -> Dependent {
+    let name = &index.name.name;
+    let here = index.name.in_schema(&table.schema);
+    let mut create = Vec::new();
+    let tablespace = index.tablespace.as_ref().map_or("''".to_owned(), ToString::to_string);
+    create.push(format!("set local default_tablespace = {tablespace}"));
+    let definition = index.constraint_definition.as_deref().unwrap_or_default();
+    if index.constraint_kind.as_deref() == Some("x") {
+        create.push(format!("alter table {table} add constraint {name} {definition}"));
+        if !index.options.is_empty() {
+            create.push(format!("alter index {here} set ({})", Fragment::join(&index.options, ", ")));
+        }
+    } else {
+        create.push(index.definition.clone());
+        if let Some(kind) = &index.constraint_kind {
+            let kind = if kind == "p" { "primary key" } else { "unique" };
+            let deferrable = match (index.is_deferrable, index.is_deferred) {
+                (true, true) => " deferrable initially deferred",
+                (true, false) => " deferrable",
+                _ => "",
+            };
+            create.push(format!(
+                "alter table {table} add constraint {name} {kind} using index {name}{deferrable}"
+            ));
+        }
+    }
+    for (place, target) in &index.statistics_targets {
+        create.push(format!("alter index {here} alter column {place} set statistics {target}"));
+    }
+    if let Some(comment) = &index.comment {
+        create.push(format!("comment on index {here} is {}", Literal(comment)));
+    }
+    if let Some(comment) = &index.constraint_comment {
+        create.push(format!("comment on constraint {name} on {table} is {}", Literal(comment)));
+    }
+    if index.is_clustered {
+        create.push(format!("alter table {table} cluster on {name}"));
+    }
+    if index.is_replica_identity {
+        create.push(format!("alter table {table} replica identity using index {name}"));
+    }
+    Dependent {
+        side: Side::New,
+        kind: if key { Kind::KeyIndex } else { Kind::Index },
+        name: name.clone(),
+        table: table.clone(),
+        other_table: None,
+        create,
+        drop: None,
+        validate: None,
+        bytes,
+    }
+}
+
+/// The statement that takes an index of the shadow off again before the copy.
+#[must_use]
+pub fn drop_index(index: &Index, table: &QualifiedName) -> String {
+    match index.constraint_kind {
+        Some(_) => format!("alter table {table} drop constraint {}", index.name.name),
+        None => format!("drop index {}", index.name.in_schema(&table.schema)),
+    }
+}
+
+/// A foreign key between `child` and `parent` under their final names.
+#[must_use]
+pub fn foreign_key(side: Side, key: &ForeignKey, child: &QualifiedName, parent: &QualifiedName) -> Dependent {
+    let name = &key.name;
+    let mut create = vec![format!("alter table {child} add constraint {name} {} not valid", key.clause(parent))];
+    if let Some(comment) = &key.comment {
+        create.push(format!("comment on constraint {name} on {child} is {}", Literal(comment)));
+    }
+    Dependent {
+        side,
+        kind: Kind::ForeignKey,
+        name: name.clone(),
+        table: child.clone(),
+        other_table: Some(parent.clone()),
+        create,
+        drop: Some(format!("alter table {child} drop constraint {name}")),
+        validate: key.is_valid.then(|| format!("alter table {child} validate constraint {name}")),
+        bytes: 0,
+    }
+}
+
+/// The triggers of a table under its final name: they exist already and are only enabled.
+#[must_use]
+pub fn triggers(side: Side, definition: &Definition, table: &QualifiedName) -> Vec<Dependent> {
+    definition
+        .triggers
+        .iter()
+        .map(|trigger| Dependent {
+            side,
+            kind: Kind::Trigger,
+            name: trigger.name.clone(),
+            table: table.clone(),
+            other_table: None,
+            create: vec![format!("alter table {table} {} trigger {}", trigger.state.words(), trigger.name)],
+            drop: None,
+            validate: None,
+            bytes: 0,
+        })
+        .collect()
+}
+
+/// The NOT VALID checks of the new shape under the table's final name.
+#[must_use]
+pub fn unvalidated_checks(definition: &Definition, table: &QualifiedName) -> Vec<Dependent> {
+    definition
+        .checks
+        .iter()
+        .filter(|check| !check.is_valid)
+        .map(|check| {
+            let mut create =
+                vec![format!("alter table {table} add constraint {} {}", check.name, check.definition)];
+            if let Some(comment) = &check.comment {
+                create
+                    .push(format!("comment on constraint {} on {table} is {}", check.name, Literal(comment)));
+            }
+            Dependent {
+                side: Side::New,
+                kind: Kind::Check,
+                name: check.name.clone(),
+                table: table.clone(),
+                other_table: None,
+                create,
+                drop: None,
+                validate: None,
+                bytes: 0,
+            }
+        })
+        .collect()
+}

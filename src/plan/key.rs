@@ -1,0 +1,118 @@
+//! The shared key: the columns by which a row is found in both tables.
+
+use crate::catalog::{Column, Definition, Index};
+use crate::name::{Fragment, Ident};
+
+use super::cast::is_one_to_one;
+use super::mapping::Mapping;
+
+/// A column of the shared key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyColumn {
+    /// Its name in the original.
+    pub original: Ident,
+    /// Its name in the new shape.
+    pub new: Ident,
+    /// The equality operator of the original's index, in full.
+    pub original_operator: Fragment,
+    /// The equality operator of the new shape's index, in full.
+    pub new_operator: Fragment,
+}
+
+/// Finds the smallest set of columns that is unique, NOT NULL and the same in both shapes.
+///
+/// # Errors
+/// A sentence that says why there is none.
+pub fn shared_key(
+    original: &Definition,
+    new: &Definition,
+    forward: &Mapping,
+    is_free: impl Fn(&Ident) -> bool,
+) -> Result<Vec<KeyColumn>, String> {
+    let old_keys = identifying(original);
+    let new_keys = identifying(new);
+    if old_keys.is_empty() {
+        return Err("it has no primary key and no unique index on NOT NULL columns".into());
+    }
+    if new_keys.is_empty() {
+        return Err("the new shape has no primary key and no unique index on NOT NULL columns".into());
+    }
+    let pair_of = |column: &Column| -> Option<(Column, Column)> {
+        let output = forward.target_of(&column.name)?;
+        let target = new.columns.iter().find(|c| c.name == output.name)?;
+        let usable = column.is_not_null && is_free(&column.name) && is_one_to_one(column, target);
+        usable.then(|| (column.clone(), target.clone()))
+    };
+    // Each key of either side as pairs of columns, where all of its columns have their other half.
+    let old_sets = old_keys.iter().map(|index| {
+        columns_of(original, index).iter().map(|column| pair_of(column)).collect::<Option<Vec<_>>>()
+    });
+    let new_sets = new_keys.iter().map(|index| {
+        columns_of(new, index)
+            .iter()
+            .map(|target| {
+                let output = forward.columns().iter().find(|output| output.name == target.name)?;
+                let from = output.from.as_ref()?;
+                pair_of(original.columns.iter().find(|column| column.name == *from)?)
+            })
+            .collect::<Option<Vec<_>>>()
+    });
+    for set in old_sets.chain(new_sets).flatten() {
+        let old_numbers: Vec<i16> = set.iter().map(|(old, _)| old.number).collect();
+        let new_numbers: Vec<i16> = set.iter().map(|(_, target)| target.number).collect();
+        let is_within = |index: &&Index, numbers: &[i16]| index.key_columns.iter().all(|n| numbers.contains(n));
+        let (Some(old_index), Some(new_index)) = (
+            old_keys.iter().find(|index| is_within(index, &old_numbers)),
+            new_keys.iter().find(|index| is_within(index, &new_numbers)),
+        ) else {
+            continue;
+        };
+        let columns: Option<Vec<KeyColumn>> = set
+            .iter()
+            .map(|(old, target)| {
+                let of_old = operator(old_index, old.number);
+                let of_new = operator(new_index, target.number);
+                let same_type = old.has_type_of(target);
+                let other = |operator: &Option<Fragment>| operator.clone().filter(|_| same_type);
+                Some(KeyColumn {
+                    original: old.name.clone(),
+                    new: target.name.clone(),
+                    original_operator: of_old.clone().or_else(|| other(&of_new))?,
+                    new_operator: of_new.or_else(|| other(&of_old))?,
+                })
+            })
+            .collect();
+        if let Some(columns) = columns {
+            return Ok(columns);
+        }
+    }
+    Err("both shapes share no key: no set of NOT NULL columns is unique in both, with values that map one \
+         to one"
+        .into())
+}
+
+/// Whether this index of the new shape is the one that makes the shared key unique there.
+#[must_use]
+pub fn is_key_index(index: &Index, new: &Definition, key: &[KeyColumn]) -> bool {
+    index.can_identify_rows()
+        && columns_of(new, index).iter().all(|c| key.iter().any(|column| column.new == c.name))
+}
+
+fn identifying(definition: &Definition) -> Vec<&Index> {
+    let mut keys: Vec<&Index> = definition
+        .indexes
+        .iter()
+        .filter(|index| index.can_identify_rows() && columns_of(definition, index).iter().all(|c| c.is_not_null))
+        .collect();
+    keys.sort_by_key(|index| (!index.is_primary, index.key_columns.len(), index.name.clone()));
+    keys
+}
+
+fn columns_of<'a>(definition: &'a Definition, index: &Index) -> Vec<&'a Column> {
+    index.key_columns.iter().filter_map(|number| definition.column(*number)).collect()
+}
+
+fn operator(index: &Index, column: i16) -> Option<Fragment> {
+    let place = index.key_columns.iter().position(|number| *number == column)?;
+    index.equality_operators.get(place).cloned()
+}

@@ -1,0 +1,298 @@
+//! How a row of one table becomes a row of the other.
+//!
+//! A mapping is a chain of levels. Each level computes named columns from those of the level before;
+//! the first reads the table itself, the last gives the columns of the other table. One level is
+//! enough nearly always; a second is needed when a USING expression was written for a shape that an
+//! earlier statement of the same change had already altered.
+
+use crate::alter::ActionKind;
+use crate::catalog::Column;
+use crate::name::{Fragment, Ident, QualifiedName};
+
+use super::cast::assign;
+
+/// One column that a level computes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Its name in this level; in the last level the column of the `to` table.
+    pub name: Ident,
+    /// Computed from the level before, whose alias is the table's own name.
+    pub expression: Fragment,
+    /// The column of the `from` table whose value this is in another shape, if it is one.
+    pub from: Option<Ident>,
+}
+
+/// How rows of `from` become rows of `to`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mapping {
+    /// From the table outwards; the last one gives the columns of `to`.
+    pub levels: Vec<Vec<Output>>,
+}
+
+impl Mapping {
+    /// The columns of `to` that are filled.
+    #[must_use]
+    pub fn columns(&self) -> &[Output] {
+        self.levels.last().map_or(&[], Vec::as_slice)
+    }
+
+    /// The `to` column into which this `from` column goes.
+    #[must_use]
+    pub fn target_of(&self, from: &Ident) -> Option<&Output> {
+        self.columns().iter().find(|output| output.from.as_ref() == Some(from))
+    }
+
+    /// A sub-select over `from` with the columns `tid`, `k1..` (the key as it stands in `from`),
+    /// `r1..` (the value in `from` behind each output, NULL where there is none) and `c1..` (the
+    /// outputs, in order). The planner flattens it, so that conditions on `tid` and `k1` reach the
+    /// table's TID range scan and indexes.
+    #[must_use]
+    pub fn source(&self, from: &QualifiedName, key: &[Ident]) -> Fragment {
+        let alias = &from.name;
+        let mut input = format!("only {from} as {alias}");
+        let mut hidden: Vec<String> = vec![format!("{alias}.ctid")];
+        hidden.extend(key.iter().map(|column| format!("{alias}.{column}")));
+        let raw = self.columns().iter().map(|output| match &output.from {
+            Some(column) => format!("{alias}.{column}"),
+            None => "null::pg_catalog.text".to_owned(),
+        });
+        hidden.extend(raw);
+        let hidden_names: Vec<String> = std::iter::once("tid".to_owned())
+            .chain((1..=key.len()).map(|n| format!("k{n}")))
+            .chain((1..=self.columns().len()).map(|n| format!("r{n}")))
+            .collect();
+        let (last, inner) = self.levels.split_last().expect("a mapping has a level");
+        for level in inner {
+            // Inside, the hidden columns have names that no column of a user's is likely to have.
+            let mut items: Vec<String> = hidden
+                .iter()
+                .zip(&hidden_names)
+                .map(|(expression, name)| format!("{expression} as \"pgrecast {name}\""))
+                .collect();
+            items.extend(level.iter().map(|o| format!("{} as {}", o.expression, o.name)));
+            input = format!("(select {} from {input}) as {alias}", items.join(", "));
+            hidden = hidden_names.iter().map(|name| format!("{alias}.\"pgrecast {name}\"")).collect();
+        }
+        let mut items: Vec<String> = hidden
+            .iter()
+            .zip(&hidden_names)
+            .map(|(expression, name)| format!("{expression} as {name}"))
+            .collect();
+        items.extend(last.iter().enumerate().map(|(n, o)| format!("{} as c{}", o.expression, n + 1)));
+        Fragment::trusted(format!("(select {} from {input})", items.join(", ")))
+    }
+}
+
+/// Follows the columns of a table through the statements of a change.
+#[derive(Debug)]
+pub struct Tracker {
+    alias: Ident,
+    finished: Vec<Vec<Output>>,
+    /// By attribute number of the shadow: what fills the column so far.
+    current: Vec<Tracked>,
+    columns: Vec<Column>,
+}
+
+#[derive(Debug, Clone)]
+struct Tracked {
+    number: i16,
+    from: Ident,
+    expression: Fragment,
+    /// Whether the column is still what the level's input calls by the same name.
+    is_untouched: bool,
+}
+
+impl Tracker {
+    /// Starts with the shadow as LIKE made it: the live columns of the original, in their order.
+    #[must_use]
+    pub fn new(table: &Ident, columns: Vec<Column>) -> Self {
+        let current = columns
+            .iter()
+            .filter(|column| !column.is_generated)
+            .map(|column| Tracked {
+                number: column.number,
+                from: column.name.clone(),
+                expression: reference(table, &column.name),
+                is_untouched: true,
+            })
+            .collect();
+        Tracker { alias: table.clone(), finished: Vec::new(), current, columns }
+    }
+
+    /// Takes in what one statement did: its actions, and the columns as they are after it.
+    pub fn follow(&mut self, actions: &[ActionKind], after: Vec<Column>) {
+        let has_using = actions.iter().any(|a| matches!(a, ActionKind::SetType { using: Some(_), .. }));
+        if has_using && self.current.iter().any(|tracked| !tracked.is_untouched) {
+            self.close_level();
+        }
+        let mut next = Vec::new();
+        for tracked in &self.current {
+            let (Some(before), Some(now)) =
+                (find(&self.columns, tracked.number), find(&after, tracked.number))
+            else {
+                continue; // dropped
+            };
+            let using = actions.iter().find_map(|action| match action {
+                ActionKind::SetType { column, using: Some(using) } if *column == before.name => Some(using),
+                _ => None,
+            });
+            let expression = match using {
+                Some(using) => assign(&Fragment::trusted(using.clone()), now),
+                None if before.type_name != now.type_name => assign(&tracked.expression, now),
+                None => tracked.expression.clone(),
+            };
+            let is_untouched =
+                tracked.is_untouched && expression == tracked.expression && before.name == now.name;
+            next.push(Tracked { expression, is_untouched, ..tracked.clone() });
+        }
+        // A generated column whose expression was dropped is an ordinary one from now on, and keeps
+        // the values it had.
+        for now in after.iter().filter(|column| !column.is_generated) {
+            let was_generated = find(&self.columns, now.number).filter(|before| before.is_generated);
+            if let Some(before) = was_generated {
+                next.push(Tracked {
+                    number: now.number,
+                    from: before.name.clone(),
+                    expression: reference(&self.alias, &before.name),
+                    is_untouched: true,
+                });
+            }
+        }
+        next.retain(|tracked| find(&after, tracked.number).is_some_and(|column| !column.is_generated));
+        self.current = next;
+        self.columns = after;
+    }
+
+    /// The finished mapping onto the columns as they are now.
+    #[must_use]
+    pub fn finish(mut self) -> Mapping {
+        let last = self.outputs();
+        self.finished.push(last);
+        Mapping { levels: self.finished }
+    }
+
+    fn outputs(&self) -> Vec<Output> {
+        self.columns
+            .iter()
+            .filter_map(|column| {
+                let tracked = self.current.iter().find(|tracked| tracked.number == column.number)?;
+                Some(Output {
+                    name: column.name.clone(),
+                    expression: tracked.expression.clone(),
+                    from: Some(tracked.from.clone()),
+                })
+            })
+            .collect()
+    }
+
+    fn close_level(&mut self) {
+        let level = self.outputs();
+        self.finished.push(level);
+        let alias = self.alias.clone();
+        for tracked in &mut self.current {
+            if let Some(column) = find(&self.columns, tracked.number) {
+                tracked.expression = reference(&alias, &column.name);
+                tracked.is_untouched = true;
+            }
+        }
+    }
+}
+
+fn reference(alias: &Ident, column: &Ident) -> Fragment {
+    Fragment::trusted(format!("{alias}.{column}"))
+}
+
+fn find(columns: &[Column], number: i16) -> Option<&Column> {
+    columns.iter().find(|column| column.number == number)
+}
+
+/// The way back: how a row of the new shape becomes a row of the old one. `given` are the user's
+/// `--reverse 'column=expression'`; all others go back by the assignment cast.
+#[must_use]
+pub fn reverse(
+    forward: &Mapping,
+    original: &[Column],
+    new: &[Column],
+    given: &[(Ident, Fragment)],
+    table: &Ident,
+) -> Mapping {
+    let outputs = original
+        .iter()
+        .filter(|old| !old.is_generated)
+        .filter_map(|old| {
+            let counterpart = forward
+                .target_of(&old.name)
+                .and_then(|output| new.iter().find(|column| column.name == output.name));
+            let asked = given.iter().find(|(name, _)| *name == old.name).map(|(_, expression)| expression);
+            let expression = match (asked, counterpart) {
+                (Some(expression), _) => assign(expression, old),
+                (None, Some(now)) if now.type_name == old.type_name => reference(table, &now.name),
+                (None, Some(now)) => assign(&reference(table, &now.name), old),
+                (None, None) => return None, // dropped: only the retired row has it
+            };
+            Some(Output {
+                name: old.name.clone(),
+                expression,
+                from: counterpart.map(|column| column.name.clone()),
+            })
+        })
+        .collect();
+    Mapping { levels: vec![outputs] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::column;
+
+    fn table() -> Ident {
+        Ident::new("t")
+    }
+
+    fn set_type(column: &str, using: Option<&str>) -> ActionKind {
+        ActionKind::SetType { column: Ident::new(column), using: using.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_rename_keeps_its_source_and_an_added_column_has_none() {
+        let mut tracker = Tracker::new(&table(), vec![column(1, "a", "integer", "int4")]);
+        tracker.follow(&[], vec![column(1, "b", "integer", "int4"), column(2, "a", "text", "text")]);
+        let mapping = tracker.finish();
+        assert_eq!(mapping.levels.len(), 1);
+        assert_eq!(mapping.columns().len(), 1);
+        assert_eq!(mapping.columns()[0].name, Ident::new("b"));
+        assert_eq!(mapping.columns()[0].expression.as_str(), "\"t\".\"a\"");
+        assert_eq!(mapping.columns()[0].from, Some(Ident::new("a")));
+    }
+
+    #[test]
+    fn a_using_after_a_rename_reads_the_renamed_shape() {
+        let mut tracker = Tracker::new(&table(), vec![column(1, "a", "text", "text")]);
+        tracker.follow(&[], vec![column(1, "b", "text", "text")]);
+        tracker.follow(&[set_type("b", Some("length(b)"))], vec![column(1, "b", "integer", "int4")]);
+        let mapping = tracker.finish();
+        assert_eq!(mapping.levels.len(), 2);
+        assert_eq!(mapping.levels[0][0].name, Ident::new("b"));
+        assert_eq!(mapping.columns()[0].expression.as_str(), "(length(b))::integer");
+        assert_eq!(
+            mapping.source(&QualifiedName::new("s", "t"), &[Ident::new("a")]).as_str(),
+            "(select \"t\".\"pgrecast tid\" as tid, \"t\".\"pgrecast k1\" as k1, \"t\".\"pgrecast r1\" as r1, \
+             (length(b))::integer as c1 from (select \"t\".ctid as \"pgrecast tid\", \"t\".\"a\" as \
+             \"pgrecast k1\", \"t\".\"a\" as \"pgrecast r1\", \"t\".\"a\" as \"b\" from only \"s\".\"t\" as \"t\") \
+             as \"t\")"
+        );
+    }
+
+    #[test]
+    fn the_way_back_takes_what_was_given_and_leaves_dropped_columns_out() {
+        let old = vec![column(1, "a", "integer", "int4"), column(2, "gone", "text", "text")];
+        let new = vec![column(1, "a", "text", "text")];
+        let mut tracker = Tracker::new(&table(), old.clone());
+        tracker.follow(&[set_type("a", None)], new.clone());
+        let forward = tracker.finish();
+        let given = [(Ident::new("a"), Fragment::trusted("a::integer + 0"))];
+        let back = reverse(&forward, &old, &new, &given, &table());
+        assert_eq!(back.columns().len(), 1);
+        assert_eq!(back.columns()[0].expression.as_str(), "(a::integer + 0)::integer");
+    }
+}

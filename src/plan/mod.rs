@@ -1,0 +1,64 @@
+//! Deciding, without a connection in sight: what becomes of each column, by which key rows are found,
+//! what is carried over, what is refused, what it will cost.
+
+pub mod cast;
+pub mod dependents;
+pub mod estimate;
+pub mod key;
+pub mod mapping;
+pub mod refusal;
+pub mod report;
+pub mod risk;
+pub mod sequence;
+pub mod shadow;
+
+pub use dependents::{Dependent, Kind, Side};
+pub use key::KeyColumn;
+pub use mapping::{Mapping, Output};
+pub use refusal::Refusal;
+pub use report::Plan;
+
+use crate::catalog::Definition;
+
+/// What a migration of one table will do, found by doing it to an empty clone: the shadow.
+#[derive(Debug, Clone)]
+pub struct Blueprint {
+    /// The new shape as the server made it, standing in the shadow's schema.
+    pub new: Definition,
+    /// How rows of the original become rows of the new shape.
+    pub forward: Mapping,
+    /// How rows of the new shape become rows of the original again.
+    pub reverse: Mapping,
+    /// The columns by which a row is found in both.
+    pub key: Vec<KeyColumn>,
+    /// What is made later than the shadow, of both shapes.
+    pub dependents: Vec<Dependent>,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use crate::catalog::{Column, Identity};
+    use crate::name::Ident;
+
+    /// A plain column for tests of the pure parts.
+    pub(crate) fn column(number: i16, name: &str, type_name: &str, base_name: &str) -> Column {
+        Column {
+            number,
+            name: Ident::new(name),
+            type_name: type_name.into(),
+            bare_type_name: type_name.into(),
+            base_schema: "pg_catalog".into(),
+            base_name: base_name.into(),
+            base_typmod: -1,
+            base_kind: "b".into(),
+            element_is_varlength: false,
+            is_domain: false,
+            is_not_null: true,
+            is_generated: false,
+            identity: Identity::None,
+            has_default: false,
+            default_expression: None,
+            collation: None,
+        }
+    }
+}

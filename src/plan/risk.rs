@@ -1,0 +1,138 @@
+//! What the change can break or lose, said before it is done.
+
+use serde::Serialize;
+
+use crate::catalog::{Column, Definition};
+
+use super::mapping::Mapping;
+use super::{Blueprint, cast};
+
+/// Something to know before beginning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Risk {
+    /// A stable word for scripts.
+    pub code: String,
+    /// The object it is about.
+    pub object: String,
+    /// What can happen.
+    pub message: String,
+}
+
+/// Whether and how the way back is without loss.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct Rollback {
+    /// Nothing that is written after the swap can be lost or refused by going back.
+    pub lossless: bool,
+    /// What would make it lossy or fail.
+    pub notes: Vec<String>,
+}
+
+/// The risks of this change.
+#[must_use]
+pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
+    let mut risks = Vec::new();
+    let mut add = |code: &str, object: String, message: String| risks.push(Risk { code: code.into(), object, message });
+    let pairs = retyped(original, &blueprint.new, &blueprint.forward);
+    if !pairs.is_empty() || original.columns.len() != blueprint.new.columns.len() {
+        add(
+            "prepared-statements",
+            original.table.name.shown(),
+            "sessions that prepared `select *` or `returning` of a changed column get \"cached plan must not \
+             change result type\" once, as after any ALTER; most drivers prepare again by themselves"
+                .into(),
+        );
+    }
+    for (old, new) in &pairs {
+        for key in original.foreign_keys_in() {
+            if key.parent_columns.contains(&old.name) {
+                add(
+                    "child-columns",
+                    format!("{}.{}", key.child.shown(), key.name.shown()),
+                    format!(
+                        "the referencing column keeps its type while {} becomes {}",
+                        old.name.shown(),
+                        new.type_name
+                    ),
+                );
+            }
+        }
+    }
+    for check in &original.checks {
+        let text = check.definition.to_lowercase();
+        if ["now()", "current_", "localtime", "clock_timestamp"].iter().any(|word| text.contains(word)) {
+            add(
+                "time-dependent-check",
+                check.name.shown(),
+                "it looks at the clock: rows that fulfilled it once may be refused when they are copied".into(),
+            );
+        }
+    }
+    risks
+}
+
+/// What going back means for this change.
+#[must_use]
+pub fn rollback(original: &Definition, blueprint: &Blueprint) -> Rollback {
+    let mut notes = Vec::new();
+    for (old, new) in retyped(original, &blueprint.new, &blueprint.forward) {
+        if !widens(new, old) {
+            notes.push(format!(
+                "values of {} written after the swap must fit {} to go back",
+                new.name.shown(),
+                old.type_name
+            ));
+        }
+    }
+    for old in original.columns.iter().filter(|column| !column.is_generated) {
+        if blueprint.reverse.columns().iter().any(|output| output.name == old.name) {
+            continue;
+        }
+        notes.push(if old.is_not_null && !old.has_default && old.identity == crate::catalog::Identity::None {
+            format!(
+                "column {} is NOT NULL without a default and rows inserted after the swap have no value for it: \
+                 going back fails if there are any, unless you give --reverse '{}=<expression>'",
+                old.name.shown(),
+                old.name.shown()
+            )
+        } else {
+            format!("rows inserted after the swap come back with the default of column {}", old.name.shown())
+        });
+    }
+    for new in &blueprint.new.columns {
+        if !blueprint.forward.columns().iter().any(|output| output.name == new.name) && !new.is_generated {
+            notes.push(format!("what is written into the new column {} stays behind", new.name.shown()));
+        }
+    }
+    Rollback { lossless: notes.is_empty(), notes }
+}
+
+/// Columns whose type changes, old and new.
+fn retyped<'a>(
+    original: &'a Definition,
+    new: &'a Definition,
+    forward: &Mapping,
+) -> Vec<(&'a Column, &'a Column)> {
+    original
+        .columns
+        .iter()
+        .filter_map(|old| {
+            let output = forward.target_of(&old.name)?;
+            let target = new.columns.iter().find(|column| column.name == output.name)?;
+            (old.type_name != target.type_name).then_some((old, target))
+        })
+        .collect()
+}
+
+/// Whether every value of `from` fits `to`.
+fn widens(from: &Column, to: &Column) -> bool {
+    let size = |name: &str| match name {
+        "int2" => Some(2),
+        "int4" => Some(4),
+        "int8" => Some(8),
+        _ => None,
+    };
+    match (size(&from.base_name), size(&to.base_name)) {
+        (Some(a), Some(b)) => a <= b,
+        _ => cast::is_one_to_one(from, to) && to.base_typmod < 0,
+    }
+}

@@ -1,0 +1,213 @@
+//! The statements that build an empty shadow: the original's shape with everything on it that the
+//! asked-for ALTER might speak of, so that the server itself decides what the ALTER does.
+
+use std::collections::HashMap;
+
+use crate::alter::retarget;
+use crate::catalog::{Definition, ForeignKey};
+use crate::error::Result;
+use crate::name::{Fragment, Ident, Literal, QualifiedName};
+
+use super::dependents;
+
+/// Where the parts of a shadow stand.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The shadow.
+    pub shadow: QualifiedName,
+    /// A schema for empty stand-ins of the tables at the other end of foreign keys; dropped before the
+    /// transaction ends. Creating the real foreign keys would lock the real tables.
+    pub scratch: Ident,
+}
+
+impl Place {
+    /// The stand-in of the table with this oid.
+    #[must_use]
+    pub fn stand_in(&self, oid: u32) -> QualifiedName {
+        QualifiedName { schema: self.scratch.clone(), name: Ident::new(format!("t{oid}")) }
+    }
+
+    /// The real tables behind the stand-ins, by their names.
+    #[must_use]
+    pub fn stand_ins(&self, original: &Definition) -> HashMap<QualifiedName, QualifiedName> {
+        let mut names = HashMap::from([(self.shadow.clone(), original.table.name.clone())]);
+        for key in &original.foreign_keys {
+            names.insert(self.stand_in(key.parent_oid), key.parent.clone());
+            names.insert(self.stand_in(key.child_oid), key.child.clone());
+        }
+        names
+    }
+}
+
+/// The table itself.
+#[must_use]
+pub fn create_table(original: &Definition, shadow: &QualifiedName) -> String {
+    let table = &original.table;
+    let persistence = if table.persistence == "u" { "unlogged " } else { "" };
+    let options: Vec<String> = table
+        .options
+        .iter()
+        .cloned()
+        .chain(table.toast_options.iter().map(|option| format!("toast.{option}")))
+        .collect();
+    let with = if options.is_empty() { String::new() } else { format!(" with ({})", options.join(", ")) };
+    let tablespace = table.tablespace.as_ref().map(|name| format!(" tablespace {name}")).unwrap_or_default();
+    format!(
+        "create {persistence}table {shadow} (like {} including defaults including constraints including \
+         generated including identity including storage including compression including comments){with}{tablespace}",
+        table.name
+    )
+}
+
+/// What LIKE changes or leaves out and what hangs on the table: NOT VALID checks (LIKE makes them
+/// valid), names of identity sequences, indexes with their constraints, statistics, triggers (disabled:
+/// they must not fire for a row that we write), replica identity.
+///
+/// `identity_names` are the sequences that LIKE made for the shadow, by column.
+pub fn furnish(
+    original: &Definition,
+    shadow: &QualifiedName,
+    identity_names: &HashMap<Ident, QualifiedName>,
+) -> Result<Vec<String>> {
+    let table = &original.table;
+    let mut statements = Vec::new();
+    for check in original.checks.iter().filter(|check| !check.is_valid) {
+        statements.push(format!("alter table {shadow} drop constraint {}", check.name));
+        statements.push(format!("alter table {shadow} add constraint {} {}", check.name, check.definition));
+    }
+    for sequence in original.sequences.iter().filter(|sequence| sequence.is_identity) {
+        if let Some(made) = identity_names.get(&sequence.column)
+            && made.name != sequence.name.name
+        {
+            statements.push(format!("alter sequence {made} rename to {}", sequence.name.name));
+        }
+        if let Some(comment) = &sequence.comment {
+            let here = sequence.name.in_schema(&shadow.schema);
+            statements.push(format!("comment on sequence {here} is {}", Literal(comment)));
+        }
+    }
+    for index in &original.indexes {
+        let mut here = index.clone();
+        if index.constraint_kind.as_deref() != Some("x") {
+            here.definition = retarget(&index.definition, &table.name, shadow)?.to_string();
+        }
+        statements.extend(dependents::index(&here, shadow, false, 0).create);
+    }
+    for object in &original.statistics {
+        statements.push(statistics(object, &table.name, shadow)?);
+        let here = object.name.in_schema(&shadow.schema);
+        if object.target >= 0 {
+            statements.push(format!("alter statistics {here} set statistics {}", object.target));
+        }
+        if let Some(comment) = &object.comment {
+            statements.push(format!("comment on statistics {here} is {}", Literal(comment)));
+        }
+    }
+    match table.replica_identity.as_str() {
+        "f" => statements.push(format!("alter table {shadow} replica identity full")),
+        "n" => statements.push(format!("alter table {shadow} replica identity nothing")),
+        _ => {} // by the primary key, or set with its index
+    }
+    for trigger in &original.triggers {
+        statements.push(retarget(&trigger.definition, &table.name, shadow)?.to_string());
+        statements.push(format!("alter table {shadow} {} trigger {}", trigger.state.words(), trigger.name));
+        if let Some(comment) = &trigger.comment {
+            statements.push(format!("comment on trigger {} on {shadow} is {}", trigger.name, Literal(comment)));
+        }
+    }
+    Ok(statements)
+}
+
+/// The statistics object in the shadow's schema: it moves to its own in the swap.
+fn statistics(
+    object: &crate::catalog::StatisticsObject,
+    from: &QualifiedName,
+    shadow: &QualifiedName,
+) -> Result<String> {
+    let text = retarget(&object.definition, from, shadow)?.to_string();
+    // `CREATE STATISTICS schema.name ..`: the name is the third word, as the server quotes it.
+    let rest = text.strip_prefix("CREATE STATISTICS ").unwrap_or(&text);
+    let end = end_of_name(rest);
+    Ok(format!("CREATE STATISTICS {}{}", object.name.in_schema(&shadow.schema), &rest[end..]))
+}
+
+/// Where a qualified name at the beginning of a text ends.
+fn end_of_name(text: &str) -> usize {
+    let mut quoted = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => return at,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// Stand-ins for the tables at the other end of the foreign keys, and the foreign keys between them
+/// and the shadow.
+#[must_use]
+pub fn foreign_keys(original: &Definition, place: &Place) -> Vec<String> {
+    let mut statements = Vec::new();
+    let mut made = Vec::new();
+    let own = original.table.oid;
+    let at = |oid: u32| if oid == own { place.shadow.clone() } else { place.stand_in(oid) };
+    let mut unique = Vec::new();
+    for key in &original.foreign_keys {
+        for (oid, name) in [(key.parent_oid, &key.parent), (key.child_oid, &key.child)] {
+            if oid != own && !made.contains(&oid) {
+                made.push(oid);
+                statements.push(format!("create table {} (like {name})", place.stand_in(oid)));
+            }
+        }
+        if key.parent_oid != own {
+            unique.push(unique_for(key, &place.stand_in(key.parent_oid)));
+        }
+    }
+    unique.sort();
+    unique.dedup();
+    statements.extend(unique);
+    for key in &original.foreign_keys {
+        let not_valid = if key.is_valid { "" } else { " not valid" };
+        statements.push(format!(
+            "alter table {} add constraint {} {}{not_valid}",
+            at(key.child_oid),
+            key.name,
+            key.clause(&at(key.parent_oid))
+        ));
+        if let Some(comment) = &key.comment {
+            statements.push(format!(
+                "comment on constraint {} on {} is {}",
+                key.name,
+                at(key.child_oid),
+                Literal(comment)
+            ));
+        }
+    }
+    statements
+}
+
+fn unique_for(key: &ForeignKey, parent: &QualifiedName) -> String {
+    format!("create unique index on {parent} ({})", Fragment::join(&key.parent_columns, ", "))
+}
+
+/// Takes everything off the shadow that would cost or act while rows are copied; the dependents say
+/// how each comes back. Triggers stay, disabled.
+#[must_use]
+pub fn strip(new: &Definition) -> Vec<String> {
+    let shadow = &new.table.name;
+    let mut statements = Vec::new();
+    for key in &new.foreign_keys {
+        statements.push(format!("alter table {} drop constraint {}", key.child, key.name));
+    }
+    for index in &new.indexes {
+        statements.push(dependents::drop_index(index, shadow));
+    }
+    for check in new.checks.iter().filter(|check| !check.is_valid) {
+        statements.push(format!("alter table {shadow} drop constraint {}", check.name));
+    }
+    if !new.triggers.is_empty() {
+        statements.push(format!("alter table {shadow} disable trigger user"));
+    }
+    statements
+}

@@ -1,0 +1,208 @@
+//! One migration's row.
+
+use tokio_postgres::{Client, Row};
+use uuid::Uuid;
+
+use super::{Phase, TableChange, is_installed, record};
+use crate::error::{Error, Kind, Result};
+use crate::name::{Ident, sql};
+
+/// A migration with its tables.
+#[derive(Debug, Clone)]
+pub struct Migration {
+    /// Its id.
+    pub id: Uuid,
+    /// What is true of it.
+    pub phase: Phase,
+    /// The role that owns its tables; every session works as this role.
+    pub owner: Ident,
+    /// Settings under which casts were planned, as name and value.
+    pub settings: Vec<(String, String)>,
+    /// The backend of the run that has or had it.
+    pub runner_pid: Option<i32>,
+    /// Rows compared by the last verification.
+    pub verified_rows: Option<i64>,
+    /// Differences found by it.
+    pub verified_differences: Option<i64>,
+    /// When it ended.
+    pub verified_at: Option<String>,
+    /// The server start and timeline for which it counts.
+    pub verified_server: Option<String>,
+    /// The swap's transaction id.
+    pub swap_xid: Option<String>,
+    /// When it swapped.
+    pub swapped_at: Option<String>,
+    /// Attempts at the swap's locks.
+    pub lock_attempts: i32,
+    /// How long the swap's locks were held, in milliseconds.
+    pub lock_held_ms: Option<f64>,
+    /// How long lock requests waited in total, in milliseconds.
+    pub lock_waited_ms: f64,
+    /// Who was in the way.
+    pub lock_blockers: Vec<String>,
+    /// Keys brought over by replay.
+    pub keys_replayed: i64,
+    /// Rounds run.
+    pub rounds: i64,
+    /// The last failure, if the last run failed.
+    pub error: Option<Error>,
+    /// Its tables, in order.
+    pub tables: Vec<TableChange>,
+}
+
+/// What a new migration is made from.
+#[derive(Debug, Clone)]
+pub struct NewMigration {
+    /// Its id.
+    pub id: Uuid,
+    /// The role that owns the table.
+    pub owner: Ident,
+    /// Settings to work under.
+    pub settings: Vec<(String, String)>,
+}
+
+/// How long it took to reach a phase from the one before.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct PhaseTime {
+    /// The phase reached.
+    pub phase: String,
+    /// Seconds since the phase before.
+    pub seconds: f64,
+}
+
+impl Migration {
+    /// All migrations, or the open ones, the newest first. None when nothing was ever begun here.
+    pub async fn list(client: &Client, open_only: bool) -> Result<Vec<Self>> {
+        if !is_installed(client).await? {
+            return Ok(Vec::new());
+        }
+        let rows = client.query(&sql!("state/list_migrations.sql").text(), &[&open_only]).await?;
+        let mut all = Vec::with_capacity(rows.len());
+        for row in rows {
+            let mut migration = Self::from_row(&row)?;
+            migration.tables = TableChange::list(client, migration.id).await?;
+            all.push(migration);
+        }
+        Ok(all)
+    }
+
+    /// Reads this migration again.
+    pub async fn load(client: &Client, id: Uuid) -> Result<Self> {
+        Self::list(client, false)
+            .await?
+            .into_iter()
+            .find(|migration| migration.id == id)
+            .ok_or_else(|| Error::failed(format!("migration {id} is not in the state any more")))
+    }
+
+    fn from_row(row: &Row) -> Result<Self> {
+        let settings: Vec<String> = row.try_get("settings")?;
+        let error = row.try_get::<_, Option<String>>("error_message")?.map(|message| {
+            let mut error = Error::failed(message);
+            error.sqlstate = row.get("error_sqlstate");
+            error.state = row.get("error_state");
+            error.hint = row.get("error_hint");
+            error
+        });
+        Ok(Migration {
+            id: row.try_get("id")?,
+            phase: Phase::parse(row.try_get("phase")?)?,
+            owner: Ident::new(row.try_get::<_, String>("owner_role")?),
+            settings: settings.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect(),
+            runner_pid: row.try_get("runner_pid")?,
+            verified_rows: row.try_get("verified_rows")?,
+            verified_differences: row.try_get("verified_differences")?,
+            verified_at: row.try_get("verified_at")?,
+            verified_server: row.try_get("verified_server")?,
+            swap_xid: row.try_get("swap_xid")?,
+            swapped_at: row.try_get("swapped_at")?,
+            lock_attempts: row.try_get("lock_attempts")?,
+            lock_held_ms: row.try_get("lock_held_ms")?,
+            lock_waited_ms: row.try_get("lock_waited_ms")?,
+            lock_blockers: row.try_get("lock_blockers")?,
+            keys_replayed: row.try_get("keys_replayed")?,
+            rounds: row.try_get("rounds")?,
+            error,
+            tables: Vec::new(),
+        })
+    }
+
+    /// The first hexadecimal digits of the id: as much as a person needs to type.
+    #[must_use]
+    pub fn short_id(&self) -> String {
+        self.id.simple().to_string()[..8].to_owned()
+    }
+
+    /// The table, as a person writes it; several with commas.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.tables.iter().map(|table| table.name.shown()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Changes the phase in the transaction that is open on `client`, or on its own.
+    ///
+    /// # Errors
+    /// An illegal move; or the phase is not what we think it is: somebody else has the migration.
+    pub async fn advance(&mut self, client: &Client, to: Phase) -> Result<()> {
+        let to = self.phase.advance(to)?;
+        let changed = client
+            .execute(
+                &sql!("state/advance_phase.sql").text(),
+                &[&self.id, &self.phase.as_str(), &to.as_str()],
+            )
+            .await?;
+        if changed != 1 {
+            return Err(Error::failed(format!(
+                "migration {} is no longer {}: another session has changed it",
+                self.short_id(),
+                self.phase
+            ))
+            .hint("Look at `pgrecast status`, then run the command again."));
+        }
+        record(client, self.id, "phase", to.as_str()).await?;
+        tracing::info!(migration = %self.short_id(), from = %self.phase, to = %to, "phase changed");
+        self.phase = to;
+        Ok(())
+    }
+
+    /// Writes down why the run failed, for `status`.
+    pub async fn record_error(&self, client: &Client, error: &Error) -> Result<()> {
+        if error.kind == Kind::Stopped {
+            return record(client, self.id, "stopped", &error.message).await;
+        }
+        let message = match &error.cause {
+            Some(cause) => format!("{}: {cause}", error.message),
+            None => error.message.clone(),
+        };
+        client
+            .execute(
+                &sql!("state/record_error.sql").text(),
+                &[&self.id, &error.sqlstate, &message, &error.state, &error.hint],
+            )
+            .await?;
+        record(client, self.id, "error", &message).await
+    }
+
+    /// How long each phase took.
+    pub async fn phase_times(&self, client: &Client) -> Result<Vec<PhaseTime>> {
+        let rows = client.query(&sql!("state/list_phase_times.sql").text(), &[&self.id]).await?;
+        rows.iter()
+            .map(|row| Ok(PhaseTime { phase: row.try_get("phase")?, seconds: row.try_get("seconds")? }))
+            .collect()
+    }
+}
+
+impl NewMigration {
+    /// Writes the migration down, in the transaction that is open on `client`.
+    pub async fn insert(&self, client: &Client) -> Result<()> {
+        let settings: Vec<&str> =
+            self.settings.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]).collect();
+        client
+            .execute(
+                &sql!("state/insert_migration.sql").text(),
+                &[&self.id, &self.owner.as_str(), &settings],
+            )
+            .await?;
+        record(client, self.id, "phase", Phase::Planned.as_str()).await
+    }
+}

@@ -1,0 +1,73 @@
+//! What is true of each migration, kept in schema `pgrecast` of the database it works in.
+//!
+//! Columns, not a blob. Phase changes are compare-and-set; work and phase commit together: a step
+//! writes its result and the phase in one transaction.
+
+mod blueprint;
+mod migration;
+mod phase;
+mod table_change;
+
+use tokio_postgres::Client;
+
+pub use blueprint::{StoredDependent, load_dependents, load_key, load_mapping, mark_made, mark_validated, store};
+pub use migration::{Migration, NewMigration, PhaseTime};
+pub use phase::Phase;
+pub use table_change::TableChange;
+
+use crate::error::{Error, Result};
+use crate::name::sql;
+
+const SCHEMA_VERSION: i32 = 1;
+
+/// Whether the state's schema is there.
+///
+/// # Errors
+/// When it was made by another version of the program.
+pub async fn is_installed(client: &Client) -> Result<bool> {
+    let found: bool = client
+        .query_one("select pg_catalog.to_regclass('pgrecast.version') is not null", &[])
+        .await?
+        .try_get(0)?;
+    if !found {
+        return Ok(false);
+    }
+    let version: i32 =
+        client.query_one("select schema_version from pgrecast.version", &[]).await?.try_get(0)?;
+    if version == SCHEMA_VERSION {
+        Ok(true)
+    } else {
+        Err(Error::failed(format!(
+            "schema \"pgrecast\" has version {version}, this program knows version {SCHEMA_VERSION}"
+        ))
+        .hint("Use the program that made it, or finish its migrations and drop the schema."))
+    }
+}
+
+/// Makes the state's schema if it is not there. Run twice: finds it. Killed midway: one transaction.
+pub async fn install(client: &Client) -> Result<()> {
+    if is_installed(client).await? {
+        return Ok(());
+    }
+    let taken: bool = client
+        .query_one("select pg_catalog.to_regnamespace('pgrecast') is not null", &[])
+        .await?
+        .try_get(0)?;
+    if taken {
+        return Err(Error::refused("there is a schema \"pgrecast\" that was not made by this program")
+            .state("nothing was changed")
+            .hint("Rename that schema; the name is needed."));
+    }
+    let text = format!("begin; {}; commit", sql!("state/create_schema.sql").text().trim_end_matches(';'));
+    if let Err(error) = client.batch_execute(&text).await {
+        client.batch_execute("rollback").await?;
+        return Err(Error::from(error).context("could not create schema \"pgrecast\" for the state"));
+    }
+    Ok(())
+}
+
+/// Adds a line to a migration's history.
+pub async fn record(client: &Client, id: uuid::Uuid, kind: &str, message: &str) -> Result<()> {
+    client.execute(&sql!("state/insert_event.sql").text(), &[&id, &kind, &message]).await?;
+    Ok(())
+}

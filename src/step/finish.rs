@@ -1,0 +1,93 @@
+//! After the swap: validates the foreign keys that came back NOT VALID, one at a time, and takes the
+//! guard off as soon as no snapshot older than the swap lives.
+//!
+//! Run twice: goes on with what is left. Killed midway: each is a transaction of its own.
+
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use super::lock::{LockMode, LockPolicy, LockStory, acquire};
+use super::watch::Watch;
+use crate::catalog::{find_table, fingerprint};
+use crate::error::{Error, Kind, Result};
+use crate::plan::{Kind as DependentKind, Side};
+use crate::state::{TableChange, load_dependents, mark_validated};
+
+/// Validates the foreign keys of the shape that is in place now.
+///
+/// VALIDATE CONSTRAINT takes SHARE UPDATE EXCLUSIVE on the referencing table and ROW SHARE on the
+/// referenced one: neither readers nor writers wait.
+pub async fn validate(client: &Client, change: &TableChange, side: Side, watch: &Watch) -> Result<()> {
+    let all = load_dependents(client, change.id, side).await?;
+    let open: Vec<_> = all
+        .iter()
+        .filter(|stored| stored.dependent.kind == DependentKind::ForeignKey && !stored.is_validated)
+        .collect();
+    for (n, stored) in open.iter().enumerate() {
+        let Some(statement) = &stored.dependent.validate else { continue };
+        watch.progress(n as i64, open.len() as i64, "foreign keys", stored.dependent.name.shown());
+        client.batch_execute("begin").await?;
+        if let Err(error) = client.batch_execute(statement).await {
+            let error = Error::from(error);
+            client.batch_execute("rollback").await?;
+            let is_data = error.is_sqlstate(&SqlState::FOREIGN_KEY_VIOLATION);
+            let error = error.context(format!("foreign key {} could not be validated", stored.dependent.name.shown()));
+            return Err(if is_data { error.with_kind(Kind::NeedsPerson) } else { error }
+                .state("the change is in place; the foreign key is enforced for new rows and still NOT VALID")
+                .hint("Correct the rows and run the same command again."));
+        }
+        mark_validated(client, stored.id).await?;
+        client.batch_execute("commit").await?;
+    }
+    Ok(())
+}
+
+/// Takes the guard off. `false`: a transaction with an older snapshot still lives; try again later.
+pub async fn take_guard_off(
+    client: &Client,
+    change: &TableChange,
+    policy: LockPolicy,
+    watch: &Watch,
+) -> Result<bool> {
+    let Some(oid) = find_table(client, &change.name.to_string()).await? else { return Ok(true) };
+    let is_there: bool = client
+        .query_one(
+            "select exists (select from pg_catalog.pg_trigger where tgrelid = $1 and tgname = 'pgrecast_guard')",
+            &[&oid],
+        )
+        .await?
+        .try_get(0)?;
+    if is_there {
+        if !no_older_snapshot(client, change).await? {
+            watch.note("a transaction older than the swap is still open; the guard stays until it ends");
+            return Ok(false);
+        }
+        let mut story = LockStory::default();
+        let tables = [(change.name.clone(), oid)];
+        acquire(client, &tables, LockMode::AccessExclusive, policy, "taking the guard off", watch, &mut story).await?;
+        client.batch_execute(&format!("drop trigger pgrecast_guard on {}; commit", change.name)).await?;
+    }
+    let found = fingerprint(client, oid).await?;
+    client
+        .execute("update pgrecast.table_change set new_fingerprint = $2 where id = $1", &[&change.id, &found])
+        .await?;
+    Ok(true)
+}
+
+/// Whether every snapshot in this database is younger than the swap. Other roles' `backend_xmin` can
+/// not be read without `pg_read_all_stats`; CREATE INDEX CONCURRENTLY waits for just these snapshots,
+/// so one on a scratch table of ours tells.
+async fn no_older_snapshot(client: &Client, change: &TableChange) -> Result<bool> {
+    let scratch = change.own("scratch");
+    client
+        .batch_execute(&format!("drop table if exists {scratch}; create table {scratch} (a int)"))
+        .await?;
+    client.batch_execute("set lock_timeout = '2s'").await?;
+    let built = client.batch_execute(&format!("create index concurrently on {scratch} (a)")).await;
+    client.batch_execute(&format!("set lock_timeout = '10s'; drop table {scratch}")).await?;
+    match built.map_err(Error::from) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind == Kind::Transient => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,155 @@
+//! Index: after the copy, brings the shadow level and gives it its indexes.
+//!
+//! In this order: take away every copy of a row whose key is in the log; build the key's unique index;
+//! replay; then all other indexes at once, in sessions of their own. Before a unique index is built
+//! stands one full round, so that no duplicate can be there that was only passing.
+//! Run twice: what is made is marked so in its own transaction. Killed midway: goes on with the next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use super::pair::Pair;
+use super::replay;
+use super::watch::Watch;
+use crate::catalog::find_table;
+use crate::db::Sessions;
+use crate::error::{Error, Kind, Result};
+use crate::name::{QualifiedName, sql};
+use crate::plan::{Kind as DependentKind, Side};
+use crate::state::{StoredDependent, TableChange, load_dependents, mark_made};
+
+/// Builds the key's index and brings over what changed while rows were copied.
+pub async fn build_key(client: &Client, change: &TableChange, pair: &Pair, watch: &Watch) -> Result<()> {
+    let all = load_dependents(client, change.id, Side::New).await?;
+    let key = all.iter().find(|stored| stored.dependent.kind == DependentKind::KeyIndex);
+    if let Some(key) = key.filter(|key| !key.is_made) {
+        replay::drain(client, pair).await?;
+        client.batch_execute(&format!("analyze {}", pair.keys)).await?;
+        client.batch_execute(&pair.fill(sql!("replay/delete_logged.sql")).text()).await?;
+        build(client, change, key).await.map_err(|error| duplicates(error, change, key))?;
+        attach(client, key).await?;
+    }
+    let before = replay::catch_up(client, pair, watch).await?;
+    let round = replay::round(client, pair).await?;
+    tracing::debug!(keys = before + round.keys, "caught up with the copy");
+    Ok(())
+}
+
+/// Builds all other indexes, `jobs` at a time, the largest first.
+pub async fn build_others(
+    client: &Client,
+    sessions: &Sessions,
+    change: &TableChange,
+    pair: &Pair,
+    jobs: usize,
+    watch: &Watch,
+) -> Result<usize> {
+    let open: Vec<StoredDependent> = load_dependents(client, change.id, Side::New)
+        .await?
+        .into_iter()
+        .filter(|stored| stored.dependent.kind == DependentKind::Index && !stored.is_made)
+        .rev()
+        .collect();
+    let count = open.len();
+    if count == 0 {
+        return Ok(0);
+    }
+    let queue = Arc::new(tokio::sync::Mutex::new(open.clone()));
+    let mut workers = tokio::task::JoinSet::new();
+    for n in 1..=jobs.clamp(1, count) {
+        let (sessions, change, queue) = (sessions.clone(), change.clone(), Arc::clone(&queue));
+        workers.spawn(async move {
+            let session = sessions.open(&format!("index {n}")).await?;
+            loop {
+                let next = queue.lock().await.pop();
+                let Some(next) = next else { return Ok::<(), Error>(()) };
+                build(&session, &change, &next).await.map_err(|error| duplicates(error, &change, &next))?;
+            }
+        });
+    }
+    let mut tick = tokio::time::interval(Duration::from_millis(500));
+    loop {
+        tokio::select! {
+            done = workers.join_next() => match done {
+                None => break,
+                Some(result) => result.map_err(|e| Error::failed(format!("an index worker failed: {e}")))??,
+            },
+            _ = tick.tick() => {
+                replay::drain(client, pair).await?;
+                let done = count - queue.lock().await.len() - workers.len().min(count);
+                watch.progress(done as i64, count as i64, "indexes", "");
+            }
+        }
+    }
+    for stored in &open {
+        attach(client, stored).await.map_err(|error| duplicates(error, change, stored))?;
+    }
+    Ok(count)
+}
+
+/// How many of the leading statements only build, under a lock that many builds can share. What
+/// follows (the constraint, comments) needs ACCESS EXCLUSIVE on the shadow: two sessions that hold the
+/// one and want the other would deadlock, so that is done by one session afterwards.
+fn building(stored: &StoredDependent) -> usize {
+    if stored.dependent.create.get(1).is_some_and(|text| text.starts_with("CREATE ")) { 2 } else { 0 }
+}
+
+/// Builds the index itself, unless a former run did.
+async fn build(session: &Client, change: &TableChange, stored: &StoredDependent) -> Result<()> {
+    let name = stored.dependent.name.clone();
+    let index = QualifiedName { schema: change.shadow_schema.clone(), name };
+    if building(stored) == 0 || find_table(session, &index.to_string()).await?.is_some() {
+        return Ok(());
+    }
+    in_transaction(session, &stored.dependent.create[..building(stored)], None).await
+}
+
+/// Does the rest and marks it made.
+async fn attach(session: &Client, stored: &StoredDependent) -> Result<()> {
+    in_transaction(session, &stored.dependent.create[building(stored)..], Some(stored.id)).await?;
+    tracing::debug!(index = %stored.dependent.name.shown(), "index made");
+    Ok(())
+}
+
+async fn in_transaction(session: &Client, statements: &[String], made: Option<i64>) -> Result<()> {
+    session.batch_execute("begin").await?;
+    for statement in statements {
+        if let Err(error) = session.batch_execute(statement).await {
+            let error = Error::from(error);
+            if error.kind != Kind::ConnectionLost {
+                session.batch_execute("rollback").await?;
+            }
+            return Err(error);
+        }
+    }
+    if let Some(id) = made {
+        mark_made(session, id).await?;
+    }
+    session.batch_execute("commit").await?;
+    Ok(())
+}
+
+fn duplicates(error: Error, change: &TableChange, stored: &StoredDependent) -> Error {
+    let is_duplicate = error.is_sqlstate(&SqlState::UNIQUE_VIOLATION)
+        || error.is_sqlstate(&SqlState::EXCLUSION_VIOLATION);
+    let table = change.name.name.shown();
+    let error = error.context(format!(
+        "could not build {} on the new shape of {}",
+        stored.dependent.name.shown(),
+        change.name.shown()
+    ));
+    if is_duplicate {
+        error
+            .with_kind(Kind::NeedsPerson)
+            .state("the table is unchanged; the copy is complete and changes are still being captured")
+            .hint(format!(
+                "Remove the duplicates from {} and run `pgrecast run {table}` to go on, or `pgrecast abort {table}`.",
+                change.name.shown()
+            ))
+    } else {
+        error
+    }
+}

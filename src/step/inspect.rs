@@ -1,0 +1,241 @@
+//! Looks at a table and at what is asked for, tries it out on an empty clone in a transaction that is
+//! rolled back, and says everything that `plan` says. Changes nothing.
+
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::db::Sessions;
+use super::shadow::{self, Request};
+use crate::alter::TableRef;
+use crate::catalog::{Attached, Definition, Missing, find_table};
+use crate::error::{Error, Kind, Result};
+use crate::name::{Ident, QualifiedName};
+use crate::plan::report::{Action, ColumnChange, Handled, Plan};
+use crate::plan::shadow::Place;
+use crate::plan::{Blueprint, Refusal, estimate, refusal, risk};
+use crate::state::TableChange;
+
+/// A table as it is, and the plan for it.
+#[derive(Debug)]
+pub struct Examination {
+    /// The table.
+    pub original: Definition,
+    /// Settings under which the plan was made.
+    pub settings: Vec<(String, String)>,
+    /// What `plan` says.
+    pub plan: Plan,
+}
+
+/// The oid of the table that the user means.
+///
+/// # Errors
+/// [`Kind::Usage`] when there is none.
+pub async fn find(client: &Client, table: &TableRef) -> Result<u32> {
+    let name = table.to_string();
+    if let Some(oid) = find_table(client, &name).await? {
+        return Ok(oid);
+    }
+    let path: String = client.query_one("show search_path", &[]).await?.try_get(0)?;
+    let database: String = client.query_one("select pg_catalog.current_database()", &[]).await?.try_get(0)?;
+    let error = Error::usage(format!("table {name} does not exist in database {database}"));
+    Err(match &table.schema {
+        Some(_) => error,
+        None => error.hint(format!("Looked in: {path}. Write schema.table for another schema.")),
+    }
+    .state("nothing was changed"))
+}
+
+/// Where the parts of a migration's shadow stand.
+#[must_use]
+pub fn place_of(id: Uuid, ordinal: i32, table: &QualifiedName) -> Place {
+    let schema = TableChange::shadow_schema_of(id, ordinal);
+    Place {
+        scratch: Ident::new(format!("{}_scratch", schema.as_str())),
+        shadow: table.in_schema(&schema),
+    }
+}
+
+/// Looks at the table and tries the change out.
+///
+/// # Errors
+/// [`Kind::Usage`] for a table or column that does not exist, [`Kind::Refused`] for something that is
+/// not an ordinary table; all other refusals are in the plan.
+pub async fn examine(sessions: &Sessions, client: &Client, table: &TableRef, request: &Request) -> Result<Examination> {
+    let oid = find(client, table).await?;
+    let original = Definition::read(client, oid).await?;
+    if let Some(refusal) = refusal::of_relation(&original) {
+        return Err(Error::refused(format!("{} can not be changed: {}", refusal.object, refusal.message))
+            .state("nothing was changed"));
+    }
+    for (column, _) in &request.reverse {
+        if !original.columns.iter().any(|known| known.name == *column) {
+            return Err(Error::usage(format!(
+                "--reverse names column {}, which {} does not have",
+                column.shown(),
+                original.table.name.shown()
+            ))
+            .state("nothing was changed")
+            .hint("--reverse brings a column of the old shape back: 'old_column=expression'."));
+        }
+    }
+    let settings = Sessions::settings_to_record(client).await?;
+    let attached = Attached::list(client, oid).await?;
+    let missing = Missing::list(client, oid).await?;
+    let mut refusals = refusal::of_table(&original, &attached, &missing);
+    let mut blueprint = None;
+    if missing.is_empty() && refusals.is_empty() {
+        match try_out(sessions, &original, &settings, request).await {
+            Ok(made) => blueprint = Some(made),
+            Err(error) if error.kind == Kind::Refused => refusals.push(as_refusal(&original, &error)),
+            Err(error) => return Err(error),
+        }
+    }
+    let server: String = client.query_one("show server_version", &[]).await?.try_get(0)?;
+    let plan = report(&original, blueprint.as_ref(), refusals, request, server);
+    Ok(Examination { original, settings, plan })
+}
+
+fn as_refusal(original: &Definition, error: &Error) -> Refusal {
+    let message = match &error.cause {
+        Some(cause) => format!("{}: {cause}", error.message),
+        None => error.message.clone(),
+    };
+    Refusal {
+        code: "not-accepted".into(),
+        object: original.table.name.shown(),
+        message,
+        hint: error.hint.clone(),
+    }
+}
+
+async fn try_out(
+    sessions: &Sessions,
+    original: &Definition,
+    settings: &[(String, String)],
+    request: &Request,
+) -> Result<Blueprint> {
+    let session = sessions.for_migration("-", &original.table.owner, settings).open("plan").await?;
+    // A foreign key that the ALTER adds locks the table it points at until the end of this transaction.
+    session.batch_execute("begin; set local lock_timeout = '300ms'").await?;
+    let place = place_of(Uuid::new_v4(), 1, &original.table.name);
+    let built = shadow::build(&session, original, &place, request).await;
+    session.batch_execute("rollback").await?;
+    built
+}
+
+fn report(
+    original: &Definition,
+    blueprint: Option<&Blueprint>,
+    refusals: Vec<Refusal>,
+    request: &Request,
+    server: String,
+) -> Plan {
+    let name = &original.table.name;
+    let actions = request
+        .alter
+        .actions()
+        .map(|action| Action {
+            sql: action.text.clone(),
+            class: "copy".into(),
+            lock: "ACCESS EXCLUSIVE in the swap".into(),
+            reason: "done on a shadow table that takes the table's place".into(),
+        })
+        .collect();
+    Plan {
+        table: name.shown(),
+        strategy: "copy".into(),
+        actions,
+        columns: blueprint.map(|blueprint| columns(original, blueprint)).unwrap_or_default(),
+        dependents: blueprint.map(|blueprint| handled(original, blueprint)).unwrap_or_default(),
+        refusals,
+        risks: blueprint.map(|blueprint| risk::risks(original, blueprint)).unwrap_or_default(),
+        estimate: estimate::estimate(original),
+        rollback: blueprint.map(|blueprint| risk::rollback(original, blueprint)).unwrap_or_default(),
+        statements: request.alter.statements.iter().map(|s| s.sql(name).to_string()).collect(),
+        server,
+    }
+}
+
+fn columns(original: &Definition, blueprint: &Blueprint) -> Vec<ColumnChange> {
+    let generated = |name: &Ident| {
+        blueprint.new.columns.iter().any(|column| column.is_generated && column.name == *name)
+    };
+    let mut list: Vec<ColumnChange> = original
+        .columns
+        .iter()
+        .map(|column| {
+            let output = blueprint.forward.target_of(&column.name);
+            let computed = (column.is_generated && generated(&column.name)).then(|| column.name.shown());
+            ColumnChange {
+                from: Some(column.name.shown()),
+                to: output.map(|output| output.name.shown()).or(computed),
+                expression: output.map(|output| output.expression.to_string()),
+            }
+        })
+        .collect();
+    for column in &blueprint.new.columns {
+        let shown = column.name.shown();
+        if !list.iter().any(|change| change.to.as_ref() == Some(&shown)) {
+            list.push(ColumnChange { from: None, to: Some(shown), expression: None });
+        }
+    }
+    list
+}
+
+fn handled(original: &Definition, blueprint: &Blueprint) -> Vec<Handled> {
+    let mut list: Vec<Handled> = blueprint
+        .dependents
+        .iter()
+        .filter(|dependent| dependent.side == crate::plan::Side::New)
+        .map(|dependent| Handled {
+            kind: dependent.kind.as_str().into(),
+            name: match &dependent.other_table {
+                Some(other) => format!(
+                    "{} ({} to {})",
+                    dependent.name.shown(),
+                    dependent.table.shown(),
+                    other.shown()
+                ),
+                None => dependent.name.shown(),
+            },
+            handling: match dependent.kind {
+                crate::plan::Kind::KeyIndex => "built on the shadow after the copy",
+                crate::plan::Kind::Index => "built on the shadow before the swap",
+                crate::plan::Kind::Check => "made in the swap, NOT VALID as it is",
+                crate::plan::Kind::ForeignKey if dependent.validate.is_some() => {
+                    "made in the swap, validated after it"
+                }
+                crate::plan::Kind::ForeignKey => "made in the swap, NOT VALID as it is",
+                crate::plan::Kind::Trigger => "on the shadow, enabled in the swap",
+            }
+            .into(),
+        })
+        .collect();
+    for check in blueprint.new.checks.iter().filter(|check| check.is_valid) {
+        list.push(Handled {
+            kind: "check".into(),
+            name: check.name.shown(),
+            handling: "on the shadow, checked while rows are copied".into(),
+        });
+    }
+    for sequence in &original.sequences {
+        list.push(Handled {
+            kind: "sequence".into(),
+            name: sequence.name.shown(),
+            handling: if sequence.is_identity {
+                "the new identity goes on where it stands in the swap"
+            } else {
+                "stays; owned by the new column in the swap, and widened with it"
+            }
+            .into(),
+        });
+    }
+    for object in &original.statistics {
+        list.push(Handled {
+            kind: "statistics".into(),
+            name: object.name.shown(),
+            handling: "made on the shadow, exchanged in the swap".into(),
+        });
+    }
+    list
+}

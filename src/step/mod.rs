@@ -1,0 +1,17 @@
+//! What is done to the database, one file per thing, each safe to run twice.
+
+
+pub mod capture;
+pub mod copy;
+pub mod finish;
+pub mod index;
+pub mod inspect;
+pub mod lock;
+pub mod pair;
+pub mod remove;
+pub mod replay;
+pub mod shadow;
+pub mod swap;
+pub mod vacuum;
+pub mod verify;
+pub mod watch;

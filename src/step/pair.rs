@@ -1,0 +1,336 @@
+//! A pair: rows of one table brought over to the other. Forward is original to shadow, reverse is new
+//! to retired; copy, replay and verify are one code with a direction.
+
+use tokio_postgres::Client;
+
+use crate::catalog::Column;
+use crate::error::{Error, Result};
+use crate::name::{Fragment, Ident, QualifiedName, Statement};
+use crate::plan::cast::{assign, image};
+use crate::plan::{KeyColumn, Mapping};
+use crate::state::{TableChange, load_key, load_mapping};
+
+/// Which way rows are brought over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Original to shadow, before the swap.
+    Forward,
+    /// New to retired, after it.
+    Reverse,
+}
+
+impl Direction {
+    /// As it stands in the names of logs and key sets.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Direction::Forward => "forward",
+            Direction::Reverse => "reverse",
+        }
+    }
+}
+
+/// Two tables, the mapping between them, and the log of what is still to be brought over.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// Which way.
+    pub direction: Direction,
+    /// Where rows come from.
+    pub from: QualifiedName,
+    /// Its oid.
+    pub from_oid: u32,
+    /// Where they go.
+    pub to: QualifiedName,
+    /// Its oid.
+    pub to_oid: u32,
+    /// Keys of changed rows, written by the capture triggers.
+    pub log: QualifiedName,
+    /// The set of keys a round works on.
+    pub keys: QualifiedName,
+    /// Rows taken out in a round.
+    pub held: QualifiedName,
+    key: Vec<PairKey>,
+    mapping: Mapping,
+    from_columns: Vec<Column>,
+    to_columns: Vec<Column>,
+    /// For the way back: how a row of `to` looked in `from`'s shape. A value that still means the same
+    /// is kept, else 12.345 would come back as 12.350 although only the note was changed.
+    echo: Option<Mapping>,
+}
+
+#[derive(Debug, Clone)]
+struct PairKey {
+    from: Column,
+    to: Column,
+    from_operator: Fragment,
+    to_operator: Fragment,
+}
+
+impl Pair {
+    /// Reads what is known of a table change, for one direction.
+    pub async fn load(client: &Client, change: &TableChange, direction: Direction) -> Result<Self> {
+        let shadow_oid = change.shadow_oid.ok_or_else(|| Error::failed("the shadow was not made yet"))?;
+        let forward = load_mapping(client, change.id, "forward").await?;
+        let key = load_key(client, change.id).await?;
+        let (from, from_oid, to, to_oid, mapping, echo) = match direction {
+            Direction::Forward => {
+                (change.name.clone(), change.original_oid, change.shadow(), shadow_oid, forward, None)
+            }
+            Direction::Reverse => {
+                let reverse = load_mapping(client, change.id, "reverse").await?;
+                (change.name.clone(), shadow_oid, change.retired(), change.original_oid, reverse, Some(forward))
+            }
+        };
+        let from_columns = Column::list(client, from_oid).await?;
+        let to_columns = Column::list(client, to_oid).await?;
+        let find = |columns: &[Column], name: &Ident| {
+            columns.iter().find(|column| column.name == *name).cloned().ok_or_else(|| {
+                Error::failed(format!("column {} of the key does not exist any more", name.shown()))
+                    .hint("Its table was altered meanwhile; the migration can only be aborted.")
+            })
+        };
+        let key = key
+            .into_iter()
+            .map(|KeyColumn { original, new, original_operator, new_operator }| {
+                let forward = direction == Direction::Forward;
+                let (from, to) = if forward { (original, new) } else { (new, original) };
+                let (from_operator, to_operator) = if forward {
+                    (original_operator, new_operator)
+                } else {
+                    (new_operator, original_operator)
+                };
+                Ok(PairKey {
+                    from: find(&from_columns, &from)?,
+                    to: find(&to_columns, &to)?,
+                    from_operator,
+                    to_operator,
+                })
+            })
+            .collect::<Result<_>>()?;
+        let own = |what: &str| change.own(&format!("{what}_{}", direction.as_str()));
+        Ok(Pair {
+            direction,
+            from,
+            from_oid,
+            to,
+            to_oid,
+            log: own("log"),
+            keys: own("keys"),
+            held: own("held"),
+            key,
+            mapping,
+            from_columns,
+            to_columns,
+            echo,
+        })
+    }
+
+    /// A statement with everything filled in that it asks for.
+    #[must_use]
+    pub fn fill(&self, mut statement: Statement) -> Statement {
+        type Part = fn(&Pair) -> Fragment;
+        let parts: [(&str, Part); 24] = [
+            ("from", |pair| Fragment::join([&pair.from], "")),
+            ("to", |pair| Fragment::join([&pair.to], "")),
+            ("log", |pair| Fragment::join([&pair.log], "")),
+            ("keys", |pair| Fragment::join([&pair.keys], "")),
+            ("held", |pair| Fragment::join([&pair.held], "")),
+            ("source", |pair| pair.source()),
+            ("columns", |pair| Fragment::join(pair.mapping.columns().iter().map(|o| &o.name), ", ")),
+            ("values", |pair| pair.numbered("f.c", pair.mapping.columns().len())),
+            ("key_columns", |pair| pair.numbered("k", pair.key.len())),
+            ("old", |pair| pair.numbered("o", pair.key.len())),
+            ("new", |pair| pair.numbered("n", pair.key.len())),
+            ("from_matches", Pair::from_matches),
+            ("to_matches_key", Pair::to_matches_key),
+            ("to_matches_source", Pair::to_matches_source),
+            ("desired", |pair| Fragment::join(pair.desired(), ", ")),
+            ("assignments", Pair::assignments),
+            ("to_image", |pair| {
+                Fragment::join(pair.mapping.columns().iter().map(|o| format!("t.{}", o.name)), ", ")
+            }),
+            ("echo", Pair::echo_source),
+            ("echo_matches", Pair::echo_matches),
+            ("kept", |pair| pair.kept(", ")),
+            ("kept_values", |pair| pair.kept(", t.")),
+            ("pending", Pair::pending),
+            ("from_key", |pair| pair.shown_key((1..=pair.key.len()).map(|n| format!("f.k{n}")))),
+            ("to_key", |pair| pair.shown_key(pair.key.iter().map(|key| format!("t.{}", key.to.name)))),
+        ];
+        for (placeholder, part) in parts {
+            if statement.has(placeholder) {
+                statement = statement.fill(placeholder, &part(self));
+            }
+        }
+        statement
+    }
+
+    /// The images of all compared columns as they should be (`f`) and as they are (`t`).
+    #[must_use]
+    pub fn images(&self) -> (Fragment, Fragment) {
+        let pick = |side: fn(usize, &Ident) -> String| {
+            Fragment::join(
+                self.mapping.columns().iter().enumerate().filter_map(|(n, output)| {
+                    let column = self.to_columns.iter().find(|column| column.name == output.name)?;
+                    Some(image(&Fragment::trusted(side(n + 1, &output.name)), column))
+                }),
+                ", ",
+            )
+        };
+        (pick(|n, _| format!("f.c{n}")), pick(|_, name| format!("t.{name}")))
+    }
+
+    /// The images of the key as it should be in `to` (`f`) and as it is there (`t`): for slices.
+    #[must_use]
+    pub fn key_images(&self) -> (Fragment, Fragment) {
+        let from = self.key.iter().map(|key| {
+            image(&Fragment::trusted(format!("f.c{}", self.place_of(&key.to.name))), &key.to)
+        });
+        let to = self.key.iter().map(|key| image(&Fragment::trusted(format!("t.{}", key.to.name)), &key.to));
+        (Fragment::join(from, ", "), Fragment::join(to, ", "))
+    }
+
+    /// Columns of `to` that no column of `from` fills.
+    #[must_use]
+    pub fn kept_columns(&self) -> Vec<&Ident> {
+        self.to_columns
+            .iter()
+            .filter(|column| !column.is_generated)
+            .map(|column| &column.name)
+            .filter(|name| !self.mapping.columns().iter().any(|output| output.name == **name))
+            .collect()
+    }
+
+    /// The key as a person reads it: `id = 17, tenant = 'a'`.
+    fn shown_key(&self, values: impl Iterator<Item = String>) -> Fragment {
+        let parts = self.key.iter().zip(values).map(|(key, value)| {
+            let label = format!("{} = ", key.from.name.shown());
+            format!("{} || ({value})::pg_catalog.text", crate::name::Literal(&label))
+        });
+        Fragment::join(parts, " || ', ' || ")
+    }
+
+    fn source(&self) -> Fragment {
+        let key: Vec<Ident> = self.key.iter().map(|key| key.from.name.clone()).collect();
+        self.mapping.source(&self.from, &key)
+    }
+
+    fn numbered(&self, prefix: &str, count: usize) -> Fragment {
+        let _ = self;
+        Fragment::join((1..=count).map(|n| format!("{prefix}{n}")), ", ")
+    }
+
+    fn from_matches(&self) -> Fragment {
+        let terms =
+            self.key.iter().enumerate().map(|(n, key)| format!("f.k{0} {1} k.k{0}", n + 1, key.from_operator));
+        Fragment::join(terms, " and ")
+    }
+
+    fn to_matches_key(&self) -> Fragment {
+        let terms = self.key.iter().enumerate().map(|(n, key)| {
+            let logged = Fragment::trusted(format!("k.k{}", n + 1));
+            let mapped = if key.from.type_name == key.to.type_name { logged } else { assign(&logged, &key.to) };
+            format!("t.{} {} {}", key.to.name, key.to_operator, collated(&mapped, &key.to))
+        });
+        Fragment::join(terms, " and ")
+    }
+
+    fn to_matches_source(&self) -> Fragment {
+        let terms = self.key.iter().map(|key| {
+            let value = Fragment::trusted(format!("f.c{}", self.place_of(&key.to.name)));
+            format!("t.{} {} {}", key.to.name, key.to_operator, collated(&value, &key.to))
+        });
+        Fragment::join(terms, " and ")
+    }
+
+    /// Place of a `to` column among the outputs, from 1.
+    fn place_of(&self, to: &Ident) -> usize {
+        1 + self.mapping.columns().iter().position(|output| output.name == *to).unwrap_or_default()
+    }
+
+    /// For each output the value that `to` should have; `t` is the row as it is.
+    fn desired(&self) -> Vec<String> {
+        let outputs = self.mapping.columns().iter().enumerate();
+        outputs
+            .map(|(n, output)| {
+                let plain = format!("f.c{}", n + 1);
+                let back = self.echo.as_ref().zip(output.from.as_ref()).and_then(|(echo, from)| {
+                    let place = echo.columns().iter().position(|o| o.name == *from)?;
+                    let is_same = self.is_unchanged(&output.name, from, &echo.columns()[place].expression);
+                    (!is_same).then_some(place + 1)
+                });
+                match back {
+                    Some(place) => format!(
+                        "case when row(g.c{place})::record operator(pg_catalog.*=) row(f.r{})::record \
+                         then t.{} else {plain} end",
+                        n + 1,
+                        output.name
+                    ),
+                    None => plain,
+                }
+            })
+            .collect()
+    }
+
+    /// Whether a value is taken over as it is in both directions.
+    fn is_unchanged(&self, to: &Ident, from: &Ident, forward: &Fragment) -> bool {
+        let type_of = |columns: &[Column], name: &Ident| {
+            columns.iter().find(|column| column.name == *name).map(|column| column.type_name.clone())
+        };
+        type_of(&self.to_columns, to) == type_of(&self.from_columns, from)
+            && forward.as_str() == format!("{}.{to}", self.to.name)
+    }
+
+    fn assignments(&self) -> Fragment {
+        let desired = self.desired();
+        let terms = self.mapping.columns().iter().zip(desired).map(|(o, value)| format!("{} = {value}", o.name));
+        Fragment::join(terms, ", ")
+    }
+
+    fn needs_echo(&self) -> bool {
+        self.desired().iter().any(|value| value.starts_with("case"))
+    }
+
+    fn echo_source(&self) -> Fragment {
+        match &self.echo {
+            Some(echo) if self.needs_echo() => Fragment::trusted(format!(", {} g", echo.source(&self.to, &[]))),
+            _ => Fragment::trusted(""),
+        }
+    }
+
+    fn echo_matches(&self) -> Fragment {
+        Fragment::trusted(if self.needs_echo() { " and g.tid = t.ctid" } else { "" })
+    }
+
+    fn kept(&self, separator: &str) -> Fragment {
+        Fragment::trusted(
+            self.kept_columns().iter().map(|name| format!("{separator}{name}")).collect::<String>(),
+        )
+    }
+
+    /// Keys with a change that was not brought over: in the set, or still in the log.
+    fn pending(&self) -> Fragment {
+        let list = |prefix: &str| {
+            Fragment::join((1..=self.key.len()).map(|n| format!("{prefix}{n} as k{n}")), ", ")
+        };
+        Fragment::trusted(format!(
+            "(select {} from {} union all select {} from {} where o1 is not null union all select {} from {} \
+             where n1 is not null)",
+            list("k"),
+            self.keys,
+            list("o"),
+            self.log,
+            list("n"),
+            self.log
+        ))
+    }
+}
+
+/// Two values of different collations can not be compared without saying which one counts: the
+/// column's own, which is also its index's.
+fn collated(value: &Fragment, column: &Column) -> Fragment {
+    match &column.collation {
+        Some(collation) => Fragment::trusted(format!("({value}) collate {collation}")),
+        None => value.clone(),
+    }
+}

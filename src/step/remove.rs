@@ -1,0 +1,72 @@
+//! Takes away what is ours: after `abort` the shadow, after a swap the retired table, after a rollback
+//! the table that was new; and always log, key set, functions, triggers and schemas.
+//!
+//! Never with CASCADE: what somebody else has hung on our tables is named by the server and stays.
+//! Run twice: takes away what is left. Killed midway: so does the next run.
+
+use tokio_postgres::Client;
+
+use super::capture::trigger_names;
+use super::lock::{LockMode, LockPolicy, LockStory, acquire};
+use super::watch::Watch;
+use crate::catalog::find_table;
+use crate::error::{Error, Result};
+use crate::state::TableChange;
+
+/// Takes our triggers off the table that applications use, under a short lock of its own.
+pub async fn triggers(client: &Client, change: &TableChange, policy: LockPolicy, watch: &Watch) -> Result<()> {
+    let Some(oid) = find_table(client, &change.name.to_string()).await? else { return Ok(()) };
+    let has_any: bool = client
+        .query_one(
+            "select exists (select from pg_catalog.pg_trigger where tgrelid = $1
+                 and tgname in ('pgrecast_capture', 'pgrecast_capture_truncate', 'pgrecast_guard'))",
+            &[&oid],
+        )
+        .await?
+        .try_get(0)?;
+    if !has_any {
+        return Ok(());
+    }
+    let tables = [(change.name.clone(), oid)];
+    let mut story = LockStory::default();
+    acquire(client, &tables, LockMode::AccessExclusive, policy, "dropping the capture triggers", watch, &mut story)
+        .await?;
+    let mut text = String::new();
+    for trigger in trigger_names() {
+        text.push_str(&format!("drop trigger if exists {trigger} on {};", change.name));
+    }
+    client
+        .batch_execute(&format!("{text} drop trigger if exists pgrecast_guard on {}; commit", change.name))
+        .await?;
+    Ok(())
+}
+
+/// Drops our tables, functions and schemas, in the transaction that is open on `client`.
+pub async fn objects(client: &Client, change: &TableChange) -> Result<()> {
+    let mut statements = Vec::new();
+    for table in [change.shadow(), change.retired()] {
+        // Only in our own schemas: the name is also that of the application's table.
+        statements.push(format!("drop table if exists {table}"));
+    }
+    for direction in ["forward", "reverse"] {
+        for table in ["log", "keys", "held"] {
+            statements.push(format!("drop table if exists {}", change.own(&format!("{table}_{direction}"))));
+        }
+        for function in ["capture", "truncate"] {
+            statements.push(format!("drop function if exists {}()", change.own(&format!("{function}_{direction}"))));
+        }
+    }
+    statements.push(format!("drop table if exists {}", change.own("scratch")));
+    for schema in [&change.shadow_schema, &change.retired_schema] {
+        statements.push(format!("drop schema if exists {schema}"));
+    }
+    for statement in statements {
+        client.batch_execute(&statement).await.map_err(|error| {
+            Error::from(error)
+                .context(format!("could not take away what is ours: {statement}"))
+                .state("the application's table is complete and free of our triggers")
+                .hint("Move away what depends on it, then run the same command again.")
+        })?;
+    }
+    Ok(())
+}

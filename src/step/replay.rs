@@ -1,0 +1,226 @@
+//! Replay: makes the `to` row of every logged key equal to the mapped `from` row, or absent.
+//!
+//! One round is one REPEATABLE READ transaction with one snapshot S: it takes all log entries that S
+//! sees into a set of keys and brings each key to its state in S. Log entry and row become visible
+//! together because they commit together, so nothing depends on the order of entries, on sequences or
+//! on the order of commits. Run twice: a round that finds nothing does nothing. Killed midway: the
+//! transaction never was.
+
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use super::pair::Pair;
+use super::watch::Watch;
+use crate::error::{Error, Kind, Result};
+use crate::name::{Fragment, Statement, sql};
+
+/// What a round did.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Round {
+    /// Log entries taken.
+    pub entries: u64,
+    /// Distinct keys brought over.
+    pub keys: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// More keys than this are brought over in batches, each in a transaction of its own, so that no
+/// snapshot is held for long.
+const BATCH: i64 = 20_000;
+
+/// How often a round that failed for a passing reason is tried again.
+const TRIES: u32 = 5;
+
+/// One round, whatever its size, in one transaction of its own.
+pub async fn round(client: &Client, pair: &Pair) -> Result<Round> {
+    let mut put_in = false;
+    for tried in 1.. {
+        client.batch_execute("begin isolation level repeatable read").await?;
+        match round_in_transaction(client, pair, put_in).await {
+            Ok(round) => {
+                client.batch_execute("commit").await?;
+                tracing::debug!(entries = round.entries, keys = round.keys, took = ?round.took, "round");
+                return Ok(round);
+            }
+            Err(error) => {
+                client.batch_execute("rollback").await?;
+                if is_unique_violation(&error) && !put_in {
+                    put_in = true; // two rows exchanged values: take both out, put both in
+                } else if error.kind != Kind::Transient || tried >= TRIES {
+                    return Err(explain(error, pair));
+                }
+            }
+        }
+    }
+    unreachable!("the loop returns")
+}
+
+/// A round in the transaction that is open on `client`: REPEATABLE READ, or one that holds the lock
+/// that keeps all writers away.
+pub async fn round_in_transaction(client: &Client, pair: &Pair, put_in: bool) -> Result<Round> {
+    let started = Instant::now();
+    let entries = drain_in_transaction(client, pair).await?;
+    // Few keys against large tables: never a scan of these, whatever the planner thinks of fresh tables.
+    client.batch_execute("set local enable_hashjoin = off; set local enable_mergejoin = off").await?;
+    let keys = bring_over(client, pair, "", put_in).await?;
+    Ok(Round { entries, keys, took: started.elapsed() })
+}
+
+/// Takes what is logged into the set of keys, in a transaction of its own. The log then is bounded by
+/// the number of rows, not by how long a copy or an index build takes.
+pub async fn drain(client: &Client, pair: &Pair) -> Result<u64> {
+    client.batch_execute("begin isolation level repeatable read").await?;
+    match drain_in_transaction(client, pair).await {
+        Ok(entries) => {
+            client.batch_execute("commit").await?;
+            Ok(entries)
+        }
+        Err(error) => {
+            client.batch_execute("rollback").await?;
+            if error.kind == Kind::Transient { Ok(0) } else { Err(error) }
+        }
+    }
+}
+
+async fn drain_in_transaction(client: &Client, pair: &Pair) -> Result<u64> {
+    let truncated: bool = client
+        .query_one(&text(pair, sql!("replay/has_truncate_mark.sql")), &[])
+        .await?
+        .try_get("truncated")?;
+    if truncated {
+        // Whatever was brought over before is gone; what came after the TRUNCATE is in the log, and
+        // no round before this one can have seen it without seeing the mark.
+        client.batch_execute(&format!("truncate only {}", pair.to)).await?;
+    }
+    client.execute(&text(pair, sql!("replay/drain_log.sql")), &[]).await?;
+    Ok(client.execute(&text(pair, sql!("replay/delete_log.sql")), &[]).await?)
+}
+
+/// Brings the keys of the set over in batches until none is left: after a copy there may be as many as
+/// rows were changed meanwhile. Each batch is exact for its keys in its own snapshot; whatever changes
+/// later is in the log.
+pub async fn catch_up(client: &Client, pair: &Pair, watch: &Watch) -> Result<u64> {
+    let mut total = 0;
+    loop {
+        drain(client, pair).await?;
+        let waiting: i64 = client
+            .query_one(&format!("select count(*) from {}", pair.keys), &[])
+            .await?
+            .try_get(0)?;
+        if waiting <= BATCH {
+            return Ok(total);
+        }
+        watch.progress(total as i64, total as i64 + waiting, "keys", "bringing changed rows over");
+        client.batch_execute(&format!("analyze {}", pair.keys)).await?;
+        let mut left = waiting;
+        while left > 0 {
+            let keys = batch(client, pair).await?;
+            if keys == 0 {
+                break;
+            }
+            total += keys;
+            left -= keys as i64;
+            watch.progress(total as i64, total as i64 + left.max(0), "keys", "bringing changed rows over");
+        }
+    }
+}
+
+/// Brings over the first keys of the set, by their place in its file.
+async fn batch(client: &Client, pair: &Pair) -> Result<u64> {
+    for put_in in [false, true] {
+        client
+            .batch_execute(
+                "begin isolation level repeatable read; \
+                 set local enable_hashjoin = off; set local enable_mergejoin = off",
+            )
+            .await?;
+        let end: Option<String> = client
+            .query_opt(
+                &format!("select ctid::text from {} order by ctid offset {BATCH} limit 1", pair.keys),
+                &[],
+            )
+            .await?
+            .map(|row| row.get(0));
+        let part = end.map(|ctid| format!(" where ctid < '{ctid}'")).unwrap_or_default();
+        match bring_over(client, pair, &part, put_in).await {
+            Ok(keys) => {
+                client.batch_execute("commit").await?;
+                return Ok(keys);
+            }
+            Err(error) => {
+                client.batch_execute("rollback").await?;
+                if is_unique_violation(&error) {
+                    if put_in {
+                        // The other half of an exchange may be beyond this batch or still in the log:
+                        // one full round sees both.
+                        return round(client, pair).await.map(|round| round.keys);
+                    }
+                } else {
+                    return Err(explain(error, pair));
+                }
+            }
+        }
+    }
+    Ok(0)
+}
+
+/// Makes `to` right for the keys of the set, or of the part of it that `part` (a WHERE clause) says,
+/// and takes these from the set.
+async fn bring_over(client: &Client, pair: &Pair, part: &str, put_in: bool) -> Result<u64> {
+    let is_empty: bool = client
+        .query_one(&format!("select not exists (select from {}{part})", pair.keys), &[])
+        .await?
+        .try_get(0)?;
+    if is_empty {
+        return Ok(0);
+    }
+    let keys = Fragment::trusted(if part.is_empty() {
+        pair.keys.to_string()
+    } else {
+        format!("(select * from {}{part})", pair.keys)
+    });
+    let statement = |statement: Statement| fill(pair, statement, &keys);
+    if put_in {
+        client.execute(&statement(sql!("replay/take_out.sql")), &[]).await?;
+        client.execute(&statement(sql!("replay/put_in_held.sql")), &[]).await?;
+        client.execute(&statement(sql!("replay/insert_missing.sql")), &[]).await?;
+        client.batch_execute(&format!("delete from {}", pair.held)).await?;
+    } else {
+        client.execute(&statement(sql!("replay/delete_gone.sql")), &[]).await?;
+        client.execute(&statement(sql!("replay/update_changed.sql")), &[]).await?;
+        client.execute(&statement(sql!("replay/insert_missing.sql")), &[]).await?;
+    }
+    Ok(client.execute(&format!("delete from {}{part}", pair.keys), &[]).await?)
+}
+
+fn fill(pair: &Pair, statement: Statement, keys: &Fragment) -> String {
+    let statement = if statement.has("keys") { statement.fill("keys", keys) } else { statement };
+    text(pair, statement)
+}
+
+fn text(pair: &Pair, statement: Statement) -> String {
+    pair.fill(statement).text()
+}
+
+fn is_unique_violation(error: &Error) -> bool {
+    error.is_sqlstate(&SqlState::UNIQUE_VIOLATION) || error.is_sqlstate(&SqlState::EXCLUSION_VIOLATION)
+}
+
+/// Data that the other shape can not take is for a person to decide.
+fn explain(error: Error, pair: &Pair) -> Error {
+    let is_data = error
+        .sqlstate
+        .as_deref()
+        .is_some_and(|code| code.starts_with("22") || code.starts_with("23") || code == "P0001");
+    if !is_data {
+        return error;
+    }
+    error
+        .context(format!("a row of {} that was changed meanwhile does not fit the other shape", pair.from.shown()))
+        .with_kind(Kind::NeedsPerson)
+        .state("nothing was swapped; all changes are still being captured")
+        .hint("Correct that row and run the same command again.")
+}

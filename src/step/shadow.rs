@@ -1,0 +1,286 @@
+//! The shadow: an empty table in a schema of its own, in the new shape, and what was learned from
+//! making it. The ALTER is run on it by the server, which decides what is valid and what it means.
+//!
+//! Holds afterwards: the shadow has the columns, defaults, valid checks and grants of the new shape;
+//! no index, no foreign key, and its triggers are disabled.
+//! Run twice: the caller looks at the phase; all of it is one transaction with the phase.
+//! Killed midway: nothing was done.
+
+use std::collections::HashMap;
+
+use tokio_postgres::Client;
+
+use crate::alter::{ActionKind, Alter, is_plain_cast};
+use crate::catalog::{Column, Definition, OwnedSequence, find_table};
+use crate::error::{Error, Kind, Result};
+use crate::name::{Fragment, Ident, QualifiedName, sql};
+use crate::plan::cast::can_assign;
+use crate::plan::key::{is_key_index, shared_key};
+use crate::plan::mapping::{Tracker, reverse};
+use crate::plan::shadow::{Place, create_table, foreign_keys, furnish, strip};
+use crate::plan::{Blueprint, Dependent, Side, dependents};
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The change.
+    pub alter: Alter,
+    /// `--reverse`: columns of the old shape and the expressions that bring them back.
+    pub reverse: Vec<(Ident, Fragment)>,
+}
+
+/// Builds the shadow in the transaction that is open on `client`, under the table's owner.
+/// `plan` rolls that transaction back, `run` commits it.
+///
+/// # Errors
+/// [`Kind::Refused`] for what the server or we do not accept; the server's words are the cause.
+pub async fn build(client: &Client, original: &Definition, place: &Place, request: &Request) -> Result<Blueprint> {
+    let shadow = &place.shadow;
+    run(client, &format!("create schema {}", shadow.schema)).await.map_err(|error| {
+        if error.is_sqlstate(&tokio_postgres::error::SqlState::DUPLICATE_SCHEMA) {
+            error
+                .context(format!("the schema {} for the shadow is taken", shadow.schema))
+                .with_kind(Kind::Refused)
+                .hint("Drop or rename it; nothing of this migration is in it.")
+        } else {
+            error
+        }
+    })?;
+    run(client, &format!("create schema {}", place.scratch)).await?;
+    run(client, &create_table(original, shadow)).await?;
+    let oid = find_table(client, &shadow.to_string())
+        .await?
+        .ok_or_else(|| Error::failed("the shadow vanished while it was made"))?;
+    let identity_names: HashMap<Ident, QualifiedName> = OwnedSequence::list(client, oid)
+        .await?
+        .into_iter()
+        .map(|sequence| (sequence.column, sequence.name))
+        .collect();
+    for statement in furnish(original, shadow, &identity_names)? {
+        run(client, &statement).await?;
+    }
+    carry(client, original, shadow, oid).await?;
+    for statement in foreign_keys(original, place) {
+        run(client, &statement).await?;
+    }
+    let forward = apply(client, original, place, oid, request).await?;
+    let new = Definition::read(client, oid).await?;
+    let reverse =
+        reverse(&forward, &original.columns, &new.columns, &request.reverse, &original.table.name.name);
+    let key = shared_key(original, &new, &forward, |column| is_free(&request.alter, column)).map_err(|why| {
+        Error::refused(format!("{} has no key by which its rows could be found: {why}", original.table.name.shown()))
+            .hint("Add a primary key, or a unique index on NOT NULL columns, that the change leaves alone.")
+    })?;
+    let dependents = list_dependents(original, &new, &key, place);
+    for statement in strip(&new) {
+        run(client, &statement).await?;
+    }
+    let blueprint = Blueprint { new, forward, reverse, key, dependents };
+    check_mappings(client, original, place, &blueprint, request).await?;
+    run(client, &format!("drop schema {} cascade", place.scratch)).await?;
+    Ok(blueprint)
+}
+
+async fn run(client: &Client, statement: &str) -> Result<()> {
+    tracing::debug!(statement, "shadow");
+    client.batch_execute(statement).await.map_err(|error| {
+        let error = Error::from(error);
+        if error.kind == Kind::Failed {
+            error.context(format!("could not prepare the shadow: {statement}")).with_kind(Kind::Refused)
+        } else {
+            error
+        }
+    })
+}
+
+/// Grants, statistics targets, comments: what LIKE leaves out.
+async fn carry(client: &Client, original: &Definition, shadow: &QualifiedName, oid: u32) -> Result<()> {
+    let name = shadow.to_string();
+    let rows =
+        client.query(&sql!("catalog/list_carried.sql").text(), &[&original.table.oid, &name, &oid]).await?;
+    for row in rows {
+        run(client, row.try_get("statement")?).await?;
+    }
+    for sequence in original.sequences.iter().filter(|sequence| sequence.is_identity) {
+        let here = sequence.name.in_schema(&shadow.schema).to_string();
+        let rows =
+            client.query(&sql!("catalog/list_sequence_grants.sql").text(), &[&sequence.oid, &here]).await?;
+        for row in rows {
+            run(client, row.try_get("statement")?).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs the asked-for statements on the empty shadow and follows its columns through them.
+async fn apply(
+    client: &Client,
+    original: &Definition,
+    place: &Place,
+    oid: u32,
+    request: &Request,
+) -> Result<crate::plan::Mapping> {
+    let mut tracker = Tracker::new(&original.table.name.name, Column::list(client, oid).await?);
+    for statement in &request.alter.statements {
+        for (column, using) in statement.usings() {
+            check_using(client, place, column, using).await?;
+        }
+        let text = statement.sql(&place.shadow);
+        client.batch_execute(text.as_str()).await.map_err(|error| {
+            let error = Error::from(error);
+            if error.kind != Kind::Failed {
+                return error;
+            }
+            let asked = statement.sql(&original.table.name);
+            let mut refused = error
+                .context(format!("the server does not accept: {asked}"))
+                .with_kind(Kind::Refused)
+                .state("nothing was changed");
+            // The server speaks of the shadow and of stand-ins.
+            let names = [(place.shadow.schema.shown(), original.table.name.schema.shown())];
+            for (from, to) in names {
+                refused.cause = refused.cause.map(|cause| cause.replace(&from, &to));
+            }
+            refused
+        })?;
+        let kinds: Vec<ActionKind> = statement.actions.iter().map(|action| action.kind.clone()).collect();
+        let after = Column::list(client, oid).await?;
+        tracker.follow(&kinds, after);
+    }
+    Ok(tracker.finish())
+}
+
+/// A USING expression must give the same value whenever a row is copied or replayed.
+async fn check_using(client: &Client, place: &Place, column: &Ident, using: &str) -> Result<()> {
+    let view = QualifiedName { schema: place.scratch.clone(), name: Ident::new("using_expression") };
+    let created = format!(
+        "create view {view} as select ({using}) as value from {} as {}",
+        place.shadow, place.shadow.name
+    );
+    client.batch_execute("savepoint pgrecast_using").await?;
+    if client.batch_execute(&created).await.is_err() {
+        // The ALTER itself will say what is wrong with it.
+        client.batch_execute("rollback to savepoint pgrecast_using").await?;
+        return Ok(());
+    }
+    let oid = find_table(client, &view.to_string()).await?.unwrap_or_default();
+    let rows = client.query(&sql!("shadow/list_volatile_functions.sql").text(), &[&oid]).await?;
+    client.batch_execute("rollback to savepoint pgrecast_using").await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let functions: Vec<String> = rows.iter().map(|row| row.get("function")).collect();
+    Err(Error::refused(format!("the USING expression of column {} can change from one moment to the next", column.shown()))
+        .because(format!("it calls {}", functions.join(", ")))
+        .state("nothing was changed")
+        .hint("A row is converted when it is copied and again when it changes: use an expression that depends on the row alone."))
+}
+
+/// Whether a key's column is left alone by USING expressions that do more than cast it.
+fn is_free(alter: &Alter, column: &Ident) -> bool {
+    alter.actions().all(|action| match &action.kind {
+        ActionKind::SetType { column: target, using: Some(using) } => {
+            target != column || is_plain_cast(using, column)
+        }
+        _ => true,
+    })
+}
+
+fn list_dependents(
+    original: &Definition,
+    new: &Definition,
+    key: &[crate::plan::KeyColumn],
+    place: &Place,
+) -> Vec<Dependent> {
+    let name = &original.table.name;
+    let real = place.stand_ins(original);
+    let named = |table: &QualifiedName| real.get(table).unwrap_or(table).clone();
+    let mut list = Vec::new();
+    let mut key_found = false;
+    for index in &new.indexes {
+        let is_key = !key_found && is_key_index(index, new, key);
+        key_found |= is_key;
+        let bytes = original
+            .indexes
+            .iter()
+            .find(|before| before.name.name == index.name.name)
+            .map_or(0, |before| before.bytes);
+        list.push(dependents::index(index, &place.shadow, is_key, bytes));
+    }
+    list.extend(dependents::unvalidated_checks(new, name));
+    for foreign_key in &new.foreign_keys {
+        let (child, parent) = (named(&foreign_key.child), named(&foreign_key.parent));
+        list.push(dependents::foreign_key(Side::New, foreign_key, &child, &parent));
+    }
+    list.extend(dependents::triggers(Side::New, new, name));
+    for foreign_key in &original.foreign_keys {
+        list.push(dependents::foreign_key(Side::Original, foreign_key, &foreign_key.child, &foreign_key.parent));
+    }
+    list.extend(dependents::triggers(Side::Original, original, name));
+    list
+}
+
+/// Lets the server check both mappings, without running them.
+async fn check_mappings(
+    client: &Client,
+    original: &Definition,
+    place: &Place,
+    blueprint: &Blueprint,
+    request: &Request,
+) -> Result<()> {
+    for output in blueprint.forward.columns() {
+        let target = blueprint.new.columns.iter().find(|column| column.name == output.name);
+        let source = original.columns.iter().find(|column| Some(&column.name) == output.from.as_ref());
+        if let (Some(target), Some(source)) = (target, source)
+            && target.type_name != source.type_name
+            && !(can_assign(target) && can_assign(source))
+        {
+            return Err(Error::refused(format!(
+                "column {} is an array of a type with a length: its conversion can not be checked value by value",
+                output.name.shown()
+            ))
+            .state("nothing was changed"));
+        }
+    }
+    let table = &original.table.name;
+    let forward = blueprint.forward.source(table, &[]);
+    client.prepare(&format!("select * from {forward} f")).await.map_err(|error| {
+        Error::from(error)
+            .context("a USING expression can not be read against the original")
+            .with_kind(Kind::Refused)
+            .state("nothing was changed")
+    })?;
+    // An assignment cast may be missing on the way back: text to integer, for one. An explicit cast
+    // would be found by the expression, so it is an insert that is checked.
+    let given: Vec<String> = blueprint.reverse.columns().iter().map(|output| output.name.to_string()).collect();
+    let is_given = |output: &crate::plan::Output| request.reverse.iter().any(|(name, _)| *name == output.name);
+    let raw: Vec<String> = blueprint
+        .reverse
+        .columns()
+        .iter()
+        .map(|output| match &output.from {
+            Some(from) if !is_given(output) => format!("t.{from}"),
+            _ => "null".to_owned(),
+        })
+        .collect();
+    let insert = format!(
+        "insert into {table} ({}) overriding system value select {} from {} t",
+        given.join(", "),
+        raw.join(", "),
+        place.shadow
+    );
+    let no_way_back = |error: tokio_postgres::Error| {
+        let error = Error::from(error);
+        let hint = "Give the way back yourself: --reverse 'column=expression over the new columns', for \
+                    example --reverse 'amount=amount::integer'.";
+        error
+            .context("there is no way back for this change")
+            .with_kind(Kind::Refused)
+            .state("nothing was changed")
+            .hint(hint)
+    };
+    client.prepare(&insert).await.map_err(no_way_back)?;
+    let reverse = blueprint.reverse.source(&place.shadow, &[]);
+    client.prepare(&format!("select * from {reverse} f")).await.map_err(no_way_back)?;
+    Ok(())
+}

@@ -1,0 +1,319 @@
+//! The swap: in one short transaction original and shadow change places, or new and retired on the way
+//! back. All or nothing; whether it happened is said by the phase, which is part of it.
+//!
+//! Relies on rounds until one was tiny, and on a verification that counts.
+//! Run twice: the phase says whether it happened. Killed midway: the transaction never was.
+
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use super::lock::{LockMode, LockPolicy, LockStory, try_acquire, wait};
+use super::pair::{Direction, Pair};
+use super::watch::Watch;
+use super::{capture, replay};
+use crate::catalog::{Definition, StatisticsObject, find_table, fingerprint};
+use crate::error::{Error, Kind, Result};
+use crate::name::{Ident, Literal, QualifiedName};
+use crate::plan::sequence::{SequenceMove, moves};
+use crate::plan::{Kind as DependentKind, Side};
+use crate::state::{Migration, Phase, StoredDependent, TableChange, load_dependents};
+
+/// Everything that can be known before the lock is asked for.
+struct Exchange {
+    outgoing: Definition,
+    incoming: Definition,
+    outgoing_schema: Ident,
+    drop: Vec<StoredDependent>,
+    make: Vec<StoredDependent>,
+    sequences: Vec<SequenceMove>,
+    locks: Vec<(QualifiedName, u32)>,
+}
+
+/// Exchanges the two tables and moves the migration on to `to`, which is [`Phase::Swapped`] or
+/// [`Phase::RolledBack`]. Says how long the locks were held.
+///
+/// # Errors
+/// Anything before the commit leaves everything as it was. [`Kind::ConnectionLost`]: look at the phase.
+pub async fn swap(
+    client: &Client,
+    migration: &mut Migration,
+    change: &TableChange,
+    pair: &Pair,
+    policy: LockPolicy,
+    watch: &Watch,
+    story: &mut LockStory,
+) -> Result<Duration> {
+    for failed in 1.. {
+        // As near as can be before others have to wait for it.
+        replay::round(client, pair).await?;
+        let exchange = prepare(client, change, pair).await?;
+        if try_acquire(client, &exchange.locks, LockMode::AccessExclusive, policy, story).await? {
+            match once(client, migration, change, pair, &exchange, policy, story).await {
+                Ok(held) => return Ok(held),
+                Err(error) if failed < policy.attempts && may_pass(&error) => {
+                    watch.note(format!("the swap let go: {}", error.message));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        wait(failed, policy, "the swap", watch, story, &exchange.locks).await?;
+    }
+    unreachable!("wait gives up")
+}
+
+/// A unique violation passes too: two rows exchanged values, and a round outside knows what to do.
+fn may_pass(error: &Error) -> bool {
+    error.kind == Kind::Transient || error.is_sqlstate(&SqlState::UNIQUE_VIOLATION)
+}
+
+/// The swap in the transaction that holds the locks; committed, or rolled back.
+async fn once(
+    client: &Client,
+    migration: &mut Migration,
+    change: &TableChange,
+    pair: &Pair,
+    exchange: &Exchange,
+    policy: LockPolicy,
+    story: &LockStory,
+) -> Result<Duration> {
+    let locked = Instant::now();
+    let error = match under_lock(client, migration, change, pair, exchange, story, locked).await {
+        Ok(to) if locked.elapsed() <= policy.max_lock_time => {
+            client.batch_execute("commit").await?;
+            let held = locked.elapsed();
+            migration.phase = to;
+            tracing::info!(migration = %migration.short_id(), phase = %to, held_ms = held.as_millis(), "swapped");
+            client
+                .execute(
+                    "update pgrecast.migration set lock_held_ms = $2 where id = $1",
+                    &[&migration.id, &(held.as_secs_f64() * 1000.0)],
+                )
+                .await?;
+            return Ok(held);
+        }
+        Ok(_) => Error::new(
+            Kind::Transient,
+            format!("it took longer than {} ms under its locks", policy.max_lock_time.as_millis()),
+        ),
+        Err(error) => error,
+    };
+    if error.kind == Kind::ConnectionLost {
+        return Err(error.state("the connection was lost during the swap: the state says whether it happened"));
+    }
+    client.batch_execute("rollback").await?;
+    Err(error.state("the swap was rolled back: nothing was changed"))
+}
+
+async fn prepare(client: &Client, change: &TableChange, pair: &Pair) -> Result<Exchange> {
+    let outgoing = Definition::read(client, pair.from_oid).await?;
+    let incoming = Definition::read(client, pair.to_oid).await?;
+    let (drop_side, make_side, outgoing_schema) = match pair.direction {
+        Direction::Forward => (Side::Original, Side::New, change.retired_schema.clone()),
+        Direction::Reverse => (Side::New, Side::Original, change.shadow_schema.clone()),
+    };
+    let is_swapped =
+        |stored: &StoredDependent| !matches!(stored.dependent.kind, DependentKind::KeyIndex | DependentKind::Index);
+    let mut drop = load_dependents(client, change.id, drop_side).await?;
+    let mut make = load_dependents(client, change.id, make_side).await?;
+    drop.retain(is_swapped);
+    make.retain(is_swapped);
+    let forward = crate::state::load_mapping(client, change.id, "forward").await?;
+    let counterpart = |column: &Ident| match pair.direction {
+        Direction::Forward => forward.target_of(column).map(|output| output.name.clone()),
+        Direction::Reverse => {
+            forward.columns().iter().find(|output| output.name == *column).and_then(|output| output.from.clone())
+        }
+    };
+    let sequences = moves(&outgoing, &incoming, counterpart);
+    let mut locks = Vec::new();
+    for stored in drop.iter().chain(&make) {
+        let tables = [Some(&stored.dependent.table), stored.dependent.other_table.as_ref()];
+        for table in tables.into_iter().flatten().filter(|table| **table != change.name) {
+            let oid = find_table(client, &table.to_string()).await?.ok_or_else(|| {
+                Error::needs_person(format!("table {} does not exist any more", table.shown()))
+                    .state("nothing was swapped")
+            })?;
+            locks.push((table.clone(), oid));
+        }
+    }
+    // One fixed order for all that we ever lock: the table itself, then the others by oid.
+    locks.sort_by_key(|(_, oid)| *oid);
+    locks.dedup_by_key(|(_, oid)| *oid);
+    locks.insert(0, (change.name.clone(), pair.from_oid));
+    Ok(Exchange { outgoing, incoming, outgoing_schema, drop, make, sequences, locks })
+}
+
+/// All of it but the commit. The first statement that takes a snapshot comes after the last lock.
+async fn under_lock(
+    client: &Client,
+    migration: &mut Migration,
+    change: &TableChange,
+    pair: &Pair,
+    exchange: &Exchange,
+    story: &LockStory,
+    locked: Instant,
+) -> Result<Phase> {
+    check_definition(client, change, pair).await?;
+    capture::check(client, change, pair).await?;
+    let round = replay::round_in_transaction(client, pair, false).await?;
+    let is_empty: bool = client
+        .query_one(
+            &format!("select not exists (select from {}) and not exists (select from {})", pair.log, pair.keys),
+            &[],
+        )
+        .await?
+        .try_get(0)?;
+    if !is_empty {
+        return Err(Error::failed("the log is not empty although nobody can write to the table"));
+    }
+    let values = take_sequences(client, &exchange.sequences).await?;
+    let xid: String =
+        client.query_one("select pg_catalog.pg_current_xact_id()::text", &[]).await?.try_get(0)?;
+    let mut statements = vec!["set constraints all immediate".to_owned()];
+    statements.extend(exchange_statements(change, pair, exchange));
+    statements.extend(sequence_statements(change, exchange, &values));
+    statements.extend(capture_statements(change, pair, &xid));
+    for statement in &statements {
+        tracing::debug!(statement, "swap");
+    }
+    client.batch_execute(&statements.join(";\n")).await?;
+    let to = match pair.direction {
+        Direction::Forward => Phase::Swapped,
+        Direction::Reverse => Phase::RolledBack,
+    };
+    if to == Phase::Swapped {
+        capture::record_triggers(client, change, pair.to_oid).await?;
+    }
+    // The phase in memory changes only when the commit is known.
+    let before = migration.phase;
+    migration.advance(client, to).await?;
+    migration.phase = before;
+    client
+        .execute(
+            "update pgrecast.migration set swap_xid = $2, swapped_at = clock_timestamp(),
+                 lock_attempts = $3, lock_waited_ms = $4, lock_blockers = $5, lock_held_ms = $6,
+                 keys_replayed = keys_replayed + $7, rounds = rounds + 1
+             where id = $1",
+            &[
+                &migration.id,
+                &xid,
+                &(story.attempts as i32),
+                &(story.waited.as_secs_f64() * 1000.0),
+                &story.blockers,
+                &(locked.elapsed().as_secs_f64() * 1000.0),
+                &(round.keys as i64),
+            ],
+        )
+        .await?;
+    Ok(to)
+}
+
+/// Under the lock, so that it stays true until the commit.
+async fn check_definition(client: &Client, change: &TableChange, pair: &Pair) -> Result<()> {
+    let found = fingerprint(client, pair.from_oid).await?;
+    let expected: Option<String> = match pair.direction {
+        Direction::Forward => Some(change.fingerprint.clone()),
+        Direction::Reverse => client
+            .query_one("select new_fingerprint from pgrecast.table_change where id = $1", &[&change.id])
+            .await?
+            .try_get(0)?,
+    };
+    if expected.is_none_or(|expected| expected == found) { Ok(()) } else { Err(capture::changed(change)) }
+}
+
+/// Takes each sequence's own lock, so that nobody takes a value, and reads where it stands.
+async fn take_sequences(client: &Client, sequences: &[SequenceMove]) -> Result<Vec<(i64, bool)>> {
+    let mut values = Vec::with_capacity(sequences.len());
+    for step in sequences {
+        let (SequenceMove::Owner { sequence, .. } | SequenceMove::Value { from: sequence, .. }) = step;
+        // Sets what is set already: for its lock, which LOCK TABLE does not give on sequences.
+        client.batch_execute(&format!("alter sequence {} cache {}", sequence.name, sequence.cache)).await?;
+        let row = client.query_one(&format!("select last_value, is_called from {}", sequence.name), &[]).await?;
+        values.push((row.try_get(0)?, row.try_get(1)?));
+    }
+    Ok(values)
+}
+
+fn exchange_statements(change: &TableChange, pair: &Pair, exchange: &Exchange) -> Vec<String> {
+    let name = &change.name;
+    let mut out = Vec::new();
+    out.extend(exchange.drop.iter().filter_map(|stored| stored.dependent.drop.clone()));
+    for trigger in capture::trigger_names() {
+        out.push(format!("drop trigger if exists {trigger} on {name}"));
+    }
+    out.push(format!("drop trigger if exists pgrecast_guard on {name}"));
+    if !exchange.outgoing.triggers.is_empty() {
+        out.push(format!("alter table {name} disable trigger user"));
+    }
+    for step in &exchange.sequences {
+        if let SequenceMove::Owner { sequence, column: Some(_), .. } = step {
+            // Else it would go along with the outgoing table.
+            out.push(format!("alter sequence {} owned by none", sequence.name));
+        }
+    }
+    for object in &exchange.outgoing.statistics {
+        out.push(format!("alter statistics {} set schema {}", object.name, exchange.outgoing_schema));
+    }
+    out.push(format!("alter table {name} set schema {}", exchange.outgoing_schema));
+    out.push(format!("alter table {} set schema {}", pair.to, name.schema));
+    for object in &exchange.incoming.statistics {
+        let schema = home(object, &exchange.outgoing.statistics).unwrap_or(&name.schema);
+        out.push(format!("alter statistics {} set schema {schema}", object.name));
+    }
+    out.extend(exchange.make.iter().flat_map(|stored| stored.dependent.create.clone()));
+    out
+}
+
+/// The schema of the outgoing statistics object of the same name.
+fn home<'a>(object: &StatisticsObject, outgoing: &'a [StatisticsObject]) -> Option<&'a Ident> {
+    outgoing.iter().find(|other| other.name.name == object.name.name).map(|other| &other.name.schema)
+}
+
+fn sequence_statements(change: &TableChange, exchange: &Exchange, values: &[(i64, bool)]) -> Vec<String> {
+    let name = &change.name;
+    let mut out = Vec::new();
+    for (step, (last_value, is_called)) in exchange.sequences.iter().zip(values) {
+        match step {
+            SequenceMove::Owner { sequence, column: Some(column), type_name } => {
+                // Going back to a narrower type only while the value still fits it.
+                let limit = match type_name.as_deref() {
+                    Some("smallint") => i64::from(i16::MAX),
+                    Some("integer") => i64::from(i32::MAX),
+                    _ => i64::MAX,
+                };
+                if let Some(type_name) = type_name.as_ref().filter(|_| *last_value < limit) {
+                    out.push(format!("alter sequence {} as {type_name}", sequence.name));
+                }
+                out.push(format!("alter sequence {} owned by {name}.{column}", sequence.name));
+            }
+            SequenceMove::Owner { column: None, .. } => {}
+            SequenceMove::Value { to, .. } => {
+                let moved = to.name.in_schema(&name.schema).to_string();
+                out.push(format!(
+                    "select pg_catalog.setval({}, {last_value}, {is_called})",
+                    Literal(&moved)
+                ));
+            }
+        }
+    }
+    out
+}
+
+fn capture_statements(change: &TableChange, pair: &Pair, xid: &str) -> Vec<String> {
+    let name = &change.name;
+    let mut out = Vec::new();
+    if pair.direction == Direction::Forward {
+        out.push(capture::trigger_statements(change, Direction::Reverse, name));
+    }
+    // Transactions with a snapshot older than the swap get the error they must expect anyway, instead
+    // of an UPDATE that silently finds nothing. `finish` takes it off as soon as no such snapshot lives.
+    out.push(format!(
+        "create trigger pgrecast_guard before update or delete on {name} for each statement \
+         execute function pgrecast.guard({})",
+        Literal(xid)
+    ));
+    out.push(format!("alter table {name} enable always trigger pgrecast_guard"));
+    out
+}

@@ -1,0 +1,171 @@
+//! Verification: all rows of both tables, compared by the image of every column.
+//!
+//! Slices (buckets of the key's hash) that together cover every possible key; each in one snapshot of
+//! its own. Whatever differs must be a key whose change is still in the log in that very snapshot.
+//! Run twice: compares again. Killed midway: nothing counts.
+
+use std::time::Duration;
+
+use tokio_postgres::Client;
+
+use super::pair::{Direction, Pair};
+use super::watch::Watch;
+use crate::db::Sessions;
+use crate::error::{Error, Kind, Result};
+use crate::name::{Fragment, Statement, sql};
+use crate::state::TableChange;
+
+/// What was compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Rows that are equal in both.
+    pub rows: i64,
+    /// Keys left out because their change is still in the log.
+    pub pending: i64,
+    /// Rows that differ although nothing about them is in the log.
+    pub differences: i64,
+}
+
+/// A slice should not hold its snapshot much longer than a minute: that is about so many bytes.
+const SLICE_BYTES: i64 = 16 << 30;
+
+/// Compares the two tables of a pair.
+///
+/// # Errors
+/// [`Kind::NeedsPerson`] naming rows that differ.
+pub async fn verify(
+    client: &Client,
+    sessions: &Sessions,
+    change: &TableChange,
+    pair: &Pair,
+    watch: &Watch,
+) -> Result<Verified> {
+    let bytes: i64 = client
+        .query_one("select pg_catalog.pg_table_size($1::oid)", &[&pair.from_oid])
+        .await?
+        .try_get(0)?;
+    let slices = (bytes / SLICE_BYTES + 1).min(1024);
+    let session = sessions.open("verify").await?;
+    let mut total = Verified::default();
+    for slice in 0..slices {
+        watch.progress(slice, slices, "slices", format!("{} rows equal", crate::step::verify::grouped(total.rows)));
+        let found = verify_slice(&session, pair, slice, slices, watch).await?;
+        total.rows += found.rows;
+        total.pending += found.pending;
+    }
+    tracing::debug!(table = %change.name.shown(), rows = total.rows, pending = total.pending, "verified");
+    Ok(total)
+}
+
+/// A number with thousands separators.
+#[must_use]
+pub fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    if number < 0 { format!("-{out}") } else { out }
+}
+
+async fn verify_slice(session: &Client, pair: &Pair, slice: i64, slices: i64, watch: &Watch) -> Result<Verified> {
+    loop {
+        session.batch_execute("begin isolation level repeatable read").await?;
+        // The snapshot keeps ACCESS SHARE on the original: give way as soon as somebody waits for it.
+        let work = in_snapshot(session, pair, slice, slices);
+        let result = work.await;
+        session.batch_execute("rollback").await?;
+        match result {
+            Err(error) if error.kind == Kind::Transient => {
+                watch.note(format!("verification begins a slice again: {}", error.message));
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+async fn in_snapshot(session: &Client, pair: &Pair, slice: i64, slices: i64) -> Result<Verified> {
+    let truncated: bool = session
+        .query_one(&pair.fill(sql!("replay/has_truncate_mark.sql")).text(), &[])
+        .await?
+        .try_get("truncated")?;
+    if truncated {
+        return Err(Error::new(Kind::Transient, "the table was truncated just now"));
+    }
+    let pending: i64 =
+        session.query_one(&pair.fill(sql!("verify/list_pending.sql")).text(), &[]).await?.try_get("keys")?;
+    if pair.direction == Direction::Forward {
+        let (from, to) = digests(session, pair, slice, slices).await?;
+        if from == to {
+            return Ok(Verified { rows: from.0, pending, differences: 0 });
+        }
+    }
+    let rows = session.query(&pair.fill(sql!("verify/list_differences.sql")).text(), &[]).await?;
+    if rows.is_empty() {
+        if pair.direction == Direction::Forward {
+            // The digests differ and no row does: do not guess which is right.
+            return Err(Error::needs_person("the digests of both tables differ although no row was found that does")
+                .hint("This is a defect of pgrecast: please report it. Nothing was swapped."));
+        }
+        let counted: i64 = session
+            .query_one(&format!("select count(*) from only {}", pair.to), &[])
+            .await?
+            .try_get(0)?;
+        return Ok(Verified { rows: counted, pending, differences: 0 });
+    }
+    let differences: i64 = rows[0].try_get("differences")?;
+    let listed: Vec<String> = rows
+        .iter()
+        .map(|row| format!("{} {}", row.get::<_, String>("key"), row.get::<_, String>("what")))
+        .collect();
+    Err(Error::needs_person(format!(
+        "{} rows of {} and {} differ and none of these changes is waiting in the log",
+        grouped(differences),
+        pair.from.shown(),
+        pair.to.shown()
+    ))
+    .because(listed.join("; "))
+    .state("nothing was swapped; the failed verification is written down")
+    .hint("Find out who wrote to our tables, then `pgrecast abort` and begin again."))
+}
+
+/// Rows and digest of a slice, as it should be and as it is.
+async fn digests(session: &Client, pair: &Pair, slice: i64, slices: i64) -> Result<((i64, i64), (i64, i64))> {
+    let (from_images, to_images) = pair.images();
+    let (from_key, to_key) = pair.key_images();
+    let part = |key: &Fragment| {
+        Fragment::trusted(if slices == 1 {
+            String::new()
+        } else {
+            format!(
+                " and (pg_catalog.hash_record_extended(row({key})::record, 1) & {}) % {slices} = {slice}",
+                i64::MAX
+            )
+        })
+    };
+    let one = async |statement: Statement, images: &Fragment, key: &Fragment| -> Result<(i64, i64)> {
+        let text = pair.fill(statement.fill("images", images).fill("slice", &part(key))).text();
+        let row = session.query_one(&text, &[]).await?;
+        Ok((row.try_get("rows")?, row.try_get("digest")?))
+    };
+    Ok((
+        one(sql!("verify/digest_from.sql"), &from_images, &from_key).await?,
+        one(sql!("verify/digest_to.sql"), &to_images, &to_key).await?,
+    ))
+}
+
+/// The server start and timeline for which a verification counts.
+pub async fn server_identity(client: &Client) -> Result<String> {
+    let row = client
+        .query_one(
+            "select pg_catalog.pg_postmaster_start_time()::text || ' timeline '
+                 || pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)",
+            &[],
+        )
+        .await?;
+    Ok(row.try_get(0)?)
+}

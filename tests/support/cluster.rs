@@ -1,0 +1,179 @@
+//! A throwaway PostgreSQL cluster: its own directory, its own port, gone when the test process is.
+//!
+//! A shell (`cluster.sh`) owns the server's whole life. It holds the reading end of a pipe whose writing
+//! end is ours, so that the end of this process, however it comes about (return, panic, `kill -9`), stops
+//! the server and removes the directory. PostgreSQL refuses to run as root: then the shell runs as
+//! `postgres`.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use tokio_postgres::{Client, Config, NoTls};
+
+/// The script that makes, starts and at the end removes a cluster.
+const LIFE_OF_A_CLUSTER: &str = include_str!("cluster.sh");
+
+/// Attempts to start: another process may take the free port before the server does.
+const START_ATTEMPTS: usize = 3;
+
+/// A running PostgreSQL server of our own. Stopped when dropped or when this process ends.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Its life ends when its standard input is closed.
+    watchdog: Child,
+    /// Holds the data directory, the socket and the server's log.
+    directory: PathBuf,
+    port: u16,
+}
+
+impl Cluster {
+    /// The cluster that all tests of this binary share.
+    pub fn shared() -> &'static Cluster {
+        static SHARED: OnceLock<Cluster> = OnceLock::new();
+        SHARED.get_or_init(|| Cluster::start(&[]))
+    }
+
+    /// A cluster of one test's own, for tests that crash the server or need other settings, each as
+    /// `name=value`.
+    pub fn start(settings: &[&str]) -> Cluster {
+        let mut said = String::new();
+        for _ in 0..START_ATTEMPTS {
+            match Cluster::try_start(settings) {
+                Ok(cluster) => return cluster,
+                Err(why) => said = why,
+            }
+        }
+        panic!("could not start PostgreSQL from {}: {said}", bin_directory().display());
+    }
+
+    fn try_start(settings: &[&str]) -> Result<Cluster, String> {
+        let port = free_port();
+        let mut watchdog = as_server_user("setsid")
+            .args(["sh", "-c", LIFE_OF_A_CLUSTER, "cluster.sh"])
+            .arg(bin_directory())
+            .arg(port.to_string())
+            .args(settings)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| error.to_string())?;
+        let mut said = BufReader::new(watchdog.stdout.take().expect("stdout is a pipe")).lines();
+        let mut next = || said.next().and_then(Result::ok).unwrap_or_default();
+        let directory = PathBuf::from(next());
+        let answer = next();
+        if answer == "ready" {
+            return Ok(Cluster { watchdog, directory, port });
+        }
+        let why = std::iter::once(answer).chain(said.map_while(Result::ok)).collect::<Vec<_>>().join("\n");
+        let _ = watchdog.wait();
+        Err(why)
+    }
+
+    /// Where the socket is: the value for `PGHOST`.
+    pub fn socket_directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The port, of the socket and of 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How to connect to a database as a role, over the socket.
+    pub fn config(&self, database: &str, role: &str) -> Config {
+        let mut config = Config::new();
+        config.host_path(&self.directory).port(self.port).dbname(database).user(role);
+        config
+    }
+
+    /// Connects, and lets a task drive the connection until the client is dropped.
+    pub async fn connect(&self, database: &str, role: &str) -> Client {
+        let (client, connection) = self
+            .config(database, role)
+            .connect(NoTls)
+            .await
+            .unwrap_or_else(|error| panic!("could not connect to {database} as {role}: {error:?}"));
+        tokio::spawn(connection);
+        client
+    }
+
+    /// All that the server has logged so far.
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(self.directory.join("server.log")).expect("the server has a log");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The log's lines that speak of a deadlock in a database. Lines are prefixed with the database.
+    pub fn deadlocks_logged(&self, database: &str) -> Vec<String> {
+        let prefix = format!("[{database}] ");
+        self.log()
+            .lines()
+            .filter(|line| line.contains(&prefix) && line.contains("deadlock detected"))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Ends the server as a crash would: no shutdown checkpoint, recovery at the next start.
+    pub fn crash(&self) {
+        self.pg_ctl(&["-m", "immediate", "stop"]);
+    }
+
+    /// Starts the server again after [`Cluster::crash`], with the settings it had.
+    pub fn start_again(&self) {
+        let log = self.directory.join("server.log");
+        self.pg_ctl(&["-l", log.to_str().expect("a plain path"), "start"]);
+    }
+
+    fn pg_ctl(&self, arguments: &[&str]) {
+        let done = as_server_user(bin_directory().join("pg_ctl"))
+            .arg("-D")
+            .arg(self.directory.join("data"))
+            .args(["-w", "-t", "60"])
+            .args(arguments)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .expect("pg_ctl runs");
+        assert!(done.success(), "pg_ctl {arguments:?} failed; the server logged:\n{}", self.log());
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.watchdog.stdin.take());
+        let _ = self.watchdog.wait();
+    }
+}
+
+/// Where the server's programs are.
+pub fn bin_directory() -> PathBuf {
+    std::env::var_os("PGRECAST_TEST_PGBIN").unwrap_or_else(|| "/usr/lib/postgresql/15/bin".into()).into()
+}
+
+/// A command that runs as ourselves, or as `postgres` when we are root.
+fn as_server_user(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]).arg(program);
+    command
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|ours| ours.uid() == 0)
+}
+
+/// A TCP port that nobody listened on a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("a bound address").port()
+}

@@ -1,0 +1,33 @@
+//! What must hold at the end of every test: pgrecast has left nothing in the database but its own
+//! schema `pgrecast`, with the history of what it did.
+
+use super::database::TestDb;
+use super::wait::wait_until;
+
+/// Each row is one thing that is left, said in words.
+const LEFT_BEHIND: &str = include_str!("left_behind.sql");
+
+/// Sessions of pgrecast, and whatever sessions keep a transaction open.
+const SESSIONS: &str = r"
+    select format('session %s %L, %s since %s: %s', pid, application_name, state, xact_start, query)
+    from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
+      and (application_name like 'pgrecast%' or xact_start is not null)";
+
+/// Panics, saying what it is, when anything of pgrecast's is left. Sessions of a process that has just
+/// ended get a moment to end too.
+pub async fn assert_nothing_left(db: &TestDb<'_>) {
+    assert_no_session_left(db).await;
+    let left: Vec<String> = db.query_column(LEFT_BEHIND).await;
+    assert!(left.is_empty(), "left behind in {}:\n{}", db.name(), left.join("\n"));
+}
+
+/// Panics when sessions of pgrecast do not end, or a transaction stays open.
+pub async fn assert_no_session_left(db: &TestDb<'_>) {
+    let mut left: Vec<String> = Vec::new();
+    let no_session = async || {
+        left = db.query_column(SESSIONS).await;
+        left.is_empty()
+    };
+    wait_until("no session of pgrecast and no open transaction is left", no_session).await;
+}

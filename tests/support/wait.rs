@@ -1,0 +1,21 @@
+//! Waiting for conditions. No other file of the tests sleeps.
+
+use std::time::{Duration, Instant};
+
+/// Long enough for a loaded machine; a condition that comes true is seen within [`POLL`].
+const DEADLINE: Duration = Duration::from_mins(1);
+const POLL: Duration = Duration::from_millis(10);
+
+/// Waits until the condition holds; panics, naming it, when it does not within a minute.
+pub async fn wait_until(what: &str, condition: impl AsyncFnMut() -> bool) {
+    wait_until_within(DEADLINE, what, condition).await;
+}
+
+/// Waits until the condition holds; panics, naming it, when it does not in time.
+pub async fn wait_until_within(limit: Duration, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !condition().await {
+        assert!(start.elapsed() < limit, "waited {limit:?} in vain until {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}
