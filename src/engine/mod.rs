@@ -1,0 +1,368 @@
+//! Which step comes next: loads the phase, runs the step that it asks for, and goes on; one exhaustive
+//! match. Every command of the program is a function here.
+
+mod drive;
+mod find;
+mod lease;
+mod status;
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+pub use drive::parse_reverse;
+pub use status::Status;
+
+use crate::alter::TableRef;
+use crate::db::{Session, Sessions};
+use crate::error::{Error, Kind, Result};
+use crate::plan::{Plan, Side};
+use crate::state::{self, Migration, NewMigration, Phase, TableChange};
+use crate::step::copy::CopyOptions;
+use crate::step::inspect::{Examination, examine};
+use crate::step::lock::{LockPolicy, LockStory};
+use crate::step::pair::{Direction, Pair};
+use crate::step::shadow::Request;
+use crate::step::watch::Watch;
+use crate::step::{finish, remove, swap};
+
+/// How to work. May differ from run to run of one migration.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How to copy.
+    pub copy: CopyOptions,
+    /// How to ask for locks.
+    pub lock: LockPolicy,
+    /// Indexes that are built at the same time.
+    pub index_jobs: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            copy: CopyOptions { jobs: 2, chunk_time: Duration::from_secs(1) },
+            lock: LockPolicy {
+                lock_timeout: Duration::from_millis(300),
+                max_lock_time: Duration::from_millis(300),
+                attempts: 60,
+            },
+            index_jobs: 2,
+        }
+    }
+}
+
+/// Runs commands against one database.
+pub struct Engine {
+    sessions: Sessions,
+    options: Options,
+    watch: Watch,
+}
+
+impl Engine {
+    /// An engine that opens its sessions by `sessions` and tells `watch` how far it is.
+    #[must_use]
+    pub fn new(sessions: Sessions, options: Options, watch: Watch) -> Self {
+        Engine { sessions, options, watch }
+    }
+
+    /// Looks at a table and says what a change would do. Changes nothing.
+    pub async fn plan(&self, table: &TableRef, request: &Request) -> Result<Plan> {
+        let client = self.sessions.open("plan").await?;
+        Ok(examine(&self.sessions, &client, table, request).await?.plan)
+    }
+
+    /// Begins the migration, or goes on with the one that is open for this table if the same is asked.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] when another change of this table is open.
+    pub async fn begin(&self, table: &TableRef, request: &Request) -> Result<Uuid> {
+        let client = self.sessions.open("begin").await?;
+        let statements: Vec<String> = request
+            .alter
+            .statements
+            .iter()
+            .map(|statement| {
+                let texts: Vec<&str> = statement.actions.iter().map(|action| action.text.as_str()).collect();
+                texts.join(", ")
+            })
+            .collect();
+        let reverse: Vec<String> =
+            request.reverse.iter().map(|(column, expression)| format!("{column}={expression}")).collect();
+        if let Some(open) = find::open_on_table(&client, table).await? {
+            return same_or_error(&open, &statements, &reverse);
+        }
+        let found = examine(&self.sessions, &client, table, request).await?;
+        refuse(&found.plan)?;
+        self.write_down(&found, &statements, &reverse).await
+    }
+
+    async fn write_down(&self, found: &Examination, statements: &[String], reverse: &[String]) -> Result<Uuid> {
+        let id = Uuid::new_v4();
+        let table = &found.original.table;
+        let migration =
+            NewMigration { id, owner: table.owner.clone(), settings: found.settings.clone() };
+        let short = &id.simple().to_string()[..8];
+        let session =
+            self.sessions.for_migration(short, &table.owner, &found.settings).open("begin").await?;
+        state::install(&session).await?;
+        session.batch_execute("begin").await?;
+        lease::only_one(&session, table.oid).await?;
+        migration.insert(&session).await?;
+        let fingerprint = crate::catalog::fingerprint(&session, table.oid).await?;
+        TableChange::insert(&session, id, 1, table, statements, reverse, &fingerprint).await?;
+        session.batch_execute("commit").await?;
+        Ok(id)
+    }
+
+    /// The migration that the user means: by id, unique prefix, or table; without a word the one that
+    /// is open.
+    pub async fn find(&self, word: Option<&str>, open_only: bool) -> Result<Uuid> {
+        let client = self.sessions.open("find").await?;
+        Ok(find::find(&client, word, open_only).await?.id)
+    }
+
+    /// Takes a migration to its end, or goes on after the swap: validates, brings the retired table
+    /// level. `stop` ends it in a state from which it can go on.
+    pub async fn run(&self, id: Uuid, stop: impl Future<Output = ()>) -> Result<()> {
+        self.lead(id, stop, async |control: &Session, sessions: &Sessions| {
+            let mut migration = Migration::load(control, id).await?;
+            drive::drive(control, sessions, &mut migration, self.options, &self.watch).await
+        })
+        .await
+    }
+
+    /// Compares the tables of a migration now.
+    pub async fn verify(&self, id: Uuid, stop: impl Future<Output = ()>) -> Result<()> {
+        self.lead(id, stop, async |control: &Session, sessions: &Sessions| {
+            let migration = Migration::load(control, id).await?;
+            let direction = match migration.phase {
+                Phase::Indexed | Phase::Level | Phase::Verified => Direction::Forward,
+                Phase::Swapped => Direction::Reverse,
+                other => {
+                    return Err(Error::usage(format!(
+                        "migration {} is {other}: there are no two tables to compare",
+                        migration.short_id()
+                    )));
+                }
+            };
+            for change in &migration.tables {
+                let pair = Pair::load(control, change, direction).await?;
+                drive::rounds(control, &migration, change, &pair, &self.watch).await?;
+                drive::verify(control, sessions, &migration, change, &pair, &self.watch).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Puts the original back in place, level with everything written since.
+    pub async fn rollback(&self, id: Uuid, stop: impl Future<Output = ()>) -> Result<()> {
+        self.lead(id, stop, async |control: &Session, sessions: &Sessions| {
+            let mut migration = Migration::load(control, id).await?;
+            match migration.phase {
+                Phase::Swapped => {}
+                Phase::RolledBack => {}
+                other => {
+                    let hint = if other.is_before_swap() { "abort" } else { "status" };
+                    return Err(Error::usage(format!(
+                        "migration {} is {other}: there is nothing to roll back",
+                        migration.short_id()
+                    ))
+                    .hint(format!("Run `pgrecast {hint} {}`.", migration.short_id())));
+                }
+            }
+            for change in migration.tables.clone() {
+                if migration.phase == Phase::Swapped {
+                    let pair = Pair::load(control, &change, Direction::Reverse).await?;
+                    self.watch.begin("replay");
+                    drive::rounds(control, &migration, &change, &pair, &self.watch).await?;
+                    self.watch.end("the retired table is level");
+                    drive::verify(control, sessions, &migration, &change, &pair, &self.watch).await?;
+                    self.watch.begin("swap back");
+                    let mut story = LockStory::default();
+                    let held = swap::swap(
+                        control,
+                        &mut migration,
+                        &change,
+                        &pair,
+                        self.options.lock,
+                        &self.watch,
+                        &mut story,
+                    )
+                    .await?;
+                    self.watch.end(drive::lock_words(held, &story));
+                }
+                finish::validate(control, &change, Side::Original, &self.watch).await?;
+                finish::take_guard_off(control, &change, self.options.lock, &self.watch).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Gives a migration up before its swap and takes everything of it away.
+    pub async fn abort(&self, id: Uuid, stop: impl Future<Output = ()>) -> Result<()> {
+        self.lead(id, stop, async |control: &Session, _: &Sessions| {
+            let mut migration = Migration::load(control, id).await?;
+            if !migration.phase.is_before_swap() {
+                let hint = match migration.phase {
+                    Phase::Swapped => "Run `pgrecast rollback` to go back, or `pgrecast cleanup` to keep the change.",
+                    _ => "There is nothing left to abort.",
+                };
+                return Err(Error::usage(format!("migration {} is {}", migration.short_id(), migration.phase))
+                    .hint(hint));
+            }
+            self.take_away(control, &mut migration, Some(Phase::Aborted)).await
+        })
+        .await
+    }
+
+    /// Drops what a swapped or rolled back migration keeps for the way back.
+    pub async fn cleanup(&self, id: Uuid, stop: impl Future<Output = ()>) -> Result<()> {
+        self.lead(id, stop, async |control: &Session, _: &Sessions| {
+            let mut migration = Migration::load(control, id).await?;
+            let to = match migration.phase {
+                Phase::Swapped => Some(Phase::Finished),
+                phase if !phase.is_open() => None,
+                phase => {
+                    return Err(Error::usage(format!(
+                        "migration {} is {phase}: it was not swapped yet",
+                        migration.short_id()
+                    ))
+                    .hint(format!("Run `pgrecast run {0}` to go on, or `pgrecast abort {0}`.", migration.short_id())));
+                }
+            };
+            if to.is_some() {
+                for change in &migration.tables {
+                    finish::validate(control, change, Side::New, &self.watch).await?;
+                }
+            }
+            self.take_away(control, &mut migration, to).await
+        })
+        .await
+    }
+
+    async fn take_away(&self, control: &Client, migration: &mut Migration, to: Option<Phase>) -> Result<()> {
+        for change in &migration.tables {
+            remove::triggers(control, change, self.options.lock, &self.watch).await?;
+        }
+        control.batch_execute("begin").await?;
+        for change in &migration.tables {
+            if let Err(error) = remove::objects(control, change).await {
+                control.batch_execute("rollback").await?;
+                return Err(error);
+            }
+        }
+        if let Some(to) = to {
+            migration.advance(control, to).await?;
+        }
+        control.batch_execute("commit").await?;
+        Ok(())
+    }
+
+    /// What is true of a migration now; readable while another process runs it.
+    pub async fn status(&self, id: Uuid) -> Result<Status> {
+        let client = self.sessions.open("status").await?;
+        Status::read(&client, &Migration::load(&client, id).await?).await
+    }
+
+    /// All migrations, the newest first.
+    pub async fn list(&self, open_only: bool) -> Result<Vec<Status>> {
+        let client = self.sessions.open("status").await?;
+        let mut list = Vec::new();
+        for migration in Migration::list(&client, open_only).await? {
+            list.push(Status::read(&client, &migration).await?);
+        }
+        Ok(list)
+    }
+
+    /// Does `work` as the one that leads this migration: under its owner and settings, with its lease,
+    /// after orphans of a former run are gone. What fails is written down.
+    async fn lead(
+        &self,
+        id: Uuid,
+        stop: impl Future<Output = ()>,
+        work: impl AsyncFnOnce(&Session, &Sessions) -> Result<()>,
+    ) -> Result<()> {
+        let migration = Migration::load(&*self.sessions.open("find").await?, id).await?;
+        let sessions =
+            self.sessions.for_migration(&migration.short_id(), &migration.owner, &migration.settings);
+        let control = sessions.open("control").await?;
+        lease::take(&control, &migration, &self.watch).await?;
+        let result = tokio::select! {
+            result = work(&control, &sessions) => result,
+            () = stop => Err(Error::stopped("stopped on request")),
+        };
+        let Err(error) = result else { return Ok(()) };
+        // The connection of a stopped or failed step may be in any state: a new one tells what is true.
+        drop(control);
+        let tidy = sessions.open("tidy").await;
+        let Ok(tidy) = tidy else { return Err(error) };
+        lease::end_orphans(&tidy, &migration).await?;
+        let now = Migration::load(&tidy, id).await?;
+        let error = describe(error, &now);
+        now.record_error(&tidy, &error).await?;
+        Err(error)
+    }
+}
+
+/// Says in which state a stopped or failed migration is, and how it goes on.
+fn describe(error: Error, migration: &Migration) -> Error {
+    let id = migration.short_id();
+    let state = match migration.phase {
+        Phase::Planned | Phase::Shadowed => "the table is unchanged; nothing is captured yet",
+        Phase::Swapped => "the new table is in place; its changes are captured for the way back",
+        phase if phase.is_before_swap() => {
+            "the table is unchanged and in use; changes are being captured, all work so far is kept"
+        }
+        _ => "the migration has ended",
+    };
+    let hint = if migration.phase.is_before_swap() {
+        format!("Run `pgrecast run {id}` to go on, or `pgrecast abort {id}`.")
+    } else {
+        format!("Run `pgrecast status {id}`.")
+    };
+    let is_usage = error.kind == Kind::Usage;
+    let error = error.state(format!("{} ({})", state, migration.phase));
+    if is_usage { error } else { error.hint(hint) }
+}
+
+fn same_or_error(open: &Migration, statements: &[String], reverse: &[String]) -> Result<Uuid> {
+    let is_same = open.tables.iter().all(|table| table.statements == statements && table.reverse == reverse);
+    if is_same {
+        return Ok(open.id);
+    }
+    let id = open.short_id();
+    let asked: Vec<String> = open.tables.iter().flat_map(|table| table.statements.clone()).collect();
+    Err(Error::usage(format!("another change of {} is open: migration {id} ({})", open.shown(), open.phase))
+        .because(format!("it was asked for: {}", if asked.is_empty() { "--rebuild".into() } else { asked.join("; ") }))
+        .state("nothing was changed")
+        .hint(if open.phase == Phase::Swapped {
+            format!("Run `pgrecast cleanup {id}` to keep that change, or `pgrecast rollback {id}`.")
+        } else {
+            format!("Run `pgrecast run {id}` to go on with it, or `pgrecast abort {id}`.")
+        }))
+}
+
+/// The error for a plan with refusals.
+///
+/// # Errors
+/// [`Kind::Refused`] naming every one.
+pub fn refuse(plan: &Plan) -> Result<()> {
+    if plan.refusals.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = plan
+        .refusals
+        .iter()
+        .map(|refusal| {
+            let hint = refusal.hint.as_ref().map(|hint| format!(" {hint}")).unwrap_or_default();
+            format!("{} {}: {}.{hint}", refusal.code, refusal.object, refusal.message)
+        })
+        .collect();
+    Err(Error::refused(format!("{} can not be changed this way", plan.table))
+        .because(lines.join("\n  "))
+        .state("nothing was changed"))
+}

@@ -165,6 +165,12 @@ impl Migration {
         Ok(())
     }
 
+    /// Whether the verification does not count (any more) for the server that identifies itself so.
+    pub async fn verified_server_differs(&self, server: &str, client: &Client) -> Result<bool> {
+        let now = Self::load(client, self.id).await?;
+        Ok(now.verified_server.as_deref() != Some(server) || now.verified_differences != Some(0))
+    }
+
     /// Writes down why the run failed, for `status`.
     pub async fn record_error(&self, client: &Client, error: &Error) -> Result<()> {
         if error.kind == Kind::Stopped {

@@ -3,6 +3,7 @@
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
+use crate::catalog::Table;
 use crate::error::Result;
 use crate::name::{Ident, QualifiedName, sql};
 
@@ -48,6 +49,37 @@ impl TableChange {
     pub async fn list(client: &Client, migration: Uuid) -> Result<Vec<Self>> {
         let rows = client.query(&sql!("state/list_table_changes.sql").text(), &[&migration]).await?;
         rows.iter().map(Self::from_row).collect()
+    }
+
+    /// Writes one down, in the transaction that is open on `client`.
+    pub async fn insert(
+        client: &Client,
+        migration: Uuid,
+        ordinal: i32,
+        table: &Table,
+        statements: &[String],
+        reverse: &[String],
+        fingerprint: &str,
+    ) -> Result<()> {
+        client
+            .execute(
+                &sql!("state/insert_table_change.sql").text(),
+                &[
+                    &migration,
+                    &ordinal,
+                    &table.name.schema.as_str(),
+                    &table.name.name.as_str(),
+                    &table.oid,
+                    &Self::shadow_schema_of(migration, ordinal).as_str(),
+                    &Self::retired_schema_of(migration, ordinal).as_str(),
+                    &statements,
+                    &reverse,
+                    &fingerprint,
+                    &(table.rows_estimated as i64),
+                ],
+            )
+            .await?;
+        Ok(())
     }
 
     fn from_row(row: &Row) -> Result<Self> {

@@ -1,0 +1,305 @@
+//! What can be written on the command line.
+
+use std::io::Read;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use pgrecast::alter::{Alter, TableRef};
+use pgrecast::db::ConnectionArgs;
+use pgrecast::engine::{Options, parse_reverse};
+use pgrecast::error::{Error, Result};
+use pgrecast::step::copy::CopyOptions;
+use pgrecast::step::lock::LockPolicy;
+use pgrecast::step::shadow::Request;
+
+use super::duration;
+
+/// Change the shape of a live PostgreSQL table without locking it, without losing a write, and with a
+/// way back.
+///
+/// Builds a shadow table with the new shape, captures every write to the original, copies the rows,
+/// proves both equal, and exchanges them in one short transaction. The former table is kept level with
+/// the new one until you say `cleanup`.
+#[derive(Debug, Parser)]
+#[command(name = "pgrecast", version, disable_help_flag = true, after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Database name, conninfo string ('host=.. dbname=..') or URI (postgres://..)
+    #[arg(short, long, global = true, help_heading = "Connection (as psql)", value_name = "DBNAME")]
+    dbname: Option<String>,
+    /// Server host, or directory of its socket
+    #[arg(short = 'h', long, global = true, help_heading = "Connection (as psql)")]
+    host: Option<String>,
+    /// Server port
+    #[arg(short, long, global = true, help_heading = "Connection (as psql)")]
+    port: Option<u16>,
+    /// Role to connect as
+    #[arg(short = 'U', long, global = true, help_heading = "Connection (as psql)")]
+    username: Option<String>,
+
+    /// Print one JSON object (list: an array) on stdout
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more on stderr; twice: every chunk and statement
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// How events are written to stderr
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// Print help
+    #[arg(long, global = true, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done; 1 failed, safe to run again; 2 wrong usage; 3 refused by the plan; 4 stopped on
+request, can go on; 5 needs a person (data that does not fit, duplicates, differences).
+
+Passwords: ~/.pgpass, PGPASSFILE, PGPASSWORD or the service file; never on the command line.
+
+Example:
+  pgrecast plan orders --alter 'alter column id type bigint'
+  pgrecast run orders --alter 'alter column id type bigint'
+  pgrecast rollback orders     (go back, losing nothing)
+  pgrecast cleanup orders      (keep the change, free the space)";
+
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say what a change would do, lock, need and risk; change nothing
+    Plan {
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Do it, to the end; or go on with what is open
+    ///
+    /// Without --alter, --file or --rebuild it continues: the migration named by id or table, or the
+    /// one that is open. On a swapped migration it validates what is left and brings the retired table
+    /// level (fit for cron). Nothing is ever dropped unasked.
+    Run {
+        #[command(flatten)]
+        change: Change,
+        #[command(flatten)]
+        pace: Pace,
+        #[command(flatten)]
+        locks: Locks,
+    },
+    /// Show phase, progress, log, locks and errors of open migrations
+    Status {
+        #[command(flatten)]
+        select: Select,
+    },
+    /// List all migrations
+    List {
+        /// Open ones only
+        #[arg(long)]
+        open: bool,
+    },
+    /// Compare all rows of both tables now, before the swap or after it
+    Verify {
+        #[command(flatten)]
+        select: Select,
+    },
+    /// Put the original back in place with everything written since the swap
+    Rollback {
+        #[command(flatten)]
+        select: Select,
+        #[command(flatten)]
+        locks: Locks,
+    },
+    /// Keep the change: drop the retired table and everything of the migration
+    Cleanup {
+        #[command(flatten)]
+        select: Select,
+        #[command(flatten)]
+        locks: Locks,
+    },
+    /// Give up before the swap: leave the database as it was
+    Abort {
+        #[command(flatten)]
+        select: Select,
+        #[command(flatten)]
+        locks: Locks,
+    },
+}
+
+/// The change that is asked for.
+#[derive(Debug, Default, ClapArgs)]
+pub(crate) struct Change {
+    /// The table (schema.table, quoted as in SQL); for `run` also the id of a migration to go on with
+    #[arg(value_name = "TABLE")]
+    table: Option<String>,
+    /// Actions of ALTER TABLE, separated by commas; may be repeated, applied in order
+    #[arg(long, value_name = "ACTIONS")]
+    alter: Vec<String>,
+    /// A file of ALTER TABLE statements for one table, `-` for stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["alter", "rebuild"])]
+    file: Option<String>,
+    /// No change of shape: write the table anew, without bloat
+    #[arg(long, conflicts_with = "alter")]
+    rebuild: bool,
+    /// How a column of the old shape is computed from the new one, where the assignment cast does not do
+    #[arg(long, value_name = "COLUMN=EXPRESSION")]
+    reverse: Vec<String>,
+}
+
+impl Change {
+    pub(crate) fn asks_for_change(&self) -> bool {
+        !self.alter.is_empty() || self.file.is_some() || self.rebuild
+    }
+
+    /// The id or table to go on with.
+    pub(crate) fn word(&self) -> Option<&str> {
+        self.table.as_deref()
+    }
+
+    pub(crate) fn request(&self) -> Result<(TableRef, Request)> {
+        let named = self.table.as_deref().map(TableRef::parse).transpose()?;
+        let reverse = self.reverse.iter().map(|text| parse_reverse(text)).collect::<Result<_>>()?;
+        let (table, alter) = if let Some(path) = &self.file {
+            let (table, alter) = Alter::from_file(&read(path)?)?;
+            if named.as_ref().is_some_and(|named| *named != table) {
+                return Err(Error::usage(format!("the file alters {table}, not the table named on the command line"))
+                    .hint("With --file the table is taken from the file: leave the name out."));
+            }
+            (Some(table), alter)
+        } else if self.rebuild {
+            (named, Alter::rebuild())
+        } else if self.alter.is_empty() {
+            return Err(Error::usage("what is to be changed is missing")
+                .hint("Give --alter '<actions>', --file FILE, or --rebuild."));
+        } else {
+            (named, Alter::from_actions(&self.alter)?)
+        };
+        let table = table.ok_or_else(|| Error::usage("the table is missing").hint("Name it: pgrecast run TABLE --alter '..'"))?;
+        Ok((table, Request { alter, reverse }))
+    }
+
+    /// The command that does what was planned, for copying.
+    pub(crate) fn as_command(&self) -> String {
+        let quote = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+        let mut words = vec!["pgrecast run".to_owned()];
+        words.extend(self.table.clone());
+        words.extend(self.alter.iter().map(|text| format!("--alter {}", quote(text))));
+        words.extend(self.file.iter().map(|path| format!("--file {}", quote(path))));
+        words.extend(self.rebuild.then(|| "--rebuild".to_owned()));
+        words.extend(self.reverse.iter().map(|text| format!("--reverse {}", quote(text))));
+        words.join(" ")
+    }
+}
+
+fn read(path: &str) -> Result<String> {
+    let mut text = String::new();
+    let result = if path == "-" {
+        std::io::stdin().read_to_string(&mut text).map(|_| ())
+    } else {
+        std::fs::read_to_string(path).map(|read| text = read)
+    };
+    result.map_err(|error| Error::usage(format!("could not read {path}")).because(error.to_string()))?;
+    Ok(text)
+}
+
+/// A migration that exists.
+#[derive(Debug, Default, ClapArgs)]
+pub(crate) struct Select {
+    /// Id, unique beginning of it, or table; may be left out when one migration is open
+    #[arg(value_name = "ID")]
+    pub(crate) id: Option<String>,
+}
+
+/// How fast.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Pace {
+    /// Sessions that copy at the same time
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+    /// Indexes that are built at the same time
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    index_jobs: u16,
+    /// How long one chunk of the copy should take
+    #[arg(long, default_value = "1s", value_parser = duration::parse)]
+    chunk_time: Duration,
+}
+
+/// How patiently.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Locks {
+    /// The longest that others may queue behind one request for a lock, over all its tables
+    #[arg(long, default_value = "300ms", value_parser = duration::parse)]
+    lock_timeout: Duration,
+    /// The longest that the locks of the swap may be held
+    #[arg(long, default_value = "300ms", value_parser = duration::parse)]
+    max_lock_time: Duration,
+    /// How often a lock is asked for before giving up
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    lock_attempts: u32,
+}
+
+impl Args {
+    pub(crate) fn connection(&self) -> ConnectionArgs {
+        ConnectionArgs {
+            dbname: self.dbname.clone(),
+            host: self.host.clone(),
+            port: self.port,
+            user: self.username.clone(),
+        }
+    }
+
+    pub(crate) fn options(&self) -> Result<Options> {
+        let mut options = Options::default();
+        let locks = match &self.command {
+            Command::Run { pace, locks, .. } => {
+                options.copy = CopyOptions { jobs: pace.jobs.into(), chunk_time: pace.chunk_time };
+                options.index_jobs = pace.index_jobs.into();
+                Some(locks)
+            }
+            Command::Rollback { locks, .. } | Command::Cleanup { locks, .. } | Command::Abort { locks, .. } => {
+                Some(locks)
+            }
+            _ => None,
+        };
+        if let Some(locks) = locks {
+            if locks.lock_timeout < Duration::from_millis(1) || locks.max_lock_time < Duration::from_millis(1) {
+                return Err(Error::usage("--lock-timeout and --max-lock-time must be at least 1ms"));
+            }
+            options.lock = LockPolicy {
+                lock_timeout: locks.lock_timeout,
+                max_lock_time: locks.max_lock_time,
+                attempts: locks.lock_attempts,
+            };
+        }
+        Ok(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn h_is_the_host_as_in_psql() {
+        let args = Args::try_parse_from(["pgrecast", "-h", "db1", "list"]).unwrap();
+        assert_eq!(args.host.as_deref(), Some("db1"));
+    }
+
+    #[test]
+    fn a_bare_number_is_no_duration() {
+        assert!(Args::try_parse_from(["pgrecast", "run", "t", "--rebuild", "--lock-timeout", "300"]).is_err());
+    }
+}

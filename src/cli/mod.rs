@@ -1,0 +1,171 @@
+//! The command line: arguments in, results to stdout, progress and errors to stderr, an exit code.
+//! The only place that prints.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod args;
+mod duration;
+mod logging;
+mod plan_view;
+mod progress;
+mod status_view;
+mod units;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use pgrecast::db::{Sessions, Target};
+use pgrecast::engine::{Engine, Status};
+use pgrecast::error::{Error, Kind, Result};
+use pgrecast::step::watch::Watch;
+use uuid::Uuid;
+
+use args::{Args, Command, Select};
+
+/// Parses, runs, prints, and says how it went.
+pub(crate) fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    logging::start(&args);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: could not start: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    match runtime.block_on(run(&args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            logging::report(&args, &error);
+            ExitCode::from(error.kind.exit_code())
+        }
+    }
+}
+
+async fn run(args: &Args) -> Result<()> {
+    let engine = engine(args)?;
+    match &args.command {
+        Command::Plan { change } => {
+            let (table, request) = change.request()?;
+            let plan = engine.plan(&table, &request).await?;
+            if args.json {
+                println!("{}", to_json(&plan)?);
+            } else {
+                print!("{}", plan_view::show(&plan, change));
+            }
+            if plan.refusals.is_empty() { Ok(()) } else { Err(Error::refused(format!("{} can not be changed this way", plan.table))) }
+        }
+        Command::Run { change, .. } => {
+            let id = if change.asks_for_change() {
+                let (table, request) = change.request()?;
+                engine.begin(&table, &request).await
+            } else {
+                engine.find(change.word(), true).await
+            };
+            finish(args, &engine, id, "run").await
+        }
+        Command::Verify { select } => finish(args, &engine, find(&engine, select).await, "verify").await,
+        Command::Rollback { select, .. } => finish(args, &engine, find(&engine, select).await, "rollback").await,
+        Command::Abort { select, .. } => finish(args, &engine, find(&engine, select).await, "abort").await,
+        Command::Cleanup { select, .. } => finish(args, &engine, find(&engine, select).await, "cleanup").await,
+        Command::Status { select } => show_status(args, &engine, select).await,
+        Command::List { open } => {
+            let list = engine.list(*open).await?;
+            if args.json {
+                println!("{}", to_json(&list)?);
+            } else {
+                print!("{}", status_view::list(&list));
+            }
+            Ok(())
+        }
+    }
+}
+
+fn engine(args: &Args) -> Result<Engine> {
+    let env = |name: &str| std::env::var(name).ok();
+    let target = Target::resolve(&args.connection(), &env)?;
+    let watch = Watch::new(progress::observer(args));
+    Ok(Engine::new(Sessions::new(Arc::new(target)), args.options()?, watch))
+}
+
+async fn find(engine: &Engine, select: &Select) -> Result<Uuid> {
+    engine.find(select.id.as_deref(), false).await
+}
+
+/// Runs a command on a migration and prints its status at the end, also when it failed.
+async fn finish(args: &Args, engine: &Engine, id: Result<Uuid>, what: &str) -> Result<()> {
+    let result = match &id {
+        Ok(id) => {
+            progress::headline(args, engine, *id).await;
+            match what {
+                "run" => engine.run(*id, interrupted()).await,
+                "verify" => engine.verify(*id, interrupted()).await,
+                "rollback" => engine.rollback(*id, interrupted()).await,
+                "abort" => engine.abort(*id, interrupted()).await,
+                _ => engine.cleanup(*id, interrupted()).await,
+            }
+        }
+        Err(error) => Err(error.clone()),
+    };
+    let mut status = match &id {
+        Ok(id) => engine.status(*id).await.unwrap_or_default(),
+        Err(_) => Status::default(),
+    };
+    if let Err(error) = &result {
+        status = status.with_error(error);
+    }
+    if args.json {
+        println!("{}", to_json(&status)?);
+    } else if result.is_ok() {
+        print!("{}", status_view::ending(&status, what));
+    }
+    result
+}
+
+async fn show_status(args: &Args, engine: &Engine, select: &Select) -> Result<()> {
+    let list = match &select.id {
+        Some(_) => vec![engine.status(find(engine, select).await?).await?],
+        None => engine.list(true).await?,
+    };
+    if args.json {
+        match (&select.id, list.as_slice()) {
+            (Some(_), [one]) => println!("{}", to_json(one)?),
+            _ => println!("{}", to_json(&list)?),
+        }
+    } else if list.is_empty() {
+        println!("no migration is open");
+    } else {
+        for status in &list {
+            print!("{}", status_view::one(status));
+        }
+    }
+    Ok(())
+}
+
+/// Ctrl-C, or the TERM of a service manager.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).ok();
+    let terminated = async {
+        match &mut terminate {
+            Some(signal) => signal.recv().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated => {}
+    }
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string_pretty(value)
+        .map_err(|error| Error::new(Kind::Failed, format!("could not write JSON: {error}")))
+}

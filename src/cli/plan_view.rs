@@ -1,0 +1,116 @@
+//! The plan as a person reads it.
+
+use std::fmt::Write;
+
+use pgrecast::plan::Plan;
+
+use super::args::Change;
+use super::units::{bytes, clock, short};
+
+const WIDTH: usize = 96;
+
+pub(crate) fn show(plan: &Plan, change: &Change) -> String {
+    let mut out = String::new();
+    let e = &plan.estimate;
+    let all = e.disk_bytes;
+    let _ = writeln!(
+        out,
+        "{}   {} rows   {} with indexes   PostgreSQL {}\n",
+        plan.table,
+        short(e.rows as f64),
+        bytes(all),
+        plan.server
+    );
+    for action in &plan.actions {
+        let _ = writeln!(out, "{}", action.sql);
+    }
+    if plan.actions.is_empty() {
+        let _ = writeln!(out, "rebuild, no change of shape");
+    }
+    let _ = writeln!(out, "strategy: {}   shadow table, captured writes, swap in one short transaction\n", plan.strategy);
+    if !plan.refusals.is_empty() {
+        let _ = writeln!(out, "refused");
+        for refusal in &plan.refusals {
+            let hint = refusal.hint.as_ref().map(|hint| format!(" {hint}")).unwrap_or_default();
+            item(&mut out, &format!("{} {}", refusal.code, refusal.object), &format!("{}.{hint}", refusal.message));
+        }
+        let _ = writeln!(out, "nothing was changed.");
+        return out;
+    }
+    let changed: Vec<_> = plan
+        .columns
+        .iter()
+        .filter(|c| c.from != c.to || c.expression.as_ref().is_some_and(|e| !e.ends_with('"')))
+        .collect();
+    if !changed.is_empty() {
+        let _ = writeln!(out, "columns");
+        for column in changed {
+            let text = match (&column.from, &column.to) {
+                (Some(from), None) => format!("{from} is dropped"),
+                (None, Some(to)) => format!("{to} is new"),
+                (Some(from), Some(to)) => {
+                    let by = column.expression.clone().unwrap_or_default();
+                    if from == to { format!("{to} := {by}") } else { format!("{from} becomes {to} := {by}") }
+                }
+                (None, None) => continue,
+            };
+            let _ = writeln!(out, "  {text}");
+        }
+    }
+    if !plan.dependents.is_empty() {
+        let _ = writeln!(out, "carried over");
+        for dependent in &plan.dependents {
+            let _ = writeln!(out, "  {:<12} {}: {}", dependent.kind, dependent.name, dependent.handling);
+        }
+    }
+    let _ = writeln!(out, "locks");
+    let _ = writeln!(out, "  create triggers  SHARE ROW EXCLUSIVE on {}, some ms", plan.table);
+    let others = plan.dependents.iter().filter(|d| d.kind == "foreign key").count();
+    let tied = if others > 0 { " and the tables its foreign keys tie to it" } else { "" };
+    let _ = writeln!(out, "  swap             ACCESS EXCLUSIVE on {}{tied}, some tens of ms", plan.table);
+    let _ = writeln!(out, "  each asked for at most 300 ms at a time, then let go and tried again");
+    let _ = writeln!(
+        out,
+        "needs\n  about {} of disk until cleanup, {} of WAL, {} at full speed",
+        bytes(e.disk_bytes),
+        bytes(e.wal_bytes),
+        clock(e.seconds)
+    );
+    let _ = writeln!(out, "rollback");
+    if plan.rollback.lossless {
+        let _ = writeln!(out, "  lossless");
+    }
+    for note in &plan.rollback.notes {
+        item(&mut out, "", note);
+    }
+    if !plan.risks.is_empty() {
+        let _ = writeln!(out, "risks");
+        for risk in &plan.risks {
+            item(&mut out, &risk.code, &format!("{}: {}", risk.object, risk.message));
+        }
+    }
+    let _ = writeln!(out, "nothing was changed. To do it:\n  {}", change.as_command());
+    out
+}
+
+/// A label, and words wrapped below it.
+fn item(out: &mut String, label: &str, words: &str) {
+    if !label.is_empty() {
+        let _ = writeln!(out, "  {label}");
+    }
+    let indent = if label.is_empty() { "  " } else { "    " };
+    let mut line = String::new();
+    for word in words.split_whitespace() {
+        if !line.is_empty() && indent.len() + line.chars().count() + 1 + word.chars().count() > WIDTH {
+            let _ = writeln!(out, "{indent}{line}");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if !line.is_empty() {
+        let _ = writeln!(out, "{indent}{line}");
+    }
+}

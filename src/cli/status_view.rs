@@ -1,0 +1,150 @@
+//! Status as a person reads it: what is happening, is the application safe, what may I do now.
+
+use std::fmt::Write;
+
+use pgrecast::engine::Status;
+
+use super::units::{bytes, clock, grouped, short};
+
+fn short_id(status: &Status) -> &str {
+    status.id.as_deref().map_or("-", |id| &id[..8])
+}
+
+fn phase(status: &Status) -> &str {
+    status.phase.as_deref().unwrap_or("-")
+}
+
+/// One migration.
+pub(crate) fn one(status: &Status) -> String {
+    let mut out = String::new();
+    let id = short_id(status);
+    let running = match status.runner_pid {
+        Some(pid) => format!("running: backend {pid}"),
+        None => "not running".to_owned(),
+    };
+    let _ = writeln!(out, "{id}  {}  {}   {running}", status.tables.join(", "), phase(status));
+    if matches!(phase(status), "capturing") {
+        let rate = status.rows_per_second.map(|rate| format!("  {}/s", short(rate))).unwrap_or_default();
+        let eta = status.eta_seconds.map(|eta| format!("  ETA {}", clock(eta))).unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "      copied {} of about {} rows{rate}{eta}",
+            grouped(status.rows_copied),
+            grouped(status.rows_estimated)
+        );
+    }
+    if let Some(backlog) = status.log_backlog {
+        let _ = writeln!(
+            out,
+            "      log {} changes to bring over; {} keys brought over in {} rounds",
+            grouped(backlog),
+            grouped(status.keys_replayed),
+            grouped(status.rounds)
+        );
+    }
+    if let Some(verify) = &status.verify {
+        let words = match (verify.rows, verify.differences) {
+            (Some(rows), Some(0)) => format!("{} rows equal, 0 differences", grouped(rows)),
+            (_, Some(_)) => "rows differ".to_owned(),
+            _ => "did not come to an end".to_owned(),
+        };
+        let _ = writeln!(out, "      verified {words} ({})", verify.finished_at.as_deref().unwrap_or("-"));
+    }
+    if let Some(held) = status.lock.held_ms {
+        let _ = writeln!(
+            out,
+            "      swap held its locks {held:.0} ms; {} attempts, waited {:.0} ms",
+            status.lock.attempts, status.lock.waited_ms
+        );
+    }
+    if let Some(retired) = &status.retired {
+        let _ = writeln!(
+            out,
+            "      retired {} ({}); {} changes behind",
+            retired.table,
+            bytes(retired.bytes),
+            retired.reverse_backlog.map_or("?".to_owned(), grouped)
+        );
+    }
+    if let Some(error) = &status.error {
+        let _ = writeln!(out, "      last error: {}", error.message);
+    }
+    let _ = writeln!(out, "      {}", safety(status));
+    for line in next(status) {
+        let _ = writeln!(out, "      {line}");
+    }
+    out
+}
+
+fn safety(status: &Status) -> &'static str {
+    match phase(status) {
+        "finished" | "aborted" => "nothing of it is left",
+        "rolled_back" => "the original is in place",
+        "swapped" => "the new table is in place; safe to kill: yes, `pgrecast run` goes on",
+        _ => "the table is in use as it was; safe to kill: yes, `pgrecast run` goes on",
+    }
+}
+
+/// Commands to copy.
+fn next(status: &Status) -> Vec<String> {
+    let id = short_id(status);
+    match phase(status) {
+        "finished" | "aborted" => Vec::new(),
+        "rolled_back" => vec![format!("free the space: pgrecast cleanup {id}")],
+        "swapped" => vec![
+            format!("go back without losing a write:  pgrecast rollback {id}"),
+            format!("keep the change, free the space: pgrecast cleanup {id}"),
+        ],
+        _ if status.runner_pid.is_some() => Vec::new(),
+        _ => vec![format!("go on: pgrecast run {id}"), format!("give up: pgrecast abort {id}")],
+    }
+}
+
+/// A line each.
+pub(crate) fn list(all: &[Status]) -> String {
+    if all.is_empty() {
+        return "no migration was ever begun in this database\n".to_owned();
+    }
+    let mut out = String::new();
+    for status in all {
+        let _ = writeln!(out, "{}  {:<12} {}", short_id(status), phase(status), status.tables.join(", "));
+    }
+    out
+}
+
+/// The closing lines of a command that did what it was asked for.
+pub(crate) fn ending(status: &Status, what: &str) -> String {
+    let mut out = String::new();
+    let tables = status.tables.join(", ");
+    match what {
+        "abort" => {
+            let _ = writeln!(out, "migration {} is aborted: {tables} is as it was, nothing is left.", short_id(status));
+        }
+        "cleanup" => {
+            let _ = writeln!(out, "migration {} is cleaned up: nothing of it is left.", short_id(status));
+        }
+        "verify" => {
+            let rows = status.verify.as_ref().and_then(|verify| verify.rows).unwrap_or_default();
+            let _ = writeln!(out, "{} rows of {tables} are equal in both tables, 0 differences.", grouped(rows));
+        }
+        "rollback" => {
+            let _ = writeln!(out, "{tables} is back in its former shape, with everything written since.");
+        }
+        _ => {
+            let _ = writeln!(out, "{tables} is changed.");
+        }
+    }
+    if let Some(retired) = &status.retired {
+        let _ = writeln!(
+            out,
+            "The former table is kept for the way back in {} ({}); {} changes behind.",
+            retired.table,
+            bytes(retired.bytes),
+            retired.reverse_backlog.map_or("?".to_owned(), grouped)
+        );
+    }
+    for line in next(status) {
+        let _ = writeln!(out, "  {line}");
+    }
+    out
+}

@@ -1,0 +1,343 @@
+//! From phase to phase: one exhaustive match.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Client;
+
+use super::Options;
+use crate::alter::Alter;
+use crate::catalog::Definition;
+use crate::db::Sessions;
+use crate::error::{Error, Result};
+use crate::name::{Fragment, Ident};
+use crate::plan::Side;
+use crate::plan::key::KeyColumn;
+use crate::state::{self, Migration, Phase, TableChange};
+use crate::step::copy::Copied;
+use crate::step::lock::LockStory;
+use crate::step::pair::{Direction, Pair};
+use crate::step::shadow::Request;
+use crate::step::verify::{grouped, server_identity};
+use crate::step::watch::Watch;
+use crate::step::{capture, copy, finish, index, inspect, replay, shadow, swap, vacuum, verify as verifying};
+
+/// A round that takes less than this is as near as rounds get.
+const TINY: Duration = Duration::from_millis(50);
+
+/// Runs a migration from where it is to the swap, and what is to be done after it.
+pub(super) async fn drive(
+    control: &Client,
+    sessions: &Sessions,
+    migration: &mut Migration,
+    options: Options,
+    watch: &Watch,
+) -> Result<()> {
+    loop {
+        tracing::debug!(phase = %migration.phase, "next step");
+        match migration.phase {
+            Phase::Planned => make_shadow(control, migration, watch).await?,
+            Phase::Shadowed => start_capture(control, migration, options, watch).await?,
+            Phase::Capturing => copy_all(control, sessions, migration, options, watch).await?,
+            Phase::Copied => build_indexes(control, sessions, migration, options, watch).await?,
+            Phase::Indexed => bring_level(control, migration, watch).await?,
+            Phase::Level => verify_all(control, sessions, migration, watch).await?,
+            Phase::Verified => swap_all(control, migration, options, watch).await?,
+            Phase::Swapped => return after_swap(control, migration, options, watch).await,
+            Phase::Finished | Phase::Aborted | Phase::RolledBack => {
+                return Err(Error::usage(format!(
+                    "migration {} is {}: there is nothing to go on with",
+                    migration.short_id(),
+                    migration.phase
+                )));
+            }
+        }
+        migration.tables = TableChange::list(control, migration.id).await?;
+    }
+}
+
+async fn make_shadow(control: &Client, migration: &mut Migration, watch: &Watch) -> Result<()> {
+    watch.begin("shadow");
+    control.batch_execute("begin; set local lock_timeout = '300ms'").await?;
+    for change in migration.tables.clone() {
+        let made = make_one_shadow(control, &change).await;
+        if let Err(error) = made {
+            control.batch_execute("rollback").await?;
+            return Err(error);
+        }
+    }
+    migration.advance(control, Phase::Shadowed).await?;
+    control.batch_execute("commit").await?;
+    watch.end("");
+    Ok(())
+}
+
+async fn make_one_shadow(control: &Client, change: &TableChange) -> Result<()> {
+    let original = Definition::read(control, change.original_oid).await?;
+    if crate::catalog::fingerprint(control, change.original_oid).await? != change.fingerprint {
+        return Err(capture::changed(change));
+    }
+    let request = stored_request(change)?;
+    let place = inspect::place_of(change.migration_id, change.ordinal, &change.name);
+    let blueprint = shadow::build(control, &original, &place, &request).await?;
+    control.batch_execute(&format!("create schema {}", change.retired_schema)).await?;
+    state::store(control, change.id, &blueprint).await?;
+    let shadow_oid = blueprint.new.table.oid;
+    control
+        .execute("update pgrecast.table_change set shadow_oid = $2 where id = $1", &[&change.id, &shadow_oid])
+        .await?;
+    let is_unlogged = blueprint.new.table.persistence == "u";
+    let columns = |definition: &Definition, name: fn(&KeyColumn) -> &Ident| {
+        blueprint
+            .key
+            .iter()
+            .filter_map(|key| definition.columns.iter().find(|column| column.name == *name(key)).cloned())
+            .collect::<Vec<_>>()
+    };
+    let (old, new) = (columns(&original, |key| &key.original), columns(&blueprint.new, |key| &key.new));
+    let old: Vec<_> = old.iter().collect();
+    let new: Vec<_> = new.iter().collect();
+    capture::prepare(control, change, Direction::Forward, &old, &change.shadow(), is_unlogged).await?;
+    capture::prepare(control, change, Direction::Reverse, &new, &change.name, is_unlogged).await
+}
+
+/// What was asked for, read back from the state.
+fn stored_request(change: &TableChange) -> Result<Request> {
+    let alter = if change.statements.is_empty() {
+        Alter::rebuild()
+    } else {
+        Alter::from_actions(&change.statements)?
+    };
+    let reverse = change.reverse.iter().map(|text| parse_reverse(text)).collect::<Result<_>>()?;
+    Ok(Request { alter, reverse })
+}
+
+/// `column=expression`, the column quoted where it must be.
+pub fn parse_reverse(text: &str) -> Result<(Ident, Fragment)> {
+    let wrong = || {
+        Error::usage(format!("--reverse needs 'column=expression', not {text:?}"))
+            .hint("For example: --reverse 'amount=amount::integer'")
+    };
+    let (column, expression) = if let Some(rest) = text.strip_prefix('"') {
+        let end = rest.find("\"=").ok_or_else(wrong)?;
+        (rest[..end].replace("\"\"", "\""), &rest[end + 2..])
+    } else {
+        let (column, expression) = text.split_once('=').ok_or_else(wrong)?;
+        (column.trim().to_lowercase(), expression)
+    };
+    if column.is_empty() || expression.trim().is_empty() {
+        return Err(wrong());
+    }
+    Ok((Ident::new(column), Fragment::trusted(expression.trim())))
+}
+
+async fn start_capture(
+    control: &Client,
+    migration: &mut Migration,
+    options: Options,
+    watch: &Watch,
+) -> Result<()> {
+    watch.begin("capture");
+    let mut story = LockStory::default();
+    for change in migration.tables.clone() {
+        let started = capture::start(control, &change, options.lock, watch, &mut story).await;
+        if let Err(error) = started {
+            control.batch_execute("rollback").await?;
+            return Err(error);
+        }
+        // One table to a migration for now: the phase commits with its triggers.
+        migration.advance(control, Phase::Capturing).await?;
+        control.batch_execute("commit").await?;
+        copy::begin(control, &change).await?;
+    }
+    watch.end(format!("asked {} times, waited {} ms", story.attempts, story.waited.as_millis()));
+    Ok(())
+}
+
+async fn copy_all(
+    control: &Client,
+    sessions: &Sessions,
+    migration: &mut Migration,
+    options: Options,
+    watch: &Watch,
+) -> Result<()> {
+    watch.begin("copy");
+    let started = Instant::now();
+    for change in migration.tables.clone() {
+        let pair = Arc::new(Pair::load(control, &change, Direction::Forward).await?);
+        if change.blocks.is_none() {
+            copy::begin(control, &change).await?;
+        }
+        while copy::copy(control, sessions, &change, &pair, options.copy, watch).await? == Copied::FileChanged {
+            watch.note(format!(
+                "{} was truncated or rewritten by somebody else: the copy starts again",
+                change.name.shown()
+            ));
+            copy::begin(control, &change).await?;
+        }
+        capture::check(control, &change, &pair).await?;
+    }
+    migration.advance(control, Phase::Copied).await?;
+    watch.end(format!("{:.1} s", started.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+async fn build_indexes(
+    control: &Client,
+    sessions: &Sessions,
+    migration: &mut Migration,
+    options: Options,
+    watch: &Watch,
+) -> Result<()> {
+    watch.begin("index");
+    let mut built = 0;
+    for change in migration.tables.clone() {
+        let pair = Pair::load(control, &change, Direction::Forward).await?;
+        index::build_key(control, &change, &pair, watch).await?;
+        built += 1 + index::build_others(control, sessions, &change, &pair, options.index_jobs, watch).await?;
+        // What came in during the builds, before the statistics are taken.
+        replay::catch_up(control, &pair, watch).await?;
+    }
+    watch.end(format!("{built} built"));
+    watch.begin("vacuum");
+    for change in &migration.tables {
+        vacuum::vacuum(control, change).await?;
+    }
+    watch.end("visibility map and statistics are there");
+    migration.advance(control, Phase::Indexed).await
+}
+
+async fn bring_level(control: &Client, migration: &mut Migration, watch: &Watch) -> Result<()> {
+    watch.begin("level");
+    for change in &migration.tables {
+        let pair = Pair::load(control, change, Direction::Forward).await?;
+        rounds(control, migration, change, &pair, watch).await?;
+    }
+    watch.end("");
+    migration.advance(control, Phase::Level).await
+}
+
+/// Rounds until one is tiny.
+pub(super) async fn rounds(
+    control: &Client,
+    migration: &Migration,
+    change: &TableChange,
+    pair: &Pair,
+    watch: &Watch,
+) -> Result<()> {
+    let (mut count, mut keys) = (0i64, 0i64);
+    let started = Instant::now();
+    loop {
+        capture::check(control, change, pair).await?;
+        keys += replay::catch_up(control, pair, watch).await? as i64;
+        let round = replay::round(control, pair).await?;
+        count += 1;
+        keys += round.keys as i64;
+        if round.took < TINY {
+            break;
+        }
+        watch.progress(keys, keys, "keys", format!("last round {} keys in {} ms", round.keys, round.took.as_millis()));
+        if count >= 1000 {
+            return Err(Error::failed(format!(
+                "{} is written to faster than its shadow can follow: {:.0} keys a second were brought over",
+                change.name.shown(),
+                keys as f64 / started.elapsed().as_secs_f64()
+            ))
+            .hint("Run the same command again at a quieter time; nothing is lost."));
+        }
+    }
+    control
+        .execute(
+            "update pgrecast.migration set keys_replayed = keys_replayed + $2, rounds = rounds + $3 where id = $1",
+            &[&migration.id, &keys, &count],
+        )
+        .await?;
+    Ok(())
+}
+
+async fn verify_all(
+    control: &Client,
+    sessions: &Sessions,
+    migration: &mut Migration,
+    watch: &Watch,
+) -> Result<()> {
+    for change in &migration.tables {
+        let pair = Pair::load(control, change, Direction::Forward).await?;
+        verify(control, sessions, migration, change, &pair, watch).await?;
+    }
+    migration.advance(control, Phase::Verified).await
+}
+
+/// Compares a pair and writes the result down, also a bad one: a failed verification is never forgotten.
+pub(super) async fn verify(
+    control: &Client,
+    sessions: &Sessions,
+    migration: &Migration,
+    change: &TableChange,
+    pair: &Pair,
+    watch: &Watch,
+) -> Result<()> {
+    watch.begin("verify");
+    let server = server_identity(control).await?;
+    let found = verifying::verify(control, sessions, change, pair, watch).await;
+    let (rows, differences) = match &found {
+        Ok(found) => (Some(found.rows), Some(found.differences)),
+        Err(error) if error.kind == crate::error::Kind::NeedsPerson => (None, Some(-1)),
+        Err(_) => (None, None),
+    };
+    control
+        .execute(
+            "update pgrecast.migration set verified_rows = $2, verified_differences = $3,
+                 verified_at = clock_timestamp(), verified_server = $4 where id = $1",
+            &[&migration.id, &rows, &differences, &server],
+        )
+        .await?;
+    let found = found?;
+    watch.end(format!(
+        "{} rows equal, 0 differences; {} pending changes accounted for",
+        grouped(found.rows),
+        grouped(found.pending)
+    ));
+    Ok(())
+}
+
+async fn swap_all(control: &Client, migration: &mut Migration, options: Options, watch: &Watch) -> Result<()> {
+    // A verification counts for the server that made it: after a crash or failover, again.
+    if migration.verified_server_differs(&server_identity(control).await?, control).await? {
+        watch.note("the server was restarted since the verification: it is done again");
+        return migration.advance(control, Phase::Level).await;
+    }
+    for change in migration.tables.clone() {
+        let pair = Pair::load(control, &change, Direction::Forward).await?;
+        watch.begin("level");
+        rounds(control, migration, &change, &pair, watch).await?;
+        watch.end("");
+        watch.begin("swap");
+        let mut story = LockStory::default();
+        let held =
+            swap::swap(control, migration, &change, &pair, options.lock, watch, &mut story).await?;
+        watch.end(lock_words(held, &story));
+    }
+    Ok(())
+}
+
+/// How the lock was had, in words.
+pub(super) fn lock_words(held: Duration, story: &LockStory) -> String {
+    let times = if story.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", story.attempts) };
+    format!("lock held {} ms after {times}", held.as_millis())
+}
+
+/// Validates foreign keys, takes the guard off, and brings the retired table level once.
+async fn after_swap(control: &Client, migration: &Migration, options: Options, watch: &Watch) -> Result<()> {
+    for change in &migration.tables {
+        watch.begin("finish");
+        finish::validate(control, change, Side::New, watch).await?;
+        let guard = finish::take_guard_off(control, change, options.lock, watch).await?;
+        watch.end(if guard { "foreign keys valid, guard taken off" } else { "foreign keys valid" });
+        watch.begin("reverse");
+        let pair = Pair::load(control, change, Direction::Reverse).await?;
+        rounds(control, migration, change, &pair, watch).await?;
+        watch.end("the retired table is level");
+    }
+    Ok(())
+}

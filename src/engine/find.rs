@@ -1,0 +1,87 @@
+//! Which migration the user means.
+
+use tokio_postgres::Client;
+
+use crate::alter::TableRef;
+use crate::catalog::find_table;
+use crate::error::{Error, Result};
+use crate::name::QualifiedName;
+use crate::state::Migration;
+
+/// The open migration of a table, if there is one.
+pub(super) async fn open_on_table(client: &Client, table: &TableRef) -> Result<Option<Migration>> {
+    let oid = find_table(client, &table.to_string()).await?;
+    Ok(Migration::list(client, true).await?.into_iter().find(|migration| {
+        migration.tables.iter().any(|change| {
+            oid.is_some_and(|oid| change.original_oid == oid || change.shadow_oid == Some(oid))
+                || is_named(&change.name, table)
+        })
+    }))
+}
+
+fn is_named(name: &QualifiedName, table: &TableRef) -> bool {
+    name.name == table.name && table.schema.as_ref().is_none_or(|schema| *schema == name.schema)
+}
+
+/// By uuid, a unique prefix of it, or the table's name when only one is open on it; without a word the
+/// one that is open. Ended migrations are found by id, and by table where none is open.
+///
+/// # Errors
+/// [`crate::error::Kind::Usage`] when there is none, or more than one.
+pub(super) async fn find(client: &Client, word: Option<&str>, open_only: bool) -> Result<Migration> {
+    let all = Migration::list(client, false).await?;
+    let open = || all.iter().filter(|migration| migration.phase.is_open());
+    let Some(word) = word else {
+        return one(open().collect(), "no migration is open", "several migrations are open");
+    };
+    let digits = word.replace('-', "").to_lowercase();
+    let is_prefix = digits.len() >= 4 && digits.chars().all(|c| c.is_ascii_hexdigit());
+    let by_id: Vec<&Migration> = all
+        .iter()
+        .filter(|migration| is_prefix && migration.id.simple().to_string().starts_with(&digits))
+        .filter(|migration| !open_only || migration.phase.is_open() || digits.len() == 32)
+        .collect();
+    if !by_id.is_empty() {
+        return one(by_id, "", &format!("{word} is the beginning of several ids"));
+    }
+    let nothing = format!("there is no migration {word}, and none is open on a table of that name");
+    let Ok(table) = TableRef::parse(word) else {
+        return Err(none(&nothing, &all));
+    };
+    let on_table = |migration: &&Migration| migration.tables.iter().any(|change| is_named(&change.name, &table));
+    let by_table: Vec<&Migration> = open().filter(on_table).collect();
+    if by_table.is_empty() {
+        // The newest of those that ended.
+        return match all.iter().find(|migration| !open_only && on_table(migration)) {
+            Some(ended) => Ok(ended.clone()),
+            None => Err(none(&nothing, &all)),
+        };
+    }
+    one(by_table, "", &format!("several migrations are open on a table {word}"))
+}
+
+fn one(found: Vec<&Migration>, none_message: &str, many_message: &str) -> Result<Migration> {
+    match found.as_slice() {
+        [] => Err(none(none_message, &[])),
+        [only] => Ok((*only).clone()),
+        several => {
+            let list: Vec<String> =
+                several.iter().map(|m| format!("{} {} ({})", m.short_id(), m.shown(), m.phase)).collect();
+            Err(Error::usage(many_message).because(list.join("; ")).hint("Say which one by its id."))
+        }
+    }
+}
+
+fn none(message: &str, all: &[Migration]) -> Error {
+    let open: Vec<String> = all
+        .iter()
+        .filter(|migration| migration.phase.is_open())
+        .map(|m| format!("{} {} ({})", m.short_id(), m.shown(), m.phase))
+        .collect();
+    let error = Error::usage(message);
+    if open.is_empty() {
+        error.hint("`pgrecast list` shows all there ever were; begin one with `pgrecast run TABLE --alter '..'`.")
+    } else {
+        error.hint(format!("Open are: {}", open.join("; ")))
+    }
+}

@@ -1,0 +1,109 @@
+//! One run at a time: a session-level advisory lock per table, which ends with the session that has it.
+
+use std::time::Duration;
+
+use tokio_postgres::Client;
+
+use crate::db::Session;
+use crate::error::{Error, Result};
+use crate::name::sql;
+use crate::state::Migration;
+use crate::step::watch::Watch;
+
+/// First half of our advisory locks' keys: "pgrc".
+const CLASS: i32 = 0x7067_7263;
+
+/// How long to wait for what a killed run left behind before it is ended.
+const ORPHANS: Duration = Duration::from_secs(3);
+
+/// Takes the lease for the tables of a migration, and sees to it that no backend of a former run is
+/// still at work.
+///
+/// # Errors
+/// When another run has it, naming its backend.
+pub(super) async fn take(control: &Session, migration: &Migration, watch: &Watch) -> Result<()> {
+    for change in &migration.tables {
+        let deadline = tokio::time::Instant::now() + ORPHANS;
+        while !try_lock(control, change.original_oid).await? {
+            if tokio::time::Instant::now() >= deadline {
+                return Err(held_elsewhere(control, migration, change.original_oid).await?);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    if end_orphans(control, migration).await? {
+        watch.note("ended sessions that a former run had left behind");
+    }
+    control
+        .execute(
+            "update pgrecast.migration set runner_pid = $2, runner_seen_at = clock_timestamp() where id = $1",
+            &[&migration.id, &control.pid()],
+        )
+        .await?;
+    Ok(())
+}
+
+async fn try_lock(client: &Client, table: u32) -> Result<bool> {
+    let row =
+        client.query_one("select pg_catalog.pg_try_advisory_lock($1, $2)", &[&CLASS, &table.cast_signed()]).await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Makes sure, in the transaction that begins a migration, that no other one begins on the same table.
+pub(super) async fn only_one(client: &Client, table: u32) -> Result<()> {
+    let row = client
+        .query_one("select pg_catalog.pg_try_advisory_xact_lock($1, $2)", &[&CLASS, &table.cast_signed()])
+        .await?;
+    let is_open: bool = client
+        .query_one(
+            "select exists (select from pgrecast.table_change c join pgrecast.migration m on m.id = c.migration_id
+                            where c.original_oid = $1 and m.phase not in ('finished', 'aborted', 'rolled_back'))",
+            &[&table],
+        )
+        .await?
+        .try_get(0)?;
+    if row.try_get(0)? && !is_open {
+        return Ok(());
+    }
+    client.batch_execute("rollback").await?;
+    Err(Error::failed("another run has just begun to change this table").hint("Look at `pgrecast status`."))
+}
+
+/// Waits a moment for sessions of a former run, then ends them: they are ours, and one of them could
+/// be copying a chunk. Says whether there were any.
+pub(super) async fn end_orphans(client: &Client, migration: &Migration) -> Result<bool> {
+    let label = format!("pgrecast {} ", migration.short_id());
+    let deadline = tokio::time::Instant::now() + ORPHANS;
+    let mut found = false;
+    loop {
+        let terminate = tokio::time::Instant::now() >= deadline || found;
+        let left: i64 = client
+            .query_one(&sql!("session/end_orphans.sql").text(), &[&label, &terminate])
+            .await?
+            .try_get("sessions")?;
+        if left == 0 {
+            return Ok(found);
+        }
+        found = true;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn held_elsewhere(client: &Client, migration: &Migration, table: u32) -> Result<Error> {
+    let row = client
+        .query_opt(&sql!("session/find_lease_holder.sql").text(), &[&CLASS.cast_unsigned(), &table])
+        .await?;
+    let who = match row {
+        Some(row) => {
+            let pid: i32 = row.try_get("pid")?;
+            let application: String = row.try_get("application")?;
+            let client: String = row.try_get("client")?;
+            format!("held by pid {pid} \"{application}\" from {client}")
+        }
+        None => "it was let go this moment".to_owned(),
+    };
+    Ok(Error::failed(format!("migration {} is already running elsewhere", migration.short_id()))
+        .because(who)
+        .state("this command did nothing")
+        .hint("Watch it with `pgrecast status`; stop it there (Ctrl-C) before going on from here."))
+}
