@@ -6,6 +6,7 @@
 //! Run twice: what is made is marked so in its own transaction. Killed midway: goes on with the next.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio_postgres::Client;
@@ -58,15 +59,18 @@ pub async fn build_others(
         return Ok(0);
     }
     let queue = Arc::new(tokio::sync::Mutex::new(open.clone()));
+    let built = Arc::new(AtomicI64::new(0));
     let mut workers = tokio::task::JoinSet::new();
     for n in 1..=jobs.clamp(1, count) {
-        let (sessions, change, queue) = (sessions.clone(), change.clone(), Arc::clone(&queue));
+        let (sessions, change) = (sessions.clone(), change.clone());
+        let (queue, built) = (Arc::clone(&queue), Arc::clone(&built));
         workers.spawn(async move {
             let session = sessions.open(&format!("index {n}")).await?;
             loop {
                 let next = queue.lock().await.pop();
                 let Some(next) = next else { return Ok::<(), Error>(()) };
                 build(&session, &change, &next).await.map_err(|error| duplicates(error, &change, &next))?;
+                built.fetch_add(1, Ordering::Relaxed);
             }
         });
     }
@@ -79,8 +83,7 @@ pub async fn build_others(
             },
             _ = tick.tick() => {
                 replay::drain(client, pair).await?;
-                let done = count - queue.lock().await.len() - workers.len().min(count);
-                watch.progress(done as i64, count as i64, "indexes", "");
+                watch.progress(built.load(Ordering::Relaxed), count as i64, "indexes", "");
             }
         }
     }
