@@ -1,8 +1,35 @@
--- Puts the rows that were taken out in again, with what only this table has of them.
--- {to}, {columns}, {kept}, {desired}, {kept_values}, {keys}, {source}, {held}, {echo}.
+-- Puts the rows that were taken out in again, with what only this table has of them: each under the key
+-- that its row has now. Where that stood before is followed back through the log, by seq, from arrival
+-- to arrival at a key; a row that was inserted since has no past and is left to insert_missing.
+-- {to}, {columns}, {kept}, {desired}, {kept_values}, {keys}, {log}, {source}, {held}, {held_echo}.
 -- REPEATABLE READ. Lock: ROW EXCLUSIVE on {to}.
+with recursive moved as materialized (
+    select * from {log}
+    where n1 is not null and (o1 is null or row({old})::record operator(pg_catalog.*<>) row({new})::record)
+), visit as (
+    select seq, true as arrives, {new_as_key} from moved
+    union all
+    select seq, false, {old} from moved where o1 is not null
+), chained as (
+    -- An arrival at the very key that is left (another image of it) comes after the leaving.
+    select seq, arrives, pg_catalog.max(seq) filter (where arrives) over (
+               partition by {key_columns} order by seq, arrives
+               rows between unbounded preceding and 1 preceding) as before
+    from visit
+), step as materialized (
+    select m.*, c.before from moved m left join chained c on c.seq = m.seq and not c.arrives
+), walk as (
+    select {last_as_final}, {last_old_as_origin}, l.before, l.o1 is null as is_new
+    from (select distinct on ({new}) * from step order by {new}, seq desc) l
+    union all
+    select {walk_final}, {step_old}, s.before, s.o1 is null
+    from walk w join step s on s.seq = w.before
+), origin as (
+    select {key_of_k}, {origin_of_k}, coalesce(w.is_new, false) as is_new
+    from {keys} k left join walk w on w.before is null and {final_matches_key}
+)
 insert into {to} ({columns}{kept}) overriding system value
 select distinct on (f.tid) {desired}{kept_values}
-from {keys} k join {source} f on {from_matches}, {held} t{echo}
-where {to_matches_source}{echo_matches}
+from origin k join {source} f on {from_matches}, {held} t{held_echo}
+where not k.is_new and {to_matches_origin}{echo_matches}
 order by f.tid

@@ -46,8 +46,10 @@ impl ForeignKey {
     /// All foreign keys from and to a table.
     pub async fn list(client: &Client, table: u32) -> Result<Vec<Self>> {
         // ON DELETE SET NULL (columns) came with PostgreSQL 15.
-        let version: i32 =
-            client.query_one("select pg_catalog.current_setting('server_version_num')::int4", &[]).await?.get(0);
+        let version: i32 = client
+            .query_one("select pg_catalog.current_setting('server_version_num')::int4", &[])
+            .await?
+            .get(0);
         let set_columns = if version >= 150_000 {
             "array(select a.attname::text from pg_catalog.unnest(con.confdelsetcols) with ordinality k(attnum, place)
              join pg_catalog.pg_attribute a on a.attrelid = con.conrelid and a.attnum = k.attnum order by k.place)"

@@ -19,7 +19,10 @@ impl Attached {
     pub async fn list(client: &Client, table: u32) -> Result<Vec<Self>> {
         let mut rows = client.query(&sql!("catalog/list_attached.sql").text(), &[&table]).await?;
         let has_schema_publications: bool = client
-            .query_one("select pg_catalog.to_regclass('pg_catalog.pg_publication_namespace') is not null", &[])
+            .query_one(
+                "select pg_catalog.to_regclass('pg_catalog.pg_publication_namespace') is not null",
+                &[],
+            )
             .await?
             .try_get(0)?;
         if has_schema_publications {

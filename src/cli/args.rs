@@ -169,8 +169,10 @@ impl Change {
         let (table, alter) = if let Some(path) = &self.file {
             let (table, alter) = Alter::from_file(&read(path)?)?;
             if named.as_ref().is_some_and(|named| *named != table) {
-                return Err(Error::usage(format!("the file alters {table}, not the table named on the command line"))
-                    .hint("With --file the table is taken from the file: leave the name out."));
+                return Err(Error::usage(format!(
+                    "the file alters {table}, not the table named on the command line"
+                ))
+                .hint("With --file the table is taken from the file: leave the name out."));
             }
             (Some(table), alter)
         } else if self.rebuild {
@@ -181,7 +183,9 @@ impl Change {
         } else {
             (named, Alter::from_actions(&self.alter)?)
         };
-        let table = table.ok_or_else(|| Error::usage("the table is missing").hint("Name it: pgrecast run TABLE --alter '..'"))?;
+        let table = table.ok_or_else(|| {
+            Error::usage("the table is missing").hint("Name it: pgrecast run TABLE --alter '..'")
+        })?;
         Ok((table, Request { alter, reverse }))
     }
 
@@ -263,13 +267,14 @@ impl Args {
                 options.index_jobs = pace.index_jobs.into();
                 Some(locks)
             }
-            Command::Rollback { locks, .. } | Command::Cleanup { locks, .. } | Command::Abort { locks, .. } => {
-                Some(locks)
-            }
+            Command::Rollback { locks, .. }
+            | Command::Cleanup { locks, .. }
+            | Command::Abort { locks, .. } => Some(locks),
             _ => None,
         };
         if let Some(locks) = locks {
-            if locks.lock_timeout < Duration::from_millis(1) || locks.max_lock_time < Duration::from_millis(1) {
+            if locks.lock_timeout < Duration::from_millis(1) || locks.max_lock_time < Duration::from_millis(1)
+            {
                 return Err(Error::usage("--lock-timeout and --max-lock-time must be at least 1ms"));
             }
             options.lock = LockPolicy {
@@ -300,6 +305,8 @@ mod tests {
 
     #[test]
     fn a_bare_number_is_no_duration() {
-        assert!(Args::try_parse_from(["pgrecast", "run", "t", "--rebuild", "--lock-timeout", "300"]).is_err());
+        assert!(
+            Args::try_parse_from(["pgrecast", "run", "t", "--rebuild", "--lock-timeout", "300"]).is_err()
+        );
     }
 }

@@ -60,7 +60,11 @@ async fn run(args: &Args) -> Result<()> {
             } else {
                 print!("{}", plan_view::show(&plan, change));
             }
-            if plan.refusals.is_empty() { Ok(()) } else { Err(Error::refused(format!("{} can not be changed this way", plan.table))) }
+            if plan.refusals.is_empty() {
+                Ok(())
+            } else {
+                Err(Error::refused(format!("{} can not be changed this way", plan.table)))
+            }
         }
         Command::Run { change, .. } => {
             let id = if change.asks_for_change() {
@@ -72,9 +76,13 @@ async fn run(args: &Args) -> Result<()> {
             finish(args, &engine, id, "run").await
         }
         Command::Verify { select } => finish(args, &engine, find(&engine, select).await, "verify").await,
-        Command::Rollback { select, .. } => finish(args, &engine, find(&engine, select).await, "rollback").await,
+        Command::Rollback { select, .. } => {
+            finish(args, &engine, find(&engine, select).await, "rollback").await
+        }
         Command::Abort { select, .. } => finish(args, &engine, find(&engine, select).await, "abort").await,
-        Command::Cleanup { select, .. } => finish(args, &engine, find(&engine, select).await, "cleanup").await,
+        Command::Cleanup { select, .. } => {
+            finish(args, &engine, find(&engine, select).await, "cleanup").await
+        }
         Command::Status { select } => show_status(args, &engine, select).await,
         Command::List { open } => {
             let list = engine.list(*open).await?;

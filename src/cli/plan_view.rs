@@ -27,12 +27,20 @@ pub(crate) fn show(plan: &Plan, change: &Change) -> String {
     if plan.actions.is_empty() {
         let _ = writeln!(out, "rebuild, no change of shape");
     }
-    let _ = writeln!(out, "strategy: {}   shadow table, captured writes, swap in one short transaction\n", plan.strategy);
+    let _ = writeln!(
+        out,
+        "strategy: {}   shadow table, captured writes, swap in one short transaction\n",
+        plan.strategy
+    );
     if !plan.refusals.is_empty() {
         let _ = writeln!(out, "refused");
         for refusal in &plan.refusals {
             let hint = refusal.hint.as_ref().map(|hint| format!(" {hint}")).unwrap_or_default();
-            item(&mut out, &format!("{} {}", refusal.code, refusal.object), &format!("{}.{hint}", refusal.message));
+            item(
+                &mut out,
+                &format!("{} {}", refusal.code, refusal.object),
+                &format!("{}.{hint}", refusal.message),
+            );
         }
         let _ = writeln!(out, "nothing was changed.");
         return out;

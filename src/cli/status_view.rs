@@ -118,14 +118,19 @@ pub(crate) fn ending(status: &Status, what: &str) -> String {
     let tables = status.tables.join(", ");
     match what {
         "abort" => {
-            let _ = writeln!(out, "migration {} is aborted: {tables} is as it was, nothing is left.", short_id(status));
+            let _ = writeln!(
+                out,
+                "migration {} is aborted: {tables} is as it was, nothing is left.",
+                short_id(status)
+            );
         }
         "cleanup" => {
             let _ = writeln!(out, "migration {} is cleaned up: nothing of it is left.", short_id(status));
         }
         "verify" => {
             let rows = status.verify.as_ref().and_then(|verify| verify.rows).unwrap_or_default();
-            let _ = writeln!(out, "{} rows of {tables} are equal in both tables, 0 differences.", grouped(rows));
+            let _ =
+                writeln!(out, "{} rows of {tables} are equal in both tables, 0 differences.", grouped(rows));
         }
         "rollback" => {
             let _ = writeln!(out, "{tables} is back in its former shape, with everything written since.");

@@ -168,7 +168,8 @@ async fn copy_all(
         if change.blocks.is_none() {
             copy::begin(control, &change).await?;
         }
-        while copy::copy(control, sessions, &change, &pair, options.copy, watch).await? == Copied::FileChanged {
+        while copy::copy(control, sessions, &change, &pair, options.copy, watch).await? == Copied::FileChanged
+        {
             watch.note(format!(
                 "{} was truncated or rewritten by somebody else: the copy starts again",
                 change.name.shown()
@@ -194,7 +195,8 @@ async fn build_indexes(
     for change in migration.tables.clone() {
         let pair = Pair::load(control, &change, Direction::Forward).await?;
         index::build_key(control, &change, &pair, watch).await?;
-        built += 1 + index::build_others(control, sessions, &change, &pair, options.index_jobs, watch).await?;
+        built +=
+            1 + index::build_others(control, sessions, &change, &pair, options.index_jobs, watch).await?;
         // What came in during the builds, before the statistics are taken.
         replay::catch_up(control, &pair, watch).await?;
     }
@@ -236,7 +238,12 @@ pub(super) async fn rounds(
         if round.took < TINY {
             break;
         }
-        watch.progress(keys, keys, "keys", format!("last round {} keys in {} ms", round.keys, round.took.as_millis()));
+        watch.progress(
+            keys,
+            keys,
+            "keys",
+            format!("last round {} keys in {} ms", round.keys, round.took.as_millis()),
+        );
         if count >= 1000 {
             return Err(Error::failed(format!(
                 "{} is written to faster than its shadow can follow: {:.0} keys a second were brought over",
@@ -301,7 +308,12 @@ pub(super) async fn verify(
     Ok(())
 }
 
-async fn swap_all(control: &Client, migration: &mut Migration, options: Options, watch: &Watch) -> Result<()> {
+async fn swap_all(
+    control: &Client,
+    migration: &mut Migration,
+    options: Options,
+    watch: &Watch,
+) -> Result<()> {
     // A verification counts for the server that made it: after a crash or failover, again.
     if migration.verified_server_differs(&server_identity(control).await?, control).await? {
         watch.note("the server was restarted since the verification: it is done again");
@@ -314,8 +326,7 @@ async fn swap_all(control: &Client, migration: &mut Migration, options: Options,
         watch.end("");
         watch.begin("swap");
         let mut story = LockStory::default();
-        let held =
-            swap::swap(control, migration, &change, &pair, options.lock, watch, &mut story).await?;
+        let held = swap::swap(control, migration, &change, &pair, options.lock, watch, &mut story).await?;
         watch.end(lock_words(held, &story));
     }
     Ok(())
@@ -323,7 +334,8 @@ async fn swap_all(control: &Client, migration: &mut Migration, options: Options,
 
 /// How the lock was had, in words.
 pub(super) fn lock_words(held: Duration, story: &LockStory) -> String {
-    let times = if story.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", story.attempts) };
+    let times =
+        if story.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", story.attempts) };
     format!("lock held {} ms after {times}", held.as_millis())
 }
 

@@ -48,7 +48,8 @@ pub(super) async fn find(client: &Client, word: Option<&str>, open_only: bool) -
     let Ok(table) = TableRef::parse(word) else {
         return Err(none(&nothing, &all));
     };
-    let on_table = |migration: &&Migration| migration.tables.iter().any(|change| is_named(&change.name, &table));
+    let on_table =
+        |migration: &&Migration| migration.tables.iter().any(|change| is_named(&change.name, &table));
     let by_table: Vec<&Migration> = open().filter(on_table).collect();
     if by_table.is_empty() {
         // The newest of those that ended.
@@ -80,7 +81,9 @@ fn none(message: &str, all: &[Migration]) -> Error {
         .collect();
     let error = Error::usage(message);
     if open.is_empty() {
-        error.hint("`pgrecast list` shows all there ever were; begin one with `pgrecast run TABLE --alter '..'`.")
+        error.hint(
+            "`pgrecast list` shows all there ever were; begin one with `pgrecast run TABLE --alter '..'`.",
+        )
     } else {
         error.hint(format!("Open are: {}", open.join("; ")))
     }

@@ -44,8 +44,9 @@ pub(super) async fn take(control: &Session, migration: &Migration, watch: &Watch
 }
 
 async fn try_lock(client: &Client, table: u32) -> Result<bool> {
-    let row =
-        client.query_one("select pg_catalog.pg_try_advisory_lock($1, $2)", &[&CLASS, &table.cast_signed()]).await?;
+    let row = client
+        .query_one("select pg_catalog.pg_try_advisory_lock($1, $2)", &[&CLASS, &table.cast_signed()])
+        .await?;
     Ok(row.try_get(0)?)
 }
 

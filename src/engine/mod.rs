@@ -98,14 +98,17 @@ impl Engine {
         self.write_down(&found, &statements, &reverse).await
     }
 
-    async fn write_down(&self, found: &Examination, statements: &[String], reverse: &[String]) -> Result<Uuid> {
+    async fn write_down(
+        &self,
+        found: &Examination,
+        statements: &[String],
+        reverse: &[String],
+    ) -> Result<Uuid> {
         let id = Uuid::new_v4();
         let table = &found.original.table;
-        let migration =
-            NewMigration { id, owner: table.owner.clone(), settings: found.settings.clone() };
+        let migration = NewMigration { id, owner: table.owner.clone(), settings: found.settings.clone() };
         let short = &id.simple().to_string()[..8];
-        let session =
-            self.sessions.for_migration(short, &table.owner, &found.settings).open("begin").await?;
+        let session = self.sessions.for_migration(short, &table.owner, &found.settings).open("begin").await?;
         state::install(&session).await?;
         session.batch_execute("begin").await?;
         lease::only_one(&session, table.oid).await?;
@@ -208,11 +211,17 @@ impl Engine {
             let mut migration = Migration::load(control, id).await?;
             if !migration.phase.is_before_swap() {
                 let hint = match migration.phase {
-                    Phase::Swapped => "Run `pgrecast rollback` to go back, or `pgrecast cleanup` to keep the change.",
+                    Phase::Swapped => {
+                        "Run `pgrecast rollback` to go back, or `pgrecast cleanup` to keep the change."
+                    }
                     _ => "There is nothing left to abort.",
                 };
-                return Err(Error::usage(format!("migration {} is {}", migration.short_id(), migration.phase))
-                    .hint(hint));
+                return Err(Error::usage(format!(
+                    "migration {} is {}",
+                    migration.short_id(),
+                    migration.phase
+                ))
+                .hint(hint));
             }
             self.take_away(control, &mut migration, Some(Phase::Aborted)).await
         })
@@ -231,7 +240,10 @@ impl Engine {
                         "migration {} is {phase}: it was not swapped yet",
                         migration.short_id()
                     ))
-                    .hint(format!("Run `pgrecast run {0}` to go on, or `pgrecast abort {0}`.", migration.short_id())));
+                    .hint(format!(
+                        "Run `pgrecast run {0}` to go on, or `pgrecast abort {0}`.",
+                        migration.short_id()
+                    )));
                 }
             };
             if to.is_some() {
@@ -337,7 +349,10 @@ fn same_or_error(open: &Migration, statements: &[String], reverse: &[String]) ->
     let id = open.short_id();
     let asked: Vec<String> = open.tables.iter().flat_map(|table| table.statements.clone()).collect();
     Err(Error::usage(format!("another change of {} is open: migration {id} ({})", open.shown(), open.phase))
-        .because(format!("it was asked for: {}", if asked.is_empty() { "--rebuild".into() } else { asked.join("; ") }))
+        .because(format!(
+            "it was asked for: {}",
+            if asked.is_empty() { "--rebuild".into() } else { asked.join("; ") }
+        ))
         .state("nothing was changed")
         .hint(if open.phase == Phase::Swapped {
             format!("Run `pgrecast cleanup {id}` to keep that change, or `pgrecast rollback {id}`.")

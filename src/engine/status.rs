@@ -189,10 +189,8 @@ impl Status {
         self.rows_copied += rows;
         self.chunks_done += row.try_get::<_, i64>("chunks_done")?;
         self.chunks_total += row.try_get::<_, i64>("chunks_claimed")?;
-        let seconds: Option<f64> = client
-            .query_one(&sql!("copy/read_speed.sql").text(), &[&change.id])
-            .await?
-            .try_get("seconds")?;
+        let seconds: Option<f64> =
+            client.query_one(&sql!("copy/read_speed.sql").text(), &[&change.id]).await?.try_get("seconds")?;
         if let (Phase::Capturing, Some(seconds), Some(blocks)) = (migration.phase, seconds, change.blocks)
             && seconds > 0.0
             && blocks_done > 0
@@ -248,10 +246,8 @@ async fn is_readable(client: &Client, table: &QualifiedName) -> Result<bool> {
 async fn retired(client: &Client, migration: &Migration, change: &TableChange) -> Result<Option<Retired>> {
     let name = change.retired();
     let Some(oid) = find_table(client, &name.to_string()).await? else { return Ok(None) };
-    let bytes: i64 = client
-        .query_one("select pg_catalog.pg_total_relation_size($1::oid)", &[&oid])
-        .await?
-        .try_get(0)?;
+    let bytes: i64 =
+        client.query_one("select pg_catalog.pg_total_relation_size($1::oid)", &[&oid]).await?.try_get(0)?;
     Ok(Some(Retired {
         table: name.shown(),
         bytes,

@@ -50,7 +50,9 @@ pub fn is_one_to_one(from: &Column, to: &Column) -> bool {
         ("int2" | "int4" | "int8" | "numeric", "numeric") => unlimited,
         ("date", "timestamp") => unlimited,
         ("varchar", "varchar") => unlimited || (from.base_typmod >= 0 && to.base_typmod >= from.base_typmod),
-        ("int2" | "int4" | "int8" | "uuid" | "text" | "varchar" | "bpchar" | "citext" | "name", _) => into_text,
+        ("int2" | "int4" | "int8" | "uuid" | "text" | "varchar" | "bpchar" | "citext" | "name", _) => {
+            into_text
+        }
         _ => from.base_kind == "e" && into_text,
     }
 }

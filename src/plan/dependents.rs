@@ -154,7 +154,8 @@ pub fn drop_index(index: &Index, table: &QualifiedName) -> String {
 #[must_use]
 pub fn foreign_key(side: Side, key: &ForeignKey, child: &QualifiedName, parent: &QualifiedName) -> Dependent {
     let name = &key.name;
-    let mut create = vec![format!("alter table {child} add constraint {name} {} not valid", key.clause(parent))];
+    let mut create =
+        vec![format!("alter table {child} add constraint {name} {} not valid", key.clause(parent))];
     if let Some(comment) = &key.comment {
         create.push(format!("comment on constraint {name} on {child} is {}", Literal(comment)));
     }
@@ -202,8 +203,11 @@ pub fn unvalidated_checks(definition: &Definition, table: &QualifiedName) -> Vec
             let mut create =
                 vec![format!("alter table {table} add constraint {} {}", check.name, check.definition)];
             if let Some(comment) = &check.comment {
-                create
-                    .push(format!("comment on constraint {} on {table} is {}", check.name, Literal(comment)));
+                create.push(format!(
+                    "comment on constraint {} on {table} is {}",
+                    check.name,
+                    Literal(comment)
+                ));
             }
             Dependent {
                 side: Side::New,

@@ -60,7 +60,8 @@ pub fn shared_key(
     for set in old_sets.chain(new_sets).flatten() {
         let old_numbers: Vec<i16> = set.iter().map(|(old, _)| old.number).collect();
         let new_numbers: Vec<i16> = set.iter().map(|(_, target)| target.number).collect();
-        let is_within = |index: &&Index, numbers: &[i16]| index.key_columns.iter().all(|n| numbers.contains(n));
+        let is_within =
+            |index: &&Index, numbers: &[i16]| index.key_columns.iter().all(|n| numbers.contains(n));
         let (Some(old_index), Some(new_index)) = (
             old_keys.iter().find(|index| is_within(index, &old_numbers)),
             new_keys.iter().find(|index| is_within(index, &new_numbers)),
@@ -102,7 +103,9 @@ fn identifying(definition: &Definition) -> Vec<&Index> {
     let mut keys: Vec<&Index> = definition
         .indexes
         .iter()
-        .filter(|index| index.can_identify_rows() && columns_of(definition, index).iter().all(|c| c.is_not_null))
+        .filter(|index| {
+            index.can_identify_rows() && columns_of(definition, index).iter().all(|c| c.is_not_null)
+        })
         .collect();
     keys.sort_by_key(|index| (!index.is_primary, index.key_columns.len(), index.name.clone()));
     keys

@@ -48,7 +48,12 @@ impl Mapping {
     /// table's TID range scan and indexes.
     #[must_use]
     pub fn source(&self, from: &QualifiedName, key: &[Ident]) -> Fragment {
-        let alias = &from.name;
+        self.source_as(from, &from.name, key)
+    }
+
+    /// The same over a table of another name: `alias` is the name that the expressions use.
+    #[must_use]
+    pub fn source_as(&self, from: &QualifiedName, alias: &Ident, key: &[Ident]) -> Fragment {
         let mut input = format!("only {from} as {alias}");
         let mut hidden: Vec<String> = vec![format!("{alias}.ctid")];
         hidden.extend(key.iter().map(|column| format!("{alias}.{column}")));

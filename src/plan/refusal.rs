@@ -69,7 +69,11 @@ pub fn of_table(original: &Definition, attached: &[Attached], missing: &[Missing
         refusals.push(of_attached(object));
     }
     if original.table.has_row_security || original.table.forces_row_security {
-        refusals.push(Refusal::new("row-security", &name, "row-level security is on; it is not carried over yet"));
+        refusals.push(Refusal::new(
+            "row-security",
+            &name,
+            "row-level security is on; it is not carried over yet",
+        ));
     }
     for index in original.indexes.iter().filter(|index| !index.is_valid) {
         refusals.push(
@@ -106,7 +110,9 @@ fn of_attached(object: &Attached) -> Refusal {
         "rule" => "a rewrite rule stands on the table",
         "policy" => "a row-level security policy mentions the table",
         "publication" => "the table, and with it the shadow, is published to subscribers",
-        "subscription" => "the table is filled by logical replication, which would go on skipping it in silence",
+        "subscription" => {
+            "the table is filled by logical replication, which would go on skipping it in silence"
+        }
         "function" => "it is typed by the table's row type",
         "type" | "relation" => "it uses the table's row type",
         "inheritance" => "the table is part of an inheritance tree",

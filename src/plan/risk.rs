@@ -31,7 +31,8 @@ pub struct Rollback {
 #[must_use]
 pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
     let mut risks = Vec::new();
-    let mut add = |code: &str, object: String, message: String| risks.push(Risk { code: code.into(), object, message });
+    let mut add =
+        |code: &str, object: String, message: String| risks.push(Risk { code: code.into(), object, message });
     let pairs = retyped(original, &blueprint.new, &blueprint.forward);
     if !pairs.is_empty() || original.columns.len() != blueprint.new.columns.len() {
         add(
@@ -63,7 +64,8 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
             add(
                 "time-dependent-check",
                 check.name.shown(),
-                "it looks at the clock: rows that fulfilled it once may be refused when they are copied".into(),
+                "it looks at the clock: rows that fulfilled it once may be refused when they are copied"
+                    .into(),
             );
         }
     }

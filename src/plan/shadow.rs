@@ -112,7 +112,11 @@ pub fn furnish(
         statements.push(retarget(&trigger.definition, &table.name, shadow)?.to_string());
         statements.push(format!("alter table {shadow} {} trigger {}", trigger.state.words(), trigger.name));
         if let Some(comment) = &trigger.comment {
-            statements.push(format!("comment on trigger {} on {shadow} is {}", trigger.name, Literal(comment)));
+            statements.push(format!(
+                "comment on trigger {} on {shadow} is {}",
+                trigger.name,
+                Literal(comment)
+            ));
         }
     }
     Ok(statements)

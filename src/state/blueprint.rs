@@ -158,9 +158,7 @@ pub async fn load_dependents(client: &Client, table_change: i64, side: Side) -> 
 
 /// Says that a dependent is there now; in the transaction that made it.
 pub async fn mark_made(client: &Client, id: i64) -> Result<()> {
-    client
-        .execute("update pgrecast.dependent set made_at = clock_timestamp() where id = $1", &[&id])
-        .await?;
+    client.execute("update pgrecast.dependent set made_at = clock_timestamp() where id = $1", &[&id]).await?;
     Ok(())
 }
 

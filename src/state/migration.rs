@@ -146,10 +146,7 @@ impl Migration {
     pub async fn advance(&mut self, client: &Client, to: Phase) -> Result<()> {
         let to = self.phase.advance(to)?;
         let changed = client
-            .execute(
-                &sql!("state/advance_phase.sql").text(),
-                &[&self.id, &self.phase.as_str(), &to.as_str()],
-            )
+            .execute(&sql!("state/advance_phase.sql").text(), &[&self.id, &self.phase.as_str(), &to.as_str()])
             .await?;
         if changed != 1 {
             return Err(Error::failed(format!(
@@ -204,10 +201,7 @@ impl NewMigration {
         let settings: Vec<&str> =
             self.settings.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]).collect();
         client
-            .execute(
-                &sql!("state/insert_migration.sql").text(),
-                &[&self.id, &self.owner.as_str(), &settings],
-            )
+            .execute(&sql!("state/insert_migration.sql").text(), &[&self.id, &self.owner.as_str(), &settings])
             .await?;
         record(client, self.id, "phase", Phase::Planned.as_str()).await
     }

@@ -10,7 +10,9 @@ mod table_change;
 
 use tokio_postgres::Client;
 
-pub use blueprint::{StoredDependent, load_dependents, load_key, load_mapping, mark_made, mark_validated, store};
+pub use blueprint::{
+    StoredDependent, load_dependents, load_key, load_mapping, mark_made, mark_validated, store,
+};
 pub use migration::{Migration, NewMigration, PhaseTime};
 pub use phase::Phase;
 pub use table_change::TableChange;

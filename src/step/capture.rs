@@ -115,7 +115,8 @@ pub async fn start(
     story: &mut LockStory,
 ) -> Result<()> {
     let tables = [(change.name.clone(), change.original_oid)];
-    acquire(client, &tables, LockMode::ShareRowExclusive, policy, "the capture triggers", watch, story).await?;
+    acquire(client, &tables, LockMode::ShareRowExclusive, policy, "the capture triggers", watch, story)
+        .await?;
     let found = crate::catalog::fingerprint(client, change.original_oid).await?;
     if found != change.fingerprint {
         return Err(changed(change));

@@ -169,7 +169,12 @@ async fn work(
     }
 }
 
-async fn copy_with_retry(session: &Client, change: &TableChange, pair: &Pair, chunk: Chunk) -> Result<Copied> {
+async fn copy_with_retry(
+    session: &Client,
+    change: &TableChange,
+    pair: &Pair,
+    chunk: Chunk,
+) -> Result<Copied> {
     let mut tries = 0;
     loop {
         let error = match copy_chunk(session, change, pair, chunk).await {

@@ -31,7 +31,8 @@ pub async fn validate(client: &Client, change: &TableChange, side: Side, watch: 
             let error = Error::from(error);
             client.batch_execute("rollback").await?;
             let is_data = error.is_sqlstate(&SqlState::FOREIGN_KEY_VIOLATION);
-            let error = error.context(format!("foreign key {} could not be validated", stored.dependent.name.shown()));
+            let error = error
+                .context(format!("foreign key {} could not be validated", stored.dependent.name.shown()));
             return Err(if is_data { error.with_kind(Kind::NeedsPerson) } else { error }
                 .state("the change is in place; the foreign key is enforced for new rows and still NOT VALID")
                 .hint("Correct the rows and run the same command again."));
@@ -64,7 +65,16 @@ pub async fn take_guard_off(
         }
         let mut story = LockStory::default();
         let tables = [(change.name.clone(), oid)];
-        acquire(client, &tables, LockMode::AccessExclusive, policy, "taking the guard off", watch, &mut story).await?;
+        acquire(
+            client,
+            &tables,
+            LockMode::AccessExclusive,
+            policy,
+            "taking the guard off",
+            watch,
+            &mut story,
+        )
+        .await?;
         client.batch_execute(&format!("drop trigger pgrecast_guard on {}; commit", change.name)).await?;
     }
     let found = fingerprint(client, oid).await?;
@@ -79,9 +89,7 @@ pub async fn take_guard_off(
 /// so one on a scratch table of ours tells.
 async fn no_older_snapshot(client: &Client, change: &TableChange) -> Result<bool> {
     let scratch = change.own("scratch");
-    client
-        .batch_execute(&format!("drop table if exists {scratch}; create table {scratch} (a int)"))
-        .await?;
+    client.batch_execute(&format!("drop table if exists {scratch}; create table {scratch} (a int)")).await?;
     client.batch_execute("set lock_timeout = '2s'").await?;
     let built = client.batch_execute(&format!("create index concurrently on {scratch} (a)")).await;
     client.batch_execute(&format!("set lock_timeout = '10s'; drop table {scratch}")).await?;

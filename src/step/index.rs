@@ -136,8 +136,8 @@ async fn in_transaction(session: &Client, statements: &[String], made: Option<i6
 }
 
 fn duplicates(error: Error, change: &TableChange, stored: &StoredDependent) -> Error {
-    let is_duplicate = error.is_sqlstate(&SqlState::UNIQUE_VIOLATION)
-        || error.is_sqlstate(&SqlState::EXCLUSION_VIOLATION);
+    let is_duplicate =
+        error.is_sqlstate(&SqlState::UNIQUE_VIOLATION) || error.is_sqlstate(&SqlState::EXCLUSION_VIOLATION);
     let table = change.name.name.shown();
     let error = error.context(format!(
         "could not build {} on the new shape of {}",

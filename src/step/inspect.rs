@@ -4,10 +4,10 @@
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::db::Sessions;
 use super::shadow::{self, Request};
 use crate::alter::TableRef;
 use crate::catalog::{Attached, Definition, Missing, find_table};
+use crate::db::Sessions;
 use crate::error::{Error, Kind, Result};
 use crate::name::{Ident, QualifiedName};
 use crate::plan::report::{Action, ColumnChange, Handled, Plan};
@@ -49,10 +49,7 @@ pub async fn find(client: &Client, table: &TableRef) -> Result<u32> {
 #[must_use]
 pub fn place_of(id: Uuid, ordinal: i32, table: &QualifiedName) -> Place {
     let schema = TableChange::shadow_schema_of(id, ordinal);
-    Place {
-        scratch: Ident::new(format!("{}_scratch", schema.as_str())),
-        shadow: table.in_schema(&schema),
-    }
+    Place { scratch: Ident::new(format!("{}_scratch", schema.as_str())), shadow: table.in_schema(&schema) }
 }
 
 /// Looks at the table and tries the change out.
@@ -60,7 +57,12 @@ pub fn place_of(id: Uuid, ordinal: i32, table: &QualifiedName) -> Place {
 /// # Errors
 /// [`Kind::Usage`] for a table or column that does not exist, [`Kind::Refused`] for something that is
 /// not an ordinary table; all other refusals are in the plan.
-pub async fn examine(sessions: &Sessions, client: &Client, table: &TableRef, request: &Request) -> Result<Examination> {
+pub async fn examine(
+    sessions: &Sessions,
+    client: &Client,
+    table: &TableRef,
+    request: &Request,
+) -> Result<Examination> {
     let oid = find(client, table).await?;
     let original = Definition::read(client, oid).await?;
     if let Some(refusal) = refusal::of_relation(&original) {
@@ -157,9 +159,8 @@ fn report(
 }
 
 fn columns(original: &Definition, blueprint: &Blueprint) -> Vec<ColumnChange> {
-    let generated = |name: &Ident| {
-        blueprint.new.columns.iter().any(|column| column.is_generated && column.name == *name)
-    };
+    let generated =
+        |name: &Ident| blueprint.new.columns.iter().any(|column| column.is_generated && column.name == *name);
     let mut list: Vec<ColumnChange> = original
         .columns
         .iter()
@@ -190,12 +191,9 @@ fn handled(original: &Definition, blueprint: &Blueprint) -> Vec<Handled> {
         .map(|dependent| Handled {
             kind: dependent.kind.as_str().into(),
             name: match &dependent.other_table {
-                Some(other) => format!(
-                    "{} ({} to {})",
-                    dependent.name.shown(),
-                    dependent.table.shown(),
-                    other.shown()
-                ),
+                Some(other) => {
+                    format!("{} ({} to {})", dependent.name.shown(), dependent.table.shown(), other.shown())
+                }
                 None => dependent.name.shown(),
             },
             handling: match dependent.kind {

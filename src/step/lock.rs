@@ -213,7 +213,8 @@ async fn holders(
         }
         let application: String = row.try_get("application")?;
         let relation: String = row.try_get("relation")?;
-        let who = pid.map_or("a prepared transaction".to_owned(), |pid| format!("pid {pid} \"{application}\""));
+        let who =
+            pid.map_or("a prepared transaction".to_owned(), |pid| format!("pid {pid} \"{application}\""));
         let line = format!("{who} ({state}, transaction {age:.1} s old) on {relation}");
         if !list.contains(&line) {
             list.push(line);
@@ -222,12 +223,7 @@ async fn holders(
     Ok(list)
 }
 
-fn given_up(
-    tables: &[(QualifiedName, u32)],
-    policy: LockPolicy,
-    what: &str,
-    story: &LockStory,
-) -> Error {
+fn given_up(tables: &[(QualifiedName, u32)], policy: LockPolicy, what: &str, story: &LockStory) -> Error {
     let first = tables.first().map(|(name, _)| name.shown()).unwrap_or_default();
     let error = Error::failed(format!(
         "could not lock table {first} for {what} ({} attempts of {} ms)",

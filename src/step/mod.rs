@@ -1,6 +1,5 @@
 //! What is done to the database, one file per thing, each safe to run twice.
 
-
 pub mod capture;
 pub mod copy;
 pub mod finish;

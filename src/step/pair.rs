@@ -78,7 +78,14 @@ impl Pair {
             }
             Direction::Reverse => {
                 let reverse = load_mapping(client, change.id, "reverse").await?;
-                (change.name.clone(), shadow_oid, change.retired(), change.original_oid, reverse, Some(forward))
+                (
+                    change.name.clone(),
+                    shadow_oid,
+                    change.retired(),
+                    change.original_oid,
+                    reverse,
+                    Some(forward),
+                )
             }
         };
         let from_columns = Column::list(client, from_oid).await?;
@@ -129,7 +136,7 @@ impl Pair {
     #[must_use]
     pub fn fill(&self, mut statement: Statement) -> Statement {
         type Part = fn(&Pair) -> Fragment;
-        let parts: [(&str, Part); 24] = [
+        let parts: [(&str, Part); 35] = [
             ("from", |pair| Fragment::join([&pair.from], "")),
             ("to", |pair| Fragment::join([&pair.to], "")),
             ("log", |pair| Fragment::join([&pair.log], "")),
@@ -142,18 +149,39 @@ impl Pair {
             ("old", |pair| pair.numbered("o", pair.key.len())),
             ("new", |pair| pair.numbered("n", pair.key.len())),
             ("from_matches", Pair::from_matches),
-            ("to_matches_key", Pair::to_matches_key),
+            ("to_matches_key", |pair| pair.to_matches("k.k")),
             ("to_matches_source", Pair::to_matches_source),
             ("desired", |pair| Fragment::join(pair.desired(), ", ")),
             ("assignments", Pair::assignments),
             ("to_image", |pair| {
                 Fragment::join(pair.mapping.columns().iter().map(|o| format!("t.{}", o.name)), ", ")
             }),
-            ("echo", Pair::echo_source),
+            ("echo", |pair| pair.echo_source(&pair.to)),
+            ("held_echo", |pair| pair.echo_source(&pair.held)),
             ("echo_matches", Pair::echo_matches),
             ("kept", |pair| pair.kept(", ")),
             ("kept_values", |pair| pair.kept(", t.")),
             ("pending", Pair::pending),
+            ("to_matches_new", |pair| pair.to_matches("l.n")),
+            ("to_matches_origin", |pair| pair.to_matches("k.a")),
+            ("new_as_key", |pair| pair.renamed("n", "k")),
+            ("last_as_final", |pair| pair.renamed("l.n", "f")),
+            ("last_old_as_origin", |pair| pair.renamed("l.o", "a")),
+            ("walk_final", |pair| pair.numbered("w.f", pair.key.len())),
+            ("step_old", |pair| pair.numbered("s.o", pair.key.len())),
+            ("key_of_k", |pair| pair.numbered("k.k", pair.key.len())),
+            ("origin_of_k", |pair| {
+                let terms = (1..=pair.key.len())
+                    .map(|n| format!("case when w.f1 is null then k.k{n} else w.a{n} end as a{n}"));
+                Fragment::join(terms, ", ")
+            }),
+            ("final_matches_key", |pair| {
+                let terms = pair.key.iter().enumerate();
+                Fragment::join(
+                    terms.map(|(n, key)| format!("w.f{0} {1} k.k{0}", n + 1, key.from_operator)),
+                    " and ",
+                )
+            }),
             ("from_key", |pair| pair.shown_key((1..=pair.key.len()).map(|n| format!("f.k{n}")))),
             ("to_key", |pair| pair.shown_key(pair.key.iter().map(|key| format!("t.{}", key.to.name)))),
         ];
@@ -183,9 +211,10 @@ impl Pair {
     /// The images of the key as it should be in `to` (`f`) and as it is there (`t`): for slices.
     #[must_use]
     pub fn key_images(&self) -> (Fragment, Fragment) {
-        let from = self.key.iter().map(|key| {
-            image(&Fragment::trusted(format!("f.c{}", self.place_of(&key.to.name))), &key.to)
-        });
+        let from = self
+            .key
+            .iter()
+            .map(|key| image(&Fragment::trusted(format!("f.c{}", self.place_of(&key.to.name))), &key.to));
         let to = self.key.iter().map(|key| image(&Fragment::trusted(format!("t.{}", key.to.name)), &key.to));
         (Fragment::join(from, ", "), Fragment::join(to, ", "))
     }
@@ -215,21 +244,38 @@ impl Pair {
         self.mapping.source(&self.from, &key)
     }
 
+    #[allow(clippy::unused_self)] // reads well among its likes
     fn numbered(&self, prefix: &str, count: usize) -> Fragment {
-        let _ = self;
         Fragment::join((1..=count).map(|n| format!("{prefix}{n}")), ", ")
     }
 
+    /// The key's columns under another name.
+    fn renamed(&self, prefix: &str, name: &str) -> Fragment {
+        Fragment::join((1..=self.key.len()).map(|n| format!("{prefix}{n} as {name}{n}")), ", ")
+    }
+
+    /// Whether rows of `to` know something that their `from` rows do not: columns of their own, or
+    /// values that were lost on the way.
+    #[must_use]
+    pub fn has_memory(&self) -> bool {
+        self.direction == Direction::Reverse && (self.needs_echo() || !self.kept_columns().is_empty())
+    }
+
     fn from_matches(&self) -> Fragment {
-        let terms =
-            self.key.iter().enumerate().map(|(n, key)| format!("f.k{0} {1} k.k{0}", n + 1, key.from_operator));
+        let terms = self
+            .key
+            .iter()
+            .enumerate()
+            .map(|(n, key)| format!("f.k{0} {1} k.k{0}", n + 1, key.from_operator));
         Fragment::join(terms, " and ")
     }
 
-    fn to_matches_key(&self) -> Fragment {
+    /// The `to` row of a logged key, whose columns are `prefix` and a number.
+    fn to_matches(&self, prefix: &str) -> Fragment {
         let terms = self.key.iter().enumerate().map(|(n, key)| {
-            let logged = Fragment::trusted(format!("k.k{}", n + 1));
-            let mapped = if key.from.type_name == key.to.type_name { logged } else { assign(&logged, &key.to) };
+            let logged = Fragment::trusted(format!("{prefix}{}", n + 1));
+            let mapped =
+                if key.from.type_name == key.to.type_name { logged } else { assign(&logged, &key.to) };
             format!("t.{} {} {}", key.to.name, key.to_operator, collated(&mapped, &key.to))
         });
         Fragment::join(terms, " and ")
@@ -283,7 +329,8 @@ impl Pair {
 
     fn assignments(&self) -> Fragment {
         let desired = self.desired();
-        let terms = self.mapping.columns().iter().zip(desired).map(|(o, value)| format!("{} = {value}", o.name));
+        let terms =
+            self.mapping.columns().iter().zip(desired).map(|(o, value)| format!("{} = {value}", o.name));
         Fragment::join(terms, ", ")
     }
 
@@ -291,9 +338,11 @@ impl Pair {
         self.desired().iter().any(|value| value.starts_with("case"))
     }
 
-    fn echo_source(&self) -> Fragment {
+    fn echo_source(&self, table: &QualifiedName) -> Fragment {
         match &self.echo {
-            Some(echo) if self.needs_echo() => Fragment::trusted(format!(", {} g", echo.source(&self.to, &[]))),
+            Some(echo) if self.needs_echo() => {
+                Fragment::trusted(format!(", {} g", echo.source_as(table, &self.to.name, &[])))
+            }
             _ => Fragment::trusted(""),
         }
     }
@@ -310,9 +359,7 @@ impl Pair {
 
     /// Keys with a change that was not brought over: in the set, or still in the log.
     fn pending(&self) -> Fragment {
-        let list = |prefix: &str| {
-            Fragment::join((1..=self.key.len()).map(|n| format!("{prefix}{n} as k{n}")), ", ")
-        };
+        let list = |prefix: &str| self.renamed(prefix, "k");
         Fragment::trusted(format!(
             "(select {} from {} union all select {} from {} where o1 is not null union all select {} from {} \
              where n1 is not null)",

@@ -14,7 +14,12 @@ use crate::error::{Error, Result};
 use crate::state::TableChange;
 
 /// Takes our triggers off the table that applications use, under a short lock of its own.
-pub async fn triggers(client: &Client, change: &TableChange, policy: LockPolicy, watch: &Watch) -> Result<()> {
+pub async fn triggers(
+    client: &Client,
+    change: &TableChange,
+    policy: LockPolicy,
+    watch: &Watch,
+) -> Result<()> {
     let Some(oid) = find_table(client, &change.name.to_string()).await? else { return Ok(()) };
     let has_any: bool = client
         .query_one(
@@ -29,8 +34,16 @@ pub async fn triggers(client: &Client, change: &TableChange, policy: LockPolicy,
     }
     let tables = [(change.name.clone(), oid)];
     let mut story = LockStory::default();
-    acquire(client, &tables, LockMode::AccessExclusive, policy, "dropping the capture triggers", watch, &mut story)
-        .await?;
+    acquire(
+        client,
+        &tables,
+        LockMode::AccessExclusive,
+        policy,
+        "dropping the capture triggers",
+        watch,
+        &mut story,
+    )
+    .await?;
     let mut text = String::new();
     for trigger in trigger_names() {
         text.push_str(&format!("drop trigger if exists {trigger} on {};", change.name));
@@ -53,7 +66,10 @@ pub async fn objects(client: &Client, change: &TableChange) -> Result<()> {
             statements.push(format!("drop table if exists {}", change.own(&format!("{table}_{direction}"))));
         }
         for function in ["capture", "truncate"] {
-            statements.push(format!("drop function if exists {}()", change.own(&format!("{function}_{direction}"))));
+            statements.push(format!(
+                "drop function if exists {}()",
+                change.own(&format!("{function}_{direction}"))
+            ));
         }
     }
     statements.push(format!("drop table if exists {}", change.own("scratch")));

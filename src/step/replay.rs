@@ -36,10 +36,9 @@ const TRIES: u32 = 5;
 
 /// One round, whatever its size, in one transaction of its own.
 pub async fn round(client: &Client, pair: &Pair) -> Result<Round> {
-    let mut put_in = false;
     for tried in 1.. {
         client.batch_execute("begin isolation level repeatable read").await?;
-        match round_in_transaction(client, pair, put_in).await {
+        match round_in_transaction(client, pair).await {
             Ok(round) => {
                 client.batch_execute("commit").await?;
                 tracing::debug!(entries = round.entries, keys = round.keys, took = ?round.took, "round");
@@ -47,9 +46,7 @@ pub async fn round(client: &Client, pair: &Pair) -> Result<Round> {
             }
             Err(error) => {
                 client.batch_execute("rollback").await?;
-                if is_unique_violation(&error) && !put_in {
-                    put_in = true; // two rows exchanged values: take both out, put both in
-                } else if error.kind != Kind::Transient || tried >= TRIES {
+                if error.kind != Kind::Transient || tried >= TRIES {
                     return Err(explain(error, pair));
                 }
             }
@@ -60,12 +57,13 @@ pub async fn round(client: &Client, pair: &Pair) -> Result<Round> {
 
 /// A round in the transaction that is open on `client`: REPEATABLE READ, or one that holds the lock
 /// that keeps all writers away.
-pub async fn round_in_transaction(client: &Client, pair: &Pair, put_in: bool) -> Result<Round> {
+pub async fn round_in_transaction(client: &Client, pair: &Pair) -> Result<Round> {
     let started = Instant::now();
-    let entries = drain_in_transaction(client, pair).await?;
-    // Few keys against large tables: never a scan of these, whatever the planner thinks of fresh tables.
-    client.batch_execute("set local enable_hashjoin = off; set local enable_mergejoin = off").await?;
-    let keys = bring_over(client, pair, "", put_in).await?;
+    collect(client, pair).await?;
+    let moves: bool = pair.has_memory()
+        && client.query_one(&text(pair, sql!("replay/has_moves.sql")), &[]).await?.try_get("moves")?;
+    let keys = bring_over(client, pair, "", moves).await?;
+    let entries = client.execute(&text(pair, sql!("replay/delete_log.sql")), &[]).await?;
     Ok(Round { entries, keys, took: started.elapsed() })
 }
 
@@ -73,7 +71,11 @@ pub async fn round_in_transaction(client: &Client, pair: &Pair, put_in: bool) ->
 /// the number of rows, not by how long a copy or an index build takes.
 pub async fn drain(client: &Client, pair: &Pair) -> Result<u64> {
     client.batch_execute("begin isolation level repeatable read").await?;
-    match drain_in_transaction(client, pair).await {
+    let drained = async {
+        collect(client, pair).await?;
+        Ok::<u64, Error>(client.execute(&text(pair, sql!("replay/delete_log.sql")), &[]).await?)
+    };
+    match drained.await {
         Ok(entries) => {
             client.batch_execute("commit").await?;
             Ok(entries)
@@ -85,7 +87,8 @@ pub async fn drain(client: &Client, pair: &Pair) -> Result<u64> {
     }
 }
 
-async fn drain_in_transaction(client: &Client, pair: &Pair) -> Result<u64> {
+/// Adds the keys of all entries that the snapshot sees to the set, and obeys the mark of a TRUNCATE.
+async fn collect(client: &Client, pair: &Pair) -> Result<()> {
     let truncated: bool = client
         .query_one(&text(pair, sql!("replay/has_truncate_mark.sql")), &[])
         .await?
@@ -96,20 +99,22 @@ async fn drain_in_transaction(client: &Client, pair: &Pair) -> Result<u64> {
         client.batch_execute(&format!("truncate only {}", pair.to)).await?;
     }
     client.execute(&text(pair, sql!("replay/drain_log.sql")), &[]).await?;
-    Ok(client.execute(&text(pair, sql!("replay/delete_log.sql")), &[]).await?)
+    Ok(())
 }
 
 /// Brings the keys of the set over in batches until none is left: after a copy there may be as many as
 /// rows were changed meanwhile. Each batch is exact for its keys in its own snapshot; whatever changes
 /// later is in the log.
+/// Where rows must be followed from key to key, only a round can do it: it still has the log.
 pub async fn catch_up(client: &Client, pair: &Pair, watch: &Watch) -> Result<u64> {
     let mut total = 0;
+    if pair.has_memory() {
+        return Ok(0);
+    }
     loop {
         drain(client, pair).await?;
-        let waiting: i64 = client
-            .query_one(&format!("select count(*) from {}", pair.keys), &[])
-            .await?
-            .try_get(0)?;
+        let waiting: i64 =
+            client.query_one(&format!("select count(*) from {}", pair.keys), &[]).await?.try_get(0)?;
         if waiting <= BATCH {
             return Ok(total);
         }
@@ -130,46 +135,34 @@ pub async fn catch_up(client: &Client, pair: &Pair, watch: &Watch) -> Result<u64
 
 /// Brings over the first keys of the set, by their place in its file.
 async fn batch(client: &Client, pair: &Pair) -> Result<u64> {
-    for put_in in [false, true] {
-        client
-            .batch_execute(
-                "begin isolation level repeatable read; \
-                 set local enable_hashjoin = off; set local enable_mergejoin = off",
-            )
-            .await?;
-        let end: Option<String> = client
-            .query_opt(
-                &format!("select ctid::text from {} order by ctid offset {BATCH} limit 1", pair.keys),
-                &[],
-            )
-            .await?
-            .map(|row| row.get(0));
-        let part = end.map(|ctid| format!(" where ctid < '{ctid}'")).unwrap_or_default();
-        match bring_over(client, pair, &part, put_in).await {
-            Ok(keys) => {
-                client.batch_execute("commit").await?;
-                return Ok(keys);
-            }
-            Err(error) => {
-                client.batch_execute("rollback").await?;
-                if is_unique_violation(&error) {
-                    if put_in {
-                        // The other half of an exchange may be beyond this batch or still in the log:
-                        // one full round sees both.
-                        return round(client, pair).await.map(|round| round.keys);
-                    }
-                } else {
-                    return Err(explain(error, pair));
-                }
+    client.batch_execute("begin isolation level repeatable read").await?;
+    let end: Option<String> = client
+        .query_opt(&format!("select ctid::text from {} order by ctid offset {BATCH} limit 1", pair.keys), &[])
+        .await?
+        .map(|row| row.get(0));
+    let part = end.map(|ctid| format!(" where ctid < '{ctid}'")).unwrap_or_default();
+    match bring_over(client, pair, &part, false).await {
+        Ok(keys) => {
+            client.batch_execute("commit").await?;
+            Ok(keys)
+        }
+        Err(error) => {
+            client.batch_execute("rollback").await?;
+            // The other half of an exchange may be beyond this batch or still in the log: one full
+            // round sees both.
+            if is_unique_violation(&error) {
+                Ok(round(client, pair).await?.keys)
+            } else {
+                Err(explain(error, pair))
             }
         }
     }
-    Ok(0)
 }
 
 /// Makes `to` right for the keys of the set, or of the part of it that `part` (a WHERE clause) says,
-/// and takes these from the set.
-async fn bring_over(client: &Client, pair: &Pair, part: &str, put_in: bool) -> Result<u64> {
+/// and takes these from the set. Row by row in place; and if rows have moved from key to key, or two
+/// have exchanged a unique value, by taking all of them out and putting them in again.
+async fn bring_over(client: &Client, pair: &Pair, part: &str, moves: bool) -> Result<u64> {
     let is_empty: bool = client
         .query_one(&format!("select not exists (select from {}{part})", pair.keys), &[])
         .await?
@@ -182,18 +175,44 @@ async fn bring_over(client: &Client, pair: &Pair, part: &str, put_in: bool) -> R
     } else {
         format!("(select * from {}{part})", pair.keys)
     });
-    let statement = |statement: Statement| fill(pair, statement, &keys);
-    if put_in {
-        client.execute(&statement(sql!("replay/take_out.sql")), &[]).await?;
-        client.execute(&statement(sql!("replay/put_in_held.sql")), &[]).await?;
-        client.execute(&statement(sql!("replay/insert_missing.sql")), &[]).await?;
-        client.batch_execute(&format!("delete from {}", pair.held)).await?;
-    } else {
-        client.execute(&statement(sql!("replay/delete_gone.sql")), &[]).await?;
-        client.execute(&statement(sql!("replay/update_changed.sql")), &[]).await?;
-        client.execute(&statement(sql!("replay/insert_missing.sql")), &[]).await?;
+    // Few keys against large tables: never a scan of these, whatever the planner thinks of fresh tables.
+    client
+        .batch_execute(
+            "set local enable_hashjoin = off; set local enable_mergejoin = off; savepoint pgrecast_in_place",
+        )
+        .await?;
+    if moves {
+        take_out_and_put_in(client, pair, &keys).await?;
+        return Ok(client.execute(&format!("delete from {}{part}", pair.keys), &[]).await?);
+    }
+    match in_place(client, pair, &keys).await {
+        Ok(()) => {}
+        Err(error) if is_unique_violation(&error) => {
+            client.batch_execute("rollback to savepoint pgrecast_in_place").await?;
+            take_out_and_put_in(client, pair, &keys).await?;
+        }
+        Err(error) => return Err(error),
     }
     Ok(client.execute(&format!("delete from {}{part}", pair.keys), &[]).await?)
+}
+
+async fn in_place(client: &Client, pair: &Pair, keys: &Fragment) -> Result<()> {
+    for statement in
+        [sql!("replay/delete_gone.sql"), sql!("replay/update_changed.sql"), sql!("replay/insert_missing.sql")]
+    {
+        client.execute(&fill(pair, statement, keys), &[]).await?;
+    }
+    // A deferred constraint is to speak now, where we can answer.
+    Ok(client.batch_execute("set constraints all immediate").await?)
+}
+
+async fn take_out_and_put_in(client: &Client, pair: &Pair, keys: &Fragment) -> Result<()> {
+    for statement in
+        [sql!("replay/take_out.sql"), sql!("replay/put_in_held.sql"), sql!("replay/insert_missing.sql")]
+    {
+        client.execute(&fill(pair, statement, keys), &[]).await?;
+    }
+    Ok(client.batch_execute(&format!("delete from {}; set constraints all immediate", pair.held)).await?)
 }
 
 fn fill(pair: &Pair, statement: Statement, keys: &Fragment) -> String {
@@ -219,7 +238,10 @@ fn explain(error: Error, pair: &Pair) -> Error {
         return error;
     }
     error
-        .context(format!("a row of {} that was changed meanwhile does not fit the other shape", pair.from.shown()))
+        .context(format!(
+            "a row of {} that was changed meanwhile does not fit the other shape",
+            pair.from.shown()
+        ))
         .with_kind(Kind::NeedsPerson)
         .state("nothing was swapped; all changes are still being captured")
         .hint("Correct that row and run the same command again.")

@@ -34,7 +34,12 @@ pub struct Request {
 ///
 /// # Errors
 /// [`Kind::Refused`] for what the server or we do not accept; the server's words are the cause.
-pub async fn build(client: &Client, original: &Definition, place: &Place, request: &Request) -> Result<Blueprint> {
+pub async fn build(
+    client: &Client,
+    original: &Definition,
+    place: &Place,
+    request: &Request,
+) -> Result<Blueprint> {
     let shadow = &place.shadow;
     run(client, &format!("create schema {}", shadow.schema)).await.map_err(|error| {
         if error.is_sqlstate(&tokio_postgres::error::SqlState::DUPLICATE_SCHEMA) {
@@ -67,10 +72,14 @@ pub async fn build(client: &Client, original: &Definition, place: &Place, reques
     let new = Definition::read(client, oid).await?;
     let reverse =
         reverse(&forward, &original.columns, &new.columns, &request.reverse, &original.table.name.name);
-    let key = shared_key(original, &new, &forward, |column| is_free(&request.alter, column)).map_err(|why| {
-        Error::refused(format!("{} has no key by which its rows could be found: {why}", original.table.name.shown()))
+    let key =
+        shared_key(original, &new, &forward, |column| is_free(&request.alter, column)).map_err(|why| {
+            Error::refused(format!(
+                "{} has no key by which its rows could be found: {why}",
+                original.table.name.shown()
+            ))
             .hint("Add a primary key, or a unique index on NOT NULL columns, that the change leaves alone.")
-    })?;
+        })?;
     let dependents = list_dependents(original, &new, &key, place);
     for statement in strip(&new) {
         run(client, &statement).await?;
@@ -214,7 +223,12 @@ fn list_dependents(
     }
     list.extend(dependents::triggers(Side::New, new, name));
     for foreign_key in &original.foreign_keys {
-        list.push(dependents::foreign_key(Side::Original, foreign_key, &foreign_key.child, &foreign_key.parent));
+        list.push(dependents::foreign_key(
+            Side::Original,
+            foreign_key,
+            &foreign_key.child,
+            &foreign_key.parent,
+        ));
     }
     list.extend(dependents::triggers(Side::Original, original, name));
     list
@@ -252,8 +266,10 @@ async fn check_mappings(
     })?;
     // An assignment cast may be missing on the way back: text to integer, for one. An explicit cast
     // would be found by the expression, so it is an insert that is checked.
-    let given: Vec<String> = blueprint.reverse.columns().iter().map(|output| output.name.to_string()).collect();
-    let is_given = |output: &crate::plan::Output| request.reverse.iter().any(|(name, _)| *name == output.name);
+    let given: Vec<String> =
+        blueprint.reverse.columns().iter().map(|output| output.name.to_string()).collect();
+    let is_given =
+        |output: &crate::plan::Output| request.reverse.iter().any(|(name, _)| *name == output.name);
     let raw: Vec<String> = blueprint
         .reverse
         .columns()

@@ -7,7 +7,6 @@
 use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 
 use super::lock::{LockMode, LockPolicy, LockStory, try_acquire, wait};
 use super::pair::{Direction, Pair};
@@ -52,7 +51,7 @@ pub async fn swap(
         if try_acquire(client, &exchange.locks, LockMode::AccessExclusive, policy, story).await? {
             match once(client, migration, change, pair, &exchange, policy, story).await {
                 Ok(held) => return Ok(held),
-                Err(error) if failed < policy.attempts && may_pass(&error) => {
+                Err(error) if failed < policy.attempts && error.kind == Kind::Transient => {
                     watch.note(format!("the swap let go: {}", error.message));
                 }
                 Err(error) => return Err(error),
@@ -61,11 +60,6 @@ pub async fn swap(
         wait(failed, policy, "the swap", watch, story, &exchange.locks).await?;
     }
     unreachable!("wait gives up")
-}
-
-/// A unique violation passes too: two rows exchanged values, and a round outside knows what to do.
-fn may_pass(error: &Error) -> bool {
-    error.kind == Kind::Transient || error.is_sqlstate(&SqlState::UNIQUE_VIOLATION)
 }
 
 /// The swap in the transaction that holds the locks; committed, or rolled back.
@@ -100,7 +94,9 @@ async fn once(
         Err(error) => error,
     };
     if error.kind == Kind::ConnectionLost {
-        return Err(error.state("the connection was lost during the swap: the state says whether it happened"));
+        return Err(
+            error.state("the connection was lost during the swap: the state says whether it happened")
+        );
     }
     client.batch_execute("rollback").await?;
     Err(error.state("the swap was rolled back: nothing was changed"))
@@ -113,8 +109,9 @@ async fn prepare(client: &Client, change: &TableChange, pair: &Pair) -> Result<E
         Direction::Forward => (Side::Original, Side::New, change.retired_schema.clone()),
         Direction::Reverse => (Side::New, Side::Original, change.shadow_schema.clone()),
     };
-    let is_swapped =
-        |stored: &StoredDependent| !matches!(stored.dependent.kind, DependentKind::KeyIndex | DependentKind::Index);
+    let is_swapped = |stored: &StoredDependent| {
+        !matches!(stored.dependent.kind, DependentKind::KeyIndex | DependentKind::Index)
+    };
     let mut drop = load_dependents(client, change.id, drop_side).await?;
     let mut make = load_dependents(client, change.id, make_side).await?;
     drop.retain(is_swapped);
@@ -122,9 +119,11 @@ async fn prepare(client: &Client, change: &TableChange, pair: &Pair) -> Result<E
     let forward = crate::state::load_mapping(client, change.id, "forward").await?;
     let counterpart = |column: &Ident| match pair.direction {
         Direction::Forward => forward.target_of(column).map(|output| output.name.clone()),
-        Direction::Reverse => {
-            forward.columns().iter().find(|output| output.name == *column).and_then(|output| output.from.clone())
-        }
+        Direction::Reverse => forward
+            .columns()
+            .iter()
+            .find(|output| output.name == *column)
+            .and_then(|output| output.from.clone()),
     };
     let sequences = moves(&outgoing, &incoming, counterpart);
     let mut locks = Vec::new();
@@ -157,10 +156,13 @@ async fn under_lock(
 ) -> Result<Phase> {
     check_definition(client, change, pair).await?;
     capture::check(client, change, pair).await?;
-    let round = replay::round_in_transaction(client, pair, false).await?;
+    let round = replay::round_in_transaction(client, pair).await?;
     let is_empty: bool = client
         .query_one(
-            &format!("select not exists (select from {}) and not exists (select from {})", pair.log, pair.keys),
+            &format!(
+                "select not exists (select from {}) and not exists (select from {})",
+                pair.log, pair.keys
+            ),
             &[],
         )
         .await?
@@ -171,8 +173,7 @@ async fn under_lock(
     let values = take_sequences(client, &exchange.sequences).await?;
     let xid: String =
         client.query_one("select pg_catalog.pg_current_xact_id()::text", &[]).await?.try_get(0)?;
-    let mut statements = vec!["set constraints all immediate".to_owned()];
-    statements.extend(exchange_statements(change, pair, exchange));
+    let mut statements = exchange_statements(change, pair, exchange);
     statements.extend(sequence_statements(change, exchange, &values));
     statements.extend(capture_statements(change, pair, &xid));
     for statement in &statements {
@@ -230,7 +231,8 @@ async fn take_sequences(client: &Client, sequences: &[SequenceMove]) -> Result<V
         let (SequenceMove::Owner { sequence, .. } | SequenceMove::Value { from: sequence, .. }) = step;
         // Sets what is set already: for its lock, which LOCK TABLE does not give on sequences.
         client.batch_execute(&format!("alter sequence {} cache {}", sequence.name, sequence.cache)).await?;
-        let row = client.query_one(&format!("select last_value, is_called from {}", sequence.name), &[]).await?;
+        let row =
+            client.query_one(&format!("select last_value, is_called from {}", sequence.name), &[]).await?;
         values.push((row.try_get(0)?, row.try_get(1)?));
     }
     Ok(values)
@@ -291,10 +293,7 @@ fn sequence_statements(change: &TableChange, exchange: &Exchange, values: &[(i64
             SequenceMove::Owner { column: None, .. } => {}
             SequenceMove::Value { to, .. } => {
                 let moved = to.name.in_schema(&name.schema).to_string();
-                out.push(format!(
-                    "select pg_catalog.setval({}, {last_value}, {is_called})",
-                    Literal(&moved)
-                ));
+                out.push(format!("select pg_catalog.setval({}, {last_value}, {is_called})", Literal(&moved)));
             }
         }
     }

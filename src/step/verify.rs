@@ -40,15 +40,18 @@ pub async fn verify(
     pair: &Pair,
     watch: &Watch,
 ) -> Result<Verified> {
-    let bytes: i64 = client
-        .query_one("select pg_catalog.pg_table_size($1::oid)", &[&pair.from_oid])
-        .await?
-        .try_get(0)?;
+    let bytes: i64 =
+        client.query_one("select pg_catalog.pg_table_size($1::oid)", &[&pair.from_oid]).await?.try_get(0)?;
     let slices = (bytes / SLICE_BYTES + 1).min(1024);
     let session = sessions.open("verify").await?;
     let mut total = Verified::default();
     for slice in 0..slices {
-        watch.progress(slice, slices, "slices", format!("{} rows equal", crate::step::verify::grouped(total.rows)));
+        watch.progress(
+            slice,
+            slices,
+            "slices",
+            format!("{} rows equal", crate::step::verify::grouped(total.rows)),
+        );
         let found = verify_slice(&session, pair, slice, slices, watch).await?;
         total.rows += found.rows;
         total.pending += found.pending;
@@ -71,7 +74,13 @@ pub fn grouped(number: i64) -> String {
     if number < 0 { format!("-{out}") } else { out }
 }
 
-async fn verify_slice(session: &Client, pair: &Pair, slice: i64, slices: i64, watch: &Watch) -> Result<Verified> {
+async fn verify_slice(
+    session: &Client,
+    pair: &Pair,
+    slice: i64,
+    slices: i64,
+    watch: &Watch,
+) -> Result<Verified> {
     loop {
         session.batch_execute("begin isolation level repeatable read").await?;
         // The snapshot keeps ACCESS SHARE on the original: give way as soon as somebody waits for it.
@@ -108,13 +117,13 @@ async fn in_snapshot(session: &Client, pair: &Pair, slice: i64, slices: i64) -> 
     if rows.is_empty() {
         if pair.direction == Direction::Forward {
             // The digests differ and no row does: do not guess which is right.
-            return Err(Error::needs_person("the digests of both tables differ although no row was found that does")
-                .hint("This is a defect of pgrecast: please report it. Nothing was swapped."));
+            return Err(Error::needs_person(
+                "the digests of both tables differ although no row was found that does",
+            )
+            .hint("This is a defect of pgrecast: please report it. Nothing was swapped."));
         }
-        let counted: i64 = session
-            .query_one(&format!("select count(*) from only {}", pair.to), &[])
-            .await?
-            .try_get(0)?;
+        let counted: i64 =
+            session.query_one(&format!("select count(*) from only {}", pair.to), &[]).await?.try_get(0)?;
         return Ok(Verified { rows: counted, pending, differences: 0 });
     }
     let differences: i64 = rows[0].try_get("differences")?;

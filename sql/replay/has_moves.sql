@@ -1,0 +1,10 @@
+-- Whether a row went to another key, or came anew under a key that {to} still has: then a row is not
+-- what stood under its key before, and what only {to} has must go with the row, or go.
+-- {log}, {old}, {new}, {to}, {to_matches_new}. REPEATABLE READ. Lock: none that matters.
+select exists (
+    select from {log}
+    where o1 is not null and n1 is not null
+      and row({old})::record operator(pg_catalog.*<>) row({new})::record
+) or exists (
+    select from {log} l join only {to} t on {to_matches_new} where l.o1 is null and l.n1 is not null
+) as moves
