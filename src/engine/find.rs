@@ -32,7 +32,7 @@ pub(super) async fn find(client: &Client, word: Option<&str>, open_only: bool) -
     let all = Migration::list(client, false).await?;
     let open = || all.iter().filter(|migration| migration.phase.is_open());
     let Some(word) = word else {
-        return one(open().collect(), "no migration is open", "several migrations are open");
+        return one(&open().collect::<Vec<_>>(), "no migration is open", "several migrations are open");
     };
     let digits = word.replace('-', "").to_lowercase();
     let is_prefix = digits.len() >= 4 && digits.chars().all(|c| c.is_ascii_hexdigit());
@@ -42,7 +42,7 @@ pub(super) async fn find(client: &Client, word: Option<&str>, open_only: bool) -
         .filter(|migration| !open_only || migration.phase.is_open() || digits.len() == 32)
         .collect();
     if !by_id.is_empty() {
-        return one(by_id, "", &format!("{word} is the beginning of several ids"));
+        return one(&by_id, "", &format!("{word} is the beginning of several ids"));
     }
     let nothing = format!("there is no migration {word}, and none is open on a table of that name");
     let Ok(table) = TableRef::parse(word) else {
@@ -58,11 +58,11 @@ pub(super) async fn find(client: &Client, word: Option<&str>, open_only: bool) -
             None => Err(none(&nothing, &all)),
         };
     }
-    one(by_table, "", &format!("several migrations are open on a table {word}"))
+    one(&by_table, "", &format!("several migrations are open on a table {word}"))
 }
 
-fn one(found: Vec<&Migration>, none_message: &str, many_message: &str) -> Result<Migration> {
-    match found.as_slice() {
+fn one(found: &[&Migration], none_message: &str, many_message: &str) -> Result<Migration> {
+    match found {
         [] => Err(none(none_message, &[])),
         [only] => Ok((*only).clone()),
         several => {

@@ -165,8 +165,7 @@ impl Engine {
         self.lead(id, stop, async |control: &Session, sessions: &Sessions| {
             let mut migration = Migration::load(control, id).await?;
             match migration.phase {
-                Phase::Swapped => {}
-                Phase::RolledBack => {}
+                Phase::Swapped | Phase::RolledBack => {}
                 other => {
                     let hint = if other.is_before_swap() { "abort" } else { "status" };
                     return Err(Error::usage(format!(

@@ -16,8 +16,8 @@ pub fn assign(expression: &Fragment, to: &Column) -> Fragment {
     let text = match to.base_name.as_str() {
         "varchar" | "bpchar" | "bit" | "varbit" if sized => {
             let base = Ident::new(&to.base_name);
-            let bare = format!("({expression})::pg_catalog.{base}");
-            let cut = format!("pg_catalog.{base}({bare}, {}, false)", to.base_typmod);
+            let unlimited = format!("({expression})::pg_catalog.{base}");
+            let cut = format!("pg_catalog.{base}({unlimited}, {}, false)", to.base_typmod);
             if to.is_domain { format!("({cut})::{}", to.type_name) } else { cut }
         }
         _ => format!("({expression})::{}", to.type_name),
@@ -47,8 +47,7 @@ pub fn is_one_to_one(from: &Column, to: &Column) -> bool {
     let into_text = matches!(to.base_name.as_str(), "text" | "varchar") && unlimited;
     match (from.base_name.as_str(), to.base_name.as_str()) {
         ("int2" | "int4" | "int8", "int2" | "int4" | "int8") => true,
-        ("int2" | "int4" | "int8" | "numeric", "numeric") => unlimited,
-        ("date", "timestamp") => unlimited,
+        ("int2" | "int4" | "int8" | "numeric", "numeric") | ("date", "timestamp") => unlimited,
         ("varchar", "varchar") => unlimited || (from.base_typmod >= 0 && to.base_typmod >= from.base_typmod),
         ("int2" | "int4" | "int8" | "uuid" | "text" | "varchar" | "bpchar" | "citext" | "name", _) => {
             into_text

@@ -46,12 +46,18 @@ impl Mapping {
     /// `r1..` (the value in `from` behind each output, NULL where there is none) and `c1..` (the
     /// outputs, in order). The planner flattens it, so that conditions on `tid` and `k1` reach the
     /// table's TID range scan and indexes.
+    ///
+    /// # Panics
+    /// If there is no level: no mapping is made without one.
     #[must_use]
     pub fn source(&self, from: &QualifiedName, key: &[Ident]) -> Fragment {
         self.source_as(from, &from.name, key)
     }
 
     /// The same over a table of another name: `alias` is the name that the expressions use.
+    ///
+    /// # Panics
+    /// If there is no level: no mapping is made without one.
     #[must_use]
     pub fn source_as(&self, from: &QualifiedName, alias: &Ident, key: &[Ident]) -> Fragment {
         let mut input = format!("only {from} as {alias}");

@@ -199,11 +199,12 @@ fn handled(original: &Definition, blueprint: &Blueprint) -> Vec<Handled> {
             handling: match dependent.kind {
                 crate::plan::Kind::KeyIndex => "built on the shadow after the copy",
                 crate::plan::Kind::Index => "built on the shadow before the swap",
-                crate::plan::Kind::Check => "made in the swap, NOT VALID as it is",
                 crate::plan::Kind::ForeignKey if dependent.validate.is_some() => {
                     "made in the swap, validated after it"
                 }
-                crate::plan::Kind::ForeignKey => "made in the swap, NOT VALID as it is",
+                crate::plan::Kind::ForeignKey | crate::plan::Kind::Check => {
+                    "made in the swap, NOT VALID as it is"
+                }
                 crate::plan::Kind::Trigger => "on the shadow, enabled in the swap",
             }
             .into(),

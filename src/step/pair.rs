@@ -148,7 +148,7 @@ impl Pair {
             ("key_columns", |pair| pair.numbered("k", pair.key.len())),
             ("old", |pair| pair.numbered("o", pair.key.len())),
             ("new", |pair| pair.numbered("n", pair.key.len())),
-            ("from_matches", Pair::from_matches),
+            ("from_matches", Pair::matches_from),
             ("to_matches_key", |pair| pair.to_matches("k.k")),
             ("to_matches_source", Pair::to_matches_source),
             ("desired", |pair| Fragment::join(pair.desired(), ", ")),
@@ -261,7 +261,8 @@ impl Pair {
         self.direction == Direction::Reverse && (self.needs_echo() || !self.kept_columns().is_empty())
     }
 
-    fn from_matches(&self) -> Fragment {
+    /// The `from` row of a logged key.
+    fn matches_from(&self) -> Fragment {
         let terms = self
             .key
             .iter()
@@ -352,8 +353,10 @@ impl Pair {
     }
 
     fn kept(&self, separator: &str) -> Fragment {
-        Fragment::trusted(
-            self.kept_columns().iter().map(|name| format!("{separator}{name}")).collect::<String>(),
+        let columns = self.kept_columns();
+        Fragment::join(
+            std::iter::once(String::new()).chain(columns.iter().map(ToString::to_string)),
+            separator,
         )
     }
 
