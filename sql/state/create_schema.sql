@@ -19,7 +19,6 @@ create table pgrecast.migration (
     verified_rows bigint,
     verified_differences bigint,
     verified_at timestamptz,
-    verified_server text,              -- server start and timeline: a verification counts for these only
     swap_xid text,
     swapped_at timestamptz,
     lock_attempts int not null default 0,

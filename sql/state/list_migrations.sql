@@ -1,7 +1,7 @@
 -- Migrations, the newest first. A run that has one holds its advisory lock, which ends with its session.
 -- $1 open ones only. Lock: none.
 select m.id, m.phase, m.owner_role, m.settings, m.runner_pid,
-       m.verified_rows, m.verified_differences, m.verified_at::text as verified_at, m.verified_server,
+       m.verified_rows, m.verified_differences, m.verified_at::text as verified_at,
        m.swap_xid, m.swapped_at::text as swapped_at, m.lock_attempts, m.lock_held_ms, m.lock_waited_ms,
        m.lock_blockers, m.keys_replayed, m.rounds,
        m.error_sqlstate, m.error_message, m.error_state, m.error_hint

@@ -148,8 +148,10 @@ pub(crate) fn ending(status: &Status, what: &str) -> String {
             retired.reverse_backlog.map_or("?".to_owned(), grouped)
         );
     }
-    for line in next(status) {
-        let _ = writeln!(out, "  {line}");
+    if what != "cleanup" {
+        for line in next(status) {
+            let _ = writeln!(out, "  {line}");
+        }
     }
     out
 }

@@ -152,7 +152,6 @@ impl Engine {
             };
             for change in &migration.tables {
                 let pair = Pair::load(control, change, direction).await?;
-                drive::rounds(control, &migration, change, &pair, &self.watch).await?;
                 drive::verify(control, sessions, &migration, change, &pair, &self.watch).await?;
             }
             Ok(())

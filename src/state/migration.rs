@@ -26,8 +26,6 @@ pub struct Migration {
     pub verified_differences: Option<i64>,
     /// When it ended.
     pub verified_at: Option<String>,
-    /// The server start and timeline for which it counts.
-    pub verified_server: Option<String>,
     /// The swap's transaction id.
     pub swap_xid: Option<String>,
     /// When it swapped.
@@ -113,7 +111,6 @@ impl Migration {
             verified_rows: row.try_get("verified_rows")?,
             verified_differences: row.try_get("verified_differences")?,
             verified_at: row.try_get("verified_at")?,
-            verified_server: row.try_get("verified_server")?,
             swap_xid: row.try_get("swap_xid")?,
             swapped_at: row.try_get("swapped_at")?,
             lock_attempts: row.try_get("lock_attempts")?,
@@ -160,12 +157,6 @@ impl Migration {
         tracing::info!(migration = %self.short_id(), from = %self.phase, to = %to, "phase changed");
         self.phase = to;
         Ok(())
-    }
-
-    /// Whether the verification does not count (any more) for the server that identifies itself so.
-    pub async fn verified_server_differs(&self, server: &str, client: &Client) -> Result<bool> {
-        let now = Self::load(client, self.id).await?;
-        Ok(now.verified_server.as_deref() != Some(server) || now.verified_differences != Some(0))
     }
 
     /// Writes down why the run failed, for `status`.
