@@ -122,7 +122,7 @@ async fn sequences_go_on_where_they_are() {
     assert_eq!(changed_and_back(&db, "t", &["--alter", "alter v type varchar(30)"]).await, nothing());
     // The sequence of the serial is widened with its column, as that of an identity is by ALTER itself.
     let lines = changed(&db, "t", &["--alter", "alter id type bigint"]).await;
-    assert!(lines.iter().any(|line| line.contains("+") && line.contains("bigint")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains('+') && line.contains("bigint")), "{lines:#?}");
     let before: i64 = db.query_value("select last_value from t_id_seq").await;
     db.execute("insert into t (v) values ('next')").await;
     let (id, no): (i64, i32) = {

@@ -1,4 +1,5 @@
 //! The order of the modules is the order in which they are read: each may use those before it only.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

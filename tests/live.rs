@@ -1,4 +1,5 @@
 //! The main job under real traffic, and what verification finds.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -65,6 +65,7 @@ create table pgrecast.mapping (
     name text not null,
     expression text not null,
     from_column text,
+    is_mixed boolean not null,         -- computed from other columns too
     primary key (table_change_id, direction, level, ordinal)
 );
 

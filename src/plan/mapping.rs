@@ -20,6 +20,9 @@ pub struct Output {
     pub expression: Fragment,
     /// The column of the `from` table whose value this is in another shape, if it is one.
     pub from: Option<Ident>,
+    /// Whether it is computed from other columns too, so that it can not be judged by itself whether
+    /// an old value still means the new one.
+    pub is_mixed: bool,
 }
 
 /// How rows of `from` become rows of `to`.
@@ -111,6 +114,7 @@ struct Tracked {
     expression: Fragment,
     /// Whether the column is still what the level's input calls by the same name.
     is_untouched: bool,
+    is_mixed: bool,
 }
 
 impl Tracker {
@@ -125,13 +129,15 @@ impl Tracker {
                 from: column.name.clone(),
                 expression: reference(table, &column.name),
                 is_untouched: true,
+                is_mixed: false,
             })
             .collect();
         Tracker { alias: table.clone(), finished: Vec::new(), current, columns }
     }
 
-    /// Takes in what one statement did: its actions, and the columns as they are after it.
-    pub fn follow(&mut self, actions: &[ActionKind], after: Vec<Column>) {
+    /// Takes in what one statement did: its actions, those columns whose USING reads other columns
+    /// too, and the columns as they are after it.
+    pub fn follow(&mut self, actions: &[ActionKind], mixed: &[Ident], after: Vec<Column>) {
         let has_using = actions.iter().any(|a| matches!(a, ActionKind::SetType { using: Some(_), .. }));
         if has_using && self.current.iter().any(|tracked| !tracked.is_untouched) {
             self.close_level();
@@ -154,7 +160,8 @@ impl Tracker {
             };
             let is_untouched =
                 tracked.is_untouched && expression == tracked.expression && before.name == now.name;
-            next.push(Tracked { expression, is_untouched, ..tracked.clone() });
+            let is_mixed = tracked.is_mixed || mixed.contains(&before.name);
+            next.push(Tracked { expression, is_untouched, is_mixed, ..tracked.clone() });
         }
         // A generated column whose expression was dropped is an ordinary one from now on, and keeps
         // the values it had.
@@ -166,6 +173,7 @@ impl Tracker {
                     from: before.name.clone(),
                     expression: reference(&self.alias, &before.name),
                     is_untouched: true,
+                    is_mixed: false,
                 });
             }
         }
@@ -191,6 +199,7 @@ impl Tracker {
                     name: column.name.clone(),
                     expression: tracked.expression.clone(),
                     from: Some(tracked.from.clone()),
+                    is_mixed: tracked.is_mixed,
                 })
             })
             .collect()
@@ -245,6 +254,7 @@ pub fn reverse(
                 name: old.name.clone(),
                 expression,
                 from: counterpart.map(|column| column.name.clone()),
+                is_mixed: false,
             })
         })
         .collect();
@@ -267,7 +277,7 @@ mod tests {
     #[test]
     fn a_rename_keeps_its_source_and_an_added_column_has_none() {
         let mut tracker = Tracker::new(&table(), vec![column(1, "a", "integer", "int4")]);
-        tracker.follow(&[], vec![column(1, "b", "integer", "int4"), column(2, "a", "text", "text")]);
+        tracker.follow(&[], &[], vec![column(1, "b", "integer", "int4"), column(2, "a", "text", "text")]);
         let mapping = tracker.finish();
         assert_eq!(mapping.levels.len(), 1);
         assert_eq!(mapping.columns().len(), 1);
@@ -279,8 +289,8 @@ mod tests {
     #[test]
     fn a_using_after_a_rename_reads_the_renamed_shape() {
         let mut tracker = Tracker::new(&table(), vec![column(1, "a", "text", "text")]);
-        tracker.follow(&[], vec![column(1, "b", "text", "text")]);
-        tracker.follow(&[set_type("b", Some("length(b)"))], vec![column(1, "b", "integer", "int4")]);
+        tracker.follow(&[], &[], vec![column(1, "b", "text", "text")]);
+        tracker.follow(&[set_type("b", Some("length(b)"))], &[], vec![column(1, "b", "integer", "int4")]);
         let mapping = tracker.finish();
         assert_eq!(mapping.levels.len(), 2);
         assert_eq!(mapping.levels[0][0].name, Ident::new("b"));
@@ -299,7 +309,7 @@ mod tests {
         let old = vec![column(1, "a", "integer", "int4"), column(2, "gone", "text", "text")];
         let new = vec![column(1, "a", "text", "text")];
         let mut tracker = Tracker::new(&table(), old.clone());
-        tracker.follow(&[set_type("a", None)], new.clone());
+        tracker.follow(&[set_type("a", None)], &[], new.clone());
         let forward = tracker.finish();
         let given = [(Ident::new("a"), Fragment::trusted("a::integer + 0"))];
         let back = reverse(&forward, &old, &new, &given, &table());

@@ -24,6 +24,7 @@ pub async fn store(client: &Client, table_change: i64, blueprint: &Blueprint) ->
                             &output.name.as_str(),
                             &output.expression.as_str(),
                             &from,
+                            &output.is_mixed,
                         ],
                     )
                     .await?;
@@ -83,6 +84,7 @@ pub async fn load_mapping(client: &Client, table_change: i64, direction: &str) -
             name: Ident::new(row.try_get::<_, String>("name")?),
             expression: Fragment::trusted(row.try_get::<_, String>("expression")?),
             from: row.try_get::<_, Option<String>>("from_column")?.map(Ident::new),
+            is_mixed: row.try_get("is_mixed")?,
         };
         if let Some(outputs) = mapping.levels.last_mut() {
             outputs.push(output);

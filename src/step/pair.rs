@@ -58,6 +58,13 @@ pub struct Pair {
     echo: Option<Mapping>,
 }
 
+/// How a column of the way back was filled on the way there.
+struct Echo {
+    place: usize,
+    is_unchanged: bool,
+    is_mixed: bool,
+}
+
 #[derive(Debug, Clone)]
 struct PairKey {
     from: Column,
@@ -297,24 +304,56 @@ impl Pair {
 
     /// For each output the value that `to` should have; `t` is the row as it is.
     fn desired(&self) -> Vec<String> {
-        let outputs = self.mapping.columns().iter().enumerate();
+        let echoes = self.echoes();
+        let equal = |left: String, right: String| {
+            format!("row({left})::record operator(pg_catalog.*=) row({right})::record")
+        };
+        let outputs = self.mapping.columns().iter().zip(&echoes).enumerate();
         outputs
-            .map(|(n, output)| {
+            .map(|(n, (output, echo))| {
                 let plain = format!("f.c{}", n + 1);
-                let back = self.echo.as_ref().zip(output.from.as_ref()).and_then(|(echo, from)| {
-                    let place = echo.columns().iter().position(|o| o.name == *from)?;
-                    let is_same = self.is_unchanged(&output.name, from, &echo.columns()[place].expression);
-                    (!is_same).then_some(place + 1)
-                });
-                match back {
-                    Some(place) => format!(
-                        "case when row(g.c{place})::record operator(pg_catalog.*=) row(f.r{})::record \
-                         then t.{} else {plain} end",
-                        n + 1,
-                        output.name
-                    ),
-                    None => plain,
-                }
+                let still = match echo {
+                    Some(echo) if echo.is_unchanged => return plain,
+                    // A value that depends on others too is kept only if all but the key is the same.
+                    Some(echo) if echo.is_mixed => {
+                        let known = || {
+                            echoes.iter().enumerate().filter_map(|(n, echo)| {
+                                echo.as_ref().filter(|_| !self.is_key(n)).map(|echo| (n, echo))
+                            })
+                        };
+                        equal(
+                            known()
+                                .map(|(_, echo)| format!("g.c{}", echo.place))
+                                .collect::<Vec<_>>()
+                                .join(", "),
+                            known().map(|(n, _)| format!("f.r{}", n + 1)).collect::<Vec<_>>().join(", "),
+                        )
+                    }
+                    Some(echo) => equal(format!("g.c{}", echo.place), format!("f.r{}", n + 1)),
+                    None => return plain,
+                };
+                format!("case when {still} then t.{} else {plain} end", output.name)
+            })
+            .collect()
+    }
+
+    fn is_key(&self, output: usize) -> bool {
+        self.key.iter().any(|key| key.to.name == self.mapping.columns()[output].name)
+    }
+
+    /// For each output where the way there is known: its place in the forward mapping.
+    fn echoes(&self) -> Vec<Option<Echo>> {
+        let outputs = self.mapping.columns().iter();
+        outputs
+            .map(|output| {
+                let (forward, from) = self.echo.as_ref().zip(output.from.as_ref())?;
+                let place = forward.columns().iter().position(|o| o.name == *from)?;
+                let there = &forward.columns()[place];
+                Some(Echo {
+                    place: place + 1,
+                    is_unchanged: self.is_unchanged(&output.name, from, &there.expression),
+                    is_mixed: there.is_mixed,
+                })
             })
             .collect()
     }

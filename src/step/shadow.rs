@@ -131,8 +131,11 @@ async fn apply(
 ) -> Result<crate::plan::Mapping> {
     let mut tracker = Tracker::new(&original.table.name.name, Column::list(client, oid).await?);
     for statement in &request.alter.statements {
+        let mut mixed = Vec::new();
         for (column, using) in statement.usings() {
-            check_using(client, place, column, using).await?;
+            if check_using(client, place, column, using).await? {
+                mixed.push(column.clone());
+            }
         }
         let text = statement.sql(&place.shadow);
         client.batch_execute(text.as_str()).await.map_err(|error| {
@@ -154,13 +157,14 @@ async fn apply(
         })?;
         let kinds: Vec<ActionKind> = statement.actions.iter().map(|action| action.kind.clone()).collect();
         let after = Column::list(client, oid).await?;
-        tracker.follow(&kinds, after);
+        tracker.follow(&kinds, &mixed, after);
     }
     Ok(tracker.finish())
 }
 
-/// A USING expression must give the same value whenever a row is copied or replayed.
-async fn check_using(client: &Client, place: &Place, column: &Ident, using: &str) -> Result<()> {
+/// A USING expression must give the same value whenever a row is copied or replayed. Says whether it
+/// reads other columns than its own.
+async fn check_using(client: &Client, place: &Place, column: &Ident, using: &str) -> Result<bool> {
     let view = QualifiedName { schema: place.scratch.clone(), name: Ident::new("using_expression") };
     let created = format!(
         "create view {view} as select ({using}) as value from {} as {}",
@@ -170,13 +174,17 @@ async fn check_using(client: &Client, place: &Place, column: &Ident, using: &str
     if client.batch_execute(&created).await.is_err() {
         // The ALTER itself will say what is wrong with it.
         client.batch_execute("rollback to savepoint pgrecast_using").await?;
-        return Ok(());
+        return Ok(false);
     }
     let oid = find_table(client, &view.to_string()).await?.unwrap_or_default();
     let rows = client.query(&sql!("shadow/list_volatile_functions.sql").text(), &[&oid]).await?;
+    let is_mixed: bool = client
+        .query_one(&sql!("shadow/reads_other_columns.sql").text(), &[&oid, &column.as_str()])
+        .await?
+        .try_get("mixed")?;
     client.batch_execute("rollback to savepoint pgrecast_using").await?;
     if rows.is_empty() {
-        return Ok(());
+        return Ok(is_mixed);
     }
     let functions: Vec<String> = rows.iter().map(|row| row.get("function")).collect();
     Err(Error::refused(format!("the USING expression of column {} can change from one moment to the next", column.shown()))
