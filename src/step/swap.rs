@@ -231,7 +231,18 @@ async fn check_definition(client: &Client, change: &TableChange, pair: &Pair) ->
             .await?
             .try_get(0)?,
     };
-    if expected.is_none_or(|expected| expected == found) { Ok(()) } else { Err(capture::changed(change)) }
+    if expected.is_none_or(|expected| expected == found) {
+        return Ok(());
+    }
+    Err(match pair.direction {
+        Direction::Forward => capture::changed(change),
+        Direction::Reverse => Error::needs_person(format!(
+            "the definition of {} was changed since the swap: what was added would be lost by going back",
+            change.name.shown()
+        ))
+        .state("nothing was rolled back; the new table is in place")
+        .hint("Take that change back, or keep the new shape with `pgrecast cleanup`."),
+    })
 }
 
 /// Takes each sequence's own lock, so that nobody takes a value, and reads where it stands.
