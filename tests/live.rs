@@ -219,11 +219,13 @@ async fn a_truncate_before_the_swap_and_after_it_is_brought_over() {
 async fn an_old_snapshot_gets_a_serialization_error_instead_of_an_update_of_nothing() {
     let db = TestDb::create("guard").await;
     before_the_swap(&db).await;
+    // There when the snapshot is taken, and brought over after it: the new table's version of the row is
+    // younger than the snapshot.
+    db.execute("insert into t values (90001, 'there', 1)").await;
     let old = db.connect().await;
     old.batch_execute("begin isolation level repeatable read; select 1").await.unwrap();
-    db.execute("update t set v = 'after the snapshot' where id = 11").await;
     db.pgrecast(&["run", "t"]).await.expect_code(0);
-    let error = old.batch_execute("update t set v = 'mine' where id = 11").await.unwrap_err();
+    let error = old.batch_execute("update t set v = 'mine' where id = 90001").await.unwrap_err();
     assert_eq!(error.code().map(tokio_postgres::error::SqlState::code), Some("40001"));
     old.batch_execute("rollback").await.unwrap();
     db.pgrecast(&["run", "t"]).await.expect_code(0);
