@@ -14,17 +14,20 @@ enum Moment {
     Capture,
     /// While blocks are copied.
     Copy,
+    /// While an index is built.
+    Index,
     /// Waiting for the lock of the swap.
     Swap,
 }
 
 impl Moment {
-    const ALL: [Moment; 3] = [Moment::Capture, Moment::Copy, Moment::Swap];
+    const ALL: [Moment; 4] = [Moment::Capture, Moment::Copy, Moment::Index, Moment::Swap];
 
     fn phase(self) -> &'static str {
         match self {
             Moment::Capture => "shadowed",
             Moment::Copy => "capturing",
+            Moment::Index => "copied",
             Moment::Swap => "verified",
         }
     }
@@ -35,6 +38,8 @@ impl Moment {
             Moment::Capture => "begin; update t set v = v where id = 1",
             // The conversion of every row asks for this lock.
             Moment::Copy => "begin; select pg_advisory_xact_lock(42)",
+            // And so does the expression of an index for another one.
+            Moment::Index => "begin; select pg_advisory_xact_lock(43)",
             Moment::Swap => "begin; select count(*) from t",
         }
     }
@@ -53,7 +58,10 @@ async fn fill(db: &TestDb<'_>) {
          insert into t select g, repeat('v' || g, 20), g from generate_series(1, 30000) g;
          create index on t (n);
          create function held(n int) returns bigint immutable language plpgsql as
-             $$ begin perform pg_advisory_xact_lock_shared(42); return n; end $$",
+             $$ begin perform pg_advisory_xact_lock_shared(42); return n; end $$;
+         create function held_index(id bigint) returns bigint immutable language plpgsql as
+             $$ begin perform pg_advisory_xact_lock_shared(43); return id; end $$;
+         create index on t (held_index(id))",
     )
     .await;
 }

@@ -98,6 +98,9 @@ pub(crate) enum Command {
     Status {
         #[command(flatten)]
         select: Select,
+        /// Show it again every second, until Ctrl-C
+        #[arg(long, conflicts_with = "json")]
+        watch: bool,
     },
     /// List all migrations
     List {

@@ -10,6 +10,7 @@ mod progress;
 mod status_view;
 mod units;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -83,7 +84,13 @@ async fn run(args: &Args) -> Result<()> {
         Command::Cleanup { select, .. } => {
             finish(args, &engine, find(&engine, select).await, "cleanup").await
         }
-        Command::Status { select } => show_status(args, &engine, select).await,
+        Command::Status { select, watch: false } => show_status(args, &engine, select).await,
+        Command::Status { select, watch: true } => {
+            tokio::select! {
+                result = watch_status(args, &engine, select) => result,
+                () = interrupted() => Ok(()),
+            }
+        }
         Command::List { open } => {
             let list = engine.list(*open).await?;
             if args.json {
@@ -155,6 +162,17 @@ async fn show_status(args: &Args, engine: &Engine, select: &Select) -> Result<()
         }
     }
     Ok(())
+}
+
+async fn watch_status(args: &Args, engine: &Engine, select: &Select) -> Result<()> {
+    let mut tick = tokio::time::interval(std::time::Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        if std::io::stdout().is_terminal() {
+            print!("\x1b[H\x1b[J"); // home, and clear what is below
+        }
+        show_status(args, engine, select).await?;
+    }
 }
 
 /// Ctrl-C, or the TERM of a service manager.
