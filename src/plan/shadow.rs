@@ -75,17 +75,7 @@ pub fn furnish(
         statements.push(format!("alter table {shadow} drop constraint {}", check.name));
         statements.push(format!("alter table {shadow} add constraint {} {}", check.name, check.definition));
     }
-    for sequence in original.sequences.iter().filter(|sequence| sequence.is_identity) {
-        if let Some(made) = identity_names.get(&sequence.column)
-            && made.name != sequence.name.name
-        {
-            statements.push(format!("alter sequence {made} rename to {}", sequence.name.name));
-        }
-        if let Some(comment) = &sequence.comment {
-            let here = sequence.name.in_schema(&shadow.schema);
-            statements.push(format!("comment on sequence {here} is {}", Literal(comment)));
-        }
-    }
+    statements.extend(identity_sequences(original, shadow, identity_names));
     for index in &original.indexes {
         let mut here = index.clone();
         if index.constraint_kind.as_deref() != Some("x") {
@@ -120,6 +110,38 @@ pub fn furnish(
         }
     }
     Ok(statements)
+}
+
+/// LIKE gives the sequence of an identity column a name of its own and makes it a bigint one whatever
+/// it was, with the old maximum: a later ALTER TYPE would then see no default maximum to raise.
+fn identity_sequences(
+    original: &Definition,
+    shadow: &QualifiedName,
+    identity_names: &HashMap<Ident, QualifiedName>,
+) -> Vec<String> {
+    let identities = || original.sequences.iter().filter(|sequence| sequence.is_identity);
+    let mut statements = Vec::new();
+    // Two may have exchanged their names: out of the way first.
+    let passing = |n: usize| QualifiedName {
+        schema: shadow.schema.clone(),
+        name: Ident::new(format!("pgrecast_identity_{n}")),
+    };
+    for (n, sequence) in identities().enumerate() {
+        if let Some(made) = identity_names.get(&sequence.column) {
+            statements.push(format!("alter sequence {made} rename to {}", passing(n).name));
+        }
+    }
+    for (n, sequence) in identities().enumerate() {
+        let here = sequence.name.in_schema(&shadow.schema);
+        if identity_names.contains_key(&sequence.column) {
+            statements.push(format!("alter sequence {} rename to {}", passing(n), sequence.name.name));
+            statements.push(format!("alter sequence {here} as {}", sequence.type_name));
+        }
+        if let Some(comment) = &sequence.comment {
+            statements.push(format!("comment on sequence {here} is {}", Literal(comment)));
+        }
+    }
+    statements
 }
 
 /// The statistics object in the shadow's schema: it moves to its own in the swap.
