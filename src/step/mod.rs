@@ -5,6 +5,7 @@ pub mod copy;
 pub mod finish;
 pub mod index;
 pub mod inspect;
+pub mod judge;
 pub mod lock;
 pub mod pair;
 pub mod remove;

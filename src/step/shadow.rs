@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use tokio_postgres::Client;
 
+use super::judge;
 use crate::alter::{ActionKind, Alter, is_plain_cast};
 use crate::catalog::{Column, Definition, OwnedSequence, find_table};
 use crate::error::{Error, Kind, Result};
@@ -68,7 +69,9 @@ pub async fn build(
     for statement in foreign_keys(original, place) {
         run(client, &statement).await?;
     }
+    let standing = judge::standing(client, &OwnedSequence::list(client, oid).await?).await?;
     let forward = apply(client, original, place, oid, request).await?;
+    judge::free_names(client, original, shadow, oid, &forward).await?;
     let new = Definition::read(client, oid).await?;
     let reverse =
         reverse(&forward, &original.columns, &new.columns, &request.reverse, &original.table.name.name);
@@ -80,6 +83,7 @@ pub async fn build(
             ))
             .hint("Add a primary key, or a unique index on NOT NULL columns, that the change leaves alone.")
         })?;
+    judge::judge(client, original, &new, &forward, &key, &standing).await?;
     let dependents = list_dependents(original, &new, &key, place);
     for statement in strip(&new) {
         run(client, &statement).await?;
@@ -117,6 +121,16 @@ async fn carry(client: &Client, original: &Definition, shadow: &QualifiedName, o
         for row in rows {
             run(client, row.try_get("statement")?).await?;
         }
+        // The ALTER may set limits that the next value has to keep.
+        client
+            .execute(
+                &format!(
+                    "select pg_catalog.setval($1::text::regclass, last_value, is_called) from {}",
+                    sequence.name
+                ),
+                &[&here],
+            )
+            .await?;
     }
     Ok(())
 }
