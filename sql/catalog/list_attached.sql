@@ -58,6 +58,16 @@ select 'extension', e.extname::text || ' owns the table'
 from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid
 where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = $1 and d.deptype = 'e'
 union all
+select 'extension dependency', pg_catalog.pg_describe_object(d.classid, d.objid, 0) || ' depends on extension '
+           || e.extname
+from pg_catalog.pg_depend d
+join pg_catalog.pg_extension e on d.refclassid = 'pg_catalog.pg_extension'::regclass and e.oid = d.refobjid
+where d.deptype = 'x'
+  and ((d.classid = 'pg_catalog.pg_class'::regclass
+        and exists (select from pg_catalog.pg_index i where i.indexrelid = d.objid and i.indrelid = $1))
+       or (d.classid = 'pg_catalog.pg_trigger'::regclass
+           and exists (select from pg_catalog.pg_trigger g where g.oid = d.objid and g.tgrelid = $1)))
+union all
 select 'publication', p.pubname::text || ' (for all tables)'
 from pg_catalog.pg_publication p where p.puballtables
 union all

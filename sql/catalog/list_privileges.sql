@@ -31,10 +31,13 @@ select 'the table''s owner may not reference ' || con.confrelid::regclass::text,
 from t join pg_catalog.pg_constraint con on con.conrelid = t.oid and con.contype = 'f' and con.confrelid <> t.oid
 where not pg_catalog.has_table_privilege(t.relowner, con.confrelid, 'references')
 union all
-select 'the table''s owner has given away its own right to ' || p.privilege,
-       pg_catalog.format('grant %s on table %s to %s;', p.privilege, t.oid::regclass, owner)
-from t cross join (values ('select'), ('insert'), ('update'), ('delete')) p(privilege)
-where not pg_catalog.has_table_privilege(t.relowner, t.oid, p.privilege)
+select 'the table''s owner has given away its own right to ' || pg_catalog.lower(d.privilege_type),
+       pg_catalog.format('grant %s on table %s to %s;', pg_catalog.lower(d.privilege_type), t.oid::regclass, owner)
+from t cross join pg_catalog.aclexplode(pg_catalog.acldefault('r', t.relowner)) d
+where d.grantee = t.relowner
+  and not exists (select from pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) x
+                  where c.oid = t.oid and x.grantee = t.relowner and x.privilege_type = d.privilege_type)
+  and exists (select from pg_catalog.pg_class c where c.oid = t.oid and c.relacl is not null)
 union all
 select 'the table''s owner may not use the schema ' || n.nspname || ' in which the state is kept',
        pg_catalog.format('grant usage, create on schema %I to %s; grant all on all tables in schema %I to %s; '

@@ -117,6 +117,7 @@ fn of_attached(object: &Attached) -> Refusal {
         "type" | "relation" => "it uses the table's row type",
         "inheritance" => "the table is part of an inheritance tree",
         "extension" => "an extension owns the table",
+        "extension dependency" => "DEPENDS ON EXTENSION is not carried over",
         "security label" => "a security label is set on the table",
         "grant" => "a privilege was granted by another role than the owner",
         _ => "it depends on the table in a way that is not known here",
