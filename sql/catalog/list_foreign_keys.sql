@@ -6,11 +6,13 @@ select con.oid,
        cn.nspname::text as child_schema,
        c.relname::text as child_name,
        c.relkind::text as child_kind,
+       c.relpersistence = 'u' as child_is_unlogged,
        pg_catalog.pg_get_userbyid(c.relowner)::text as child_owner,
        con.confrelid as parent_oid,
        pn.nspname::text as parent_schema,
        p.relname::text as parent_name,
        p.relkind::text as parent_kind,
+       p.relpersistence = 'u' as parent_is_unlogged,
        array(select k.attnum from pg_catalog.unnest(con.conkey) with ordinality k(attnum, place)
              order by k.place) as child_numbers,
        array(select k.attnum from pg_catalog.unnest(con.confkey) with ordinality k(attnum, place)
@@ -21,6 +23,20 @@ select con.oid,
        array(select a.attname::text from pg_catalog.unnest(con.confkey) with ordinality k(attnum, place)
              join pg_catalog.pg_attribute a on a.attrelid = con.confrelid and a.attnum = k.attnum
              order by k.place) as parent_columns,
+       array(select pg_catalog.format('%I %s%s', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
+                 (select pg_catalog.format(' collate %I.%I', n.nspname, o.collname)
+                  from pg_catalog.pg_collation o join pg_catalog.pg_namespace n on n.oid = o.collnamespace
+                  where o.oid = a.attcollation))
+             from pg_catalog.unnest(con.conkey) with ordinality k(attnum, place)
+             join pg_catalog.pg_attribute a on a.attrelid = con.conrelid and a.attnum = k.attnum
+             order by k.place) as child_definitions,
+       array(select pg_catalog.format('%I %s%s', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
+                 (select pg_catalog.format(' collate %I.%I', n.nspname, o.collname)
+                  from pg_catalog.pg_collation o join pg_catalog.pg_namespace n on n.oid = o.collnamespace
+                  where o.oid = a.attcollation))
+             from pg_catalog.unnest(con.confkey) with ordinality k(attnum, place)
+             join pg_catalog.pg_attribute a on a.attrelid = con.confrelid and a.attnum = k.attnum
+             order by k.place) as parent_definitions,
        con.confmatchtype::text as match_type,
        con.confupdtype::text as on_update,
        con.confdeltype::text as on_delete,

@@ -18,16 +18,24 @@ pub struct ForeignKey {
     pub child_oid: u32,
     /// `relkind` of the referencing table.
     pub child_kind: String,
+    /// Whether the referencing table is unlogged.
+    pub child_is_unlogged: bool,
     /// The referenced table.
     pub parent: QualifiedName,
     /// Its oid.
     pub parent_oid: u32,
     /// `relkind` of the referenced table.
     pub parent_kind: String,
+    /// Whether the referenced table is unlogged.
+    pub parent_is_unlogged: bool,
     /// Referencing columns.
     pub child_columns: Vec<Ident>,
     /// Referenced columns.
     pub parent_columns: Vec<Ident>,
+    /// The referencing columns with type and collation, as CREATE TABLE takes them.
+    pub child_definitions: Vec<Fragment>,
+    /// The referenced columns with type and collation.
+    pub parent_definitions: Vec<Fragment>,
     /// Attribute numbers of the referencing columns.
     pub child_numbers: Vec<i16>,
     /// Attribute numbers of the referenced columns.
@@ -65,6 +73,9 @@ impl ForeignKey {
         let idents = |column: &str| -> Result<Vec<Ident>> {
             Ok(row.try_get::<_, Vec<String>>(column)?.into_iter().map(Ident::new).collect())
         };
+        let definitions = |column: &str| -> Result<Vec<Fragment>> {
+            Ok(row.try_get::<_, Vec<String>>(column)?.into_iter().map(Fragment::trusted).collect())
+        };
         let name = |prefix: &str| -> Result<QualifiedName> {
             Ok(QualifiedName::new(
                 row.try_get::<_, String>(format!("{prefix}_schema").as_str())?,
@@ -77,11 +88,15 @@ impl ForeignKey {
             child: name("child")?,
             child_oid: row.try_get("child_oid")?,
             child_kind: row.try_get("child_kind")?,
+            child_is_unlogged: row.try_get("child_is_unlogged")?,
             parent: name("parent")?,
             parent_oid: row.try_get("parent_oid")?,
             parent_kind: row.try_get("parent_kind")?,
+            parent_is_unlogged: row.try_get("parent_is_unlogged")?,
             child_columns: idents("child_columns")?,
             parent_columns: idents("parent_columns")?,
+            child_definitions: definitions("child_definitions")?,
+            parent_definitions: definitions("parent_definitions")?,
             child_numbers: row.try_get("child_numbers")?,
             parent_numbers: row.try_get("parent_numbers")?,
             tail: tail(row, &idents("delete_set_columns")?)?,

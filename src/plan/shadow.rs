@@ -1,7 +1,7 @@
 //! The statements that build an empty shadow: the original's shape with everything on it that the
 //! asked-for ALTER might speak of, so that the server itself decides what the ALTER does.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::alter::retarget;
 use crate::catalog::{Definition, ForeignKey};
@@ -174,22 +174,37 @@ fn end_of_name(text: &str) -> usize {
 /// and the shadow.
 #[must_use]
 pub fn foreign_keys(original: &Definition, place: &Place) -> Vec<String> {
-    let mut statements = Vec::new();
-    let mut made = Vec::new();
     let own = original.table.oid;
     let at = |oid: u32| if oid == own { place.shadow.clone() } else { place.stand_in(oid) };
+    // With the columns of the keys alone, not LIKE: that would need the right to read the other table.
+    let mut columns: BTreeMap<u32, (bool, Vec<&Fragment>)> = BTreeMap::new();
     let mut unique = Vec::new();
     for key in &original.foreign_keys {
-        for (oid, name) in [(key.parent_oid, &key.parent), (key.child_oid, &key.child)] {
-            if oid != own && !made.contains(&oid) {
-                made.push(oid);
-                statements.push(format!("create table {} (like {name})", place.stand_in(oid)));
+        let ends = [
+            (key.parent_oid, key.parent_is_unlogged, &key.parent_definitions),
+            (key.child_oid, key.child_is_unlogged, &key.child_definitions),
+        ];
+        for (oid, is_unlogged, definitions) in ends.into_iter().filter(|(oid, ..)| *oid != own) {
+            let (_, known) = columns.entry(oid).or_insert((is_unlogged, Vec::new()));
+            for definition in definitions {
+                if !known.contains(&definition) {
+                    known.push(definition);
+                }
             }
         }
         if key.parent_oid != own {
             unique.push(unique_for(key, &place.stand_in(key.parent_oid)));
         }
     }
+    let mut statements: Vec<String> = columns
+        .into_iter()
+        .map(|(oid, (is_unlogged, definitions))| {
+            // Permanent tables may reference only permanent ones.
+            let persistence = if is_unlogged { "unlogged " } else { "" };
+            let columns = Fragment::join(definitions, ", ");
+            format!("create {persistence}table {} ({columns})", place.stand_in(oid))
+        })
+        .collect();
     unique.sort();
     unique.dedup();
     statements.extend(unique);
