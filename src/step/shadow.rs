@@ -53,10 +53,7 @@ pub async fn build(
         }
     })?;
     run(client, &format!("create schema {}", place.scratch)).await?;
-    run(client, &create_table(original, shadow)).await?;
-    let oid = find_table(client, &shadow.to_string())
-        .await?
-        .ok_or_else(|| Error::failed("the shadow vanished while it was made"))?;
+    let oid = create(client, original, shadow).await?;
     let identity_names: HashMap<Ident, QualifiedName> = OwnedSequence::list(client, oid)
         .await?
         .into_iter()
@@ -92,6 +89,49 @@ pub async fn build(
     check_mappings(client, original, place, &blueprint, request).await?;
     run(client, &format!("drop schema {} cascade", place.scratch)).await?;
     Ok(blueprint)
+}
+
+/// Creates the bare shadow. The server names the array type of its rows after it, and SET SCHEMA can not
+/// change that name: where it will be taken, a passing domain keeps the server from choosing it.
+async fn create(client: &Client, original: &Definition, shadow: &QualifiedName) -> Result<u32> {
+    let statement = create_table(original, shadow);
+    run(client, &statement).await?;
+    let find = async || {
+        let found = find_table(client, &shadow.to_string()).await?;
+        found.ok_or_else(|| Error::failed("the shadow vanished while it was made"))
+    };
+    let is_taken = async |oid: u32| -> Result<bool> {
+        let row = client
+            .query_one(&sql!("shadow/is_array_type_taken.sql").text(), &[&oid, &original.table.oid])
+            .await?;
+        Ok(row.try_get("taken")?)
+    };
+    let mut oid = find().await?;
+    if is_taken(oid).await? {
+        let array: String = client
+            .query_one(
+                "select a.typname::text from pg_catalog.pg_class c
+                 join pg_catalog.pg_type a on a.typelem = c.reltype and a.typcategory = 'A' where c.oid = $1",
+                &[&oid],
+            )
+            .await?
+            .try_get(0)?;
+        let passing = QualifiedName { schema: shadow.schema.clone(), name: Ident::new(array) };
+        run(client, &format!("drop table {shadow}")).await?;
+        run(client, &format!("create domain {passing} as pg_catalog.int4")).await?;
+        run(client, &statement).await?;
+        run(client, &format!("drop domain {passing}")).await?;
+        oid = find().await?;
+        if is_taken(oid).await? {
+            return Err(Error::refused(format!(
+                "the name of the array type of {} will be taken",
+                original.table.name.shown()
+            ))
+            .state("nothing was changed")
+            .hint("Rename the tables or types whose names are this table's with underscores before it."));
+        }
+    }
+    Ok(oid)
 }
 
 async fn run(client: &Client, statement: &str) -> Result<()> {
