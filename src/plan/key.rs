@@ -62,17 +62,19 @@ pub fn shared_key(
         let new_numbers: Vec<i16> = set.iter().map(|(_, target)| target.number).collect();
         let is_within =
             |index: &&Index, numbers: &[i16]| index.key_columns.iter().all(|n| numbers.contains(n));
-        let (Some(old_index), Some(new_index)) = (
-            old_keys.iter().find(|index| is_within(index, &old_numbers)),
-            new_keys.iter().find(|index| is_within(index, &new_numbers)),
-        ) else {
+        let is_unique = |keys: &[&Index], numbers: &[i16]| keys.iter().any(|index| is_within(index, numbers));
+        if !is_unique(&old_keys, &old_numbers) || !is_unique(&new_keys, &new_numbers) {
             continue;
+        }
+        // The index that makes the set unique may be on fewer columns than another one within it.
+        let operator_of = |keys: &[&Index], numbers: &[i16], column: i16| {
+            keys.iter().filter(|index| is_within(index, numbers)).find_map(|index| operator(index, column))
         };
         let columns: Option<Vec<KeyColumn>> = set
             .iter()
             .map(|(old, target)| {
-                let of_old = operator(old_index, old.number);
-                let of_new = operator(new_index, target.number);
+                let of_old = operator_of(&old_keys, &old_numbers, old.number);
+                let of_new = operator_of(&new_keys, &new_numbers, target.number);
                 let same_type = old.has_type_of(target);
                 let other = |operator: &Option<Fragment>| operator.clone().filter(|_| same_type);
                 Some(KeyColumn {
