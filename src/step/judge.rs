@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::{KeyColumn, Mapping};
 
-/// A SELECT's most entries (`MaxTupleAttributeNumber`, src/include/access/htup_details.h).
+/// A SELECT's most entries (`MaxTupleAttributeNumber` in `src/include/access/htup_details.h`).
 const MOST_ENTRIES: usize = 1664;
 
 /// The longest name in bytes (NAMEDATALEN less its end).
@@ -121,8 +121,7 @@ async fn switched_off(client: &Client, definition: &Definition) -> Result<()> {
     let Some(row) = client.query_opt(&format!("{statement} limit 1"), &[&definition.table.oid]).await? else {
         return Ok(());
     };
-    let (constraint, table): (String, String) =
-        (row.try_get("constraint_name")?, row.try_get("table_name")?);
+    let (constraint, table): (String, String) = (row.try_get("constraint_name")?, row.try_get("table_name")?);
     Err(refused(
         format!(
             "constraint {} is switched off by ALTER TABLE .. DISABLE TRIGGER ALL on {table}, or would be",
@@ -172,9 +171,8 @@ async fn sequences_in_use(client: &Client, original: &Definition, forward: &Mapp
             continue;
         }
         let statement = sql!("shadow/list_sequence_users.sql").text();
-        let row = client
-            .query_opt(&format!("{statement} limit 1"), &[&sequence.oid, &original.table.oid])
-            .await?;
+        let row =
+            client.query_opt(&format!("{statement} limit 1"), &[&sequence.oid, &original.table.oid]).await?;
         if let Some(row) = row {
             let user: String = row.try_get("user_name")?;
             return Err(refused(
