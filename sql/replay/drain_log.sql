@@ -3,5 +3,6 @@
 insert into {keys} ({key_columns})
 select {old} from {log} where o1 is not null
 union all
-select {new} from {log} where n1 is not null
+select {new} from {log}
+where n1 is not null and (o1 is null or row({old})::record operator(pg_catalog.*<>) row({new})::record)
 on conflict do nothing

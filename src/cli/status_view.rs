@@ -57,14 +57,8 @@ pub(crate) fn one(status: &Status) -> String {
             status.lock.attempts, status.lock.waited_ms
         );
     }
-    if let Some(retired) = &status.retired {
-        let _ = writeln!(
-            out,
-            "      retired {} ({}); {} changes behind",
-            retired.table,
-            bytes(retired.bytes),
-            retired.reverse_backlog.map_or("?".to_owned(), grouped)
-        );
+    if let Some(retired) = retired(status) {
+        let _ = writeln!(out, "      retired {retired}");
     }
     if let Some(error) = &status.error {
         let _ = writeln!(out, "      last error: {}", error.message);
@@ -74,6 +68,13 @@ pub(crate) fn one(status: &Status) -> String {
         let _ = writeln!(out, "      {line}");
     }
     out
+}
+
+/// `schema.table (38 GB); 12 changes behind`.
+fn retired(status: &Status) -> Option<String> {
+    let retired = status.retired.as_ref()?;
+    let behind = retired.reverse_backlog.map_or("?".to_owned(), grouped);
+    Some(format!("{} ({}); {behind} changes behind", retired.table, bytes(retired.bytes)))
 }
 
 fn safety(status: &Status) -> &'static str {
@@ -139,14 +140,8 @@ pub(crate) fn ending(status: &Status, what: &str) -> String {
             let _ = writeln!(out, "{tables} is changed.");
         }
     }
-    if let Some(retired) = &status.retired {
-        let _ = writeln!(
-            out,
-            "The former table is kept for the way back in {} ({}); {} changes behind.",
-            retired.table,
-            bytes(retired.bytes),
-            retired.reverse_backlog.map_or("?".to_owned(), grouped)
-        );
+    if let Some(retired) = retired(status) {
+        let _ = writeln!(out, "The former table is kept for the way back in {retired}.");
     }
     if what != "cleanup" {
         for line in next(status) {

@@ -135,9 +135,15 @@ pub async fn catch_up(client: &Client, pair: &Pair, watch: &Watch) -> Result<u64
 
 /// Brings over the first keys of the set, by their place in its file.
 async fn batch(client: &Client, pair: &Pair) -> Result<u64> {
-    client.batch_execute("begin isolation level repeatable read").await?;
+    // One reader that starts at the beginning sees the keys in the order of their places.
+    client
+        .batch_execute(
+            "begin isolation level repeatable read; set local synchronize_seqscans = off; \
+             set local max_parallel_workers_per_gather = 0",
+        )
+        .await?;
     let end: Option<String> = client
-        .query_opt(&format!("select ctid::text from {} order by ctid offset {BATCH} limit 1", pair.keys), &[])
+        .query_opt(&format!("select ctid::text from {} offset {BATCH} limit 1", pair.keys), &[])
         .await?
         .map(|row| row.get(0));
     let part = end.map(|ctid| format!(" where ctid < '{ctid}'")).unwrap_or_default();
@@ -207,9 +213,15 @@ async fn in_place(client: &Client, pair: &Pair, keys: &Fragment) -> Result<()> {
 }
 
 async fn take_out_and_put_in(client: &Client, pair: &Pair, keys: &Fragment) -> Result<()> {
-    for statement in
-        [sql!("replay/take_out.sql"), sql!("replay/put_in_held.sql"), sql!("replay/insert_missing.sql")]
-    {
+    client.execute(&fill(pair, sql!("replay/take_out.sql"), keys), &[]).await?;
+    // Rows taken out have no index: how many there are decides how to join them.
+    client
+        .batch_execute(&format!(
+            "set local enable_hashjoin = on; set local enable_mergejoin = on; analyze {}; analyze {}",
+            pair.keys, pair.held
+        ))
+        .await?;
+    for statement in [sql!("replay/put_in_held.sql"), sql!("replay/insert_missing.sql")] {
         client.execute(&fill(pair, statement, keys), &[]).await?;
     }
     Ok(client.batch_execute(&format!("delete from {}; set constraints all immediate", pair.held)).await?)
