@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::alter::retarget;
-use crate::catalog::{Definition, ForeignKey};
+use crate::catalog::{Definition, ForeignKey, Identity};
 use crate::error::Result;
 use crate::name::{Fragment, Ident, Literal, QualifiedName};
 
@@ -246,6 +246,9 @@ pub fn strip(new: &Definition) -> Vec<String> {
     }
     for check in new.checks.iter().filter(|check| !check.is_valid) {
         statements.push(format!("alter table {shadow} drop constraint {}", check.name));
+    }
+    for column in new.columns.iter().filter(|column| column.identity == Identity::Always) {
+        statements.push(dependents::by_default(shadow, &column.name));
     }
     if !new.triggers.is_empty() {
         statements.push(format!("alter table {shadow} disable trigger user"));

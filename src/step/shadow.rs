@@ -283,6 +283,7 @@ fn list_dependents(
         let (child, parent) = (named(&foreign_key.child), named(&foreign_key.parent));
         list.push(dependents::foreign_key(Side::New, foreign_key, &child, &parent));
     }
+    list.extend(dependents::identities(Side::New, new, name));
     list.extend(dependents::triggers(Side::New, new, name));
     for foreign_key in &original.foreign_keys {
         list.push(dependents::foreign_key(
@@ -292,6 +293,7 @@ fn list_dependents(
             &foreign_key.parent,
         ));
     }
+    list.extend(dependents::identities(Side::Original, original, name));
     list.extend(dependents::triggers(Side::Original, original, name));
     list
 }
