@@ -20,6 +20,13 @@ from t join pg_catalog.pg_namespace n on n.oid = t.relnamespace
 where not (pg_catalog.has_schema_privilege(t.relowner, n.oid, 'create')
            and pg_catalog.has_schema_privilege(t.relowner, n.oid, 'usage'))
 union all
+select distinct 'the table''s owner may not create statistics in schema ' || n.nspname,
+       pg_catalog.format('grant usage, create on schema %I to %s;', n.nspname, owner)
+from t join pg_catalog.pg_statistic_ext s on s.stxrelid = t.oid
+join pg_catalog.pg_namespace n on n.oid = s.stxnamespace and n.oid <> t.relnamespace
+where not (pg_catalog.has_schema_privilege(t.relowner, n.oid, 'create')
+           and pg_catalog.has_schema_privilege(t.relowner, n.oid, 'usage'))
+union all
 select 'the table''s owner does not own ' || con.conrelid::regclass::text || ', whose foreign key points here',
        pg_catalog.format('grant %I to %s;', pg_catalog.pg_get_userbyid(c.relowner), owner)
 from t join pg_catalog.pg_constraint con on con.confrelid = t.oid and con.contype = 'f'
