@@ -1,0 +1,122 @@
+//! What can not be carried over is refused by name, before anything has been changed.
+
+mod support;
+
+use support::*;
+
+/// A table `t` and a change that is refused, with a part of what is said.
+struct Refused {
+    setup: &'static str,
+    arguments: &'static [&'static str],
+    said: &'static str,
+}
+
+const fn refused(setup: &'static str, arguments: &'static [&'static str], said: &'static str) -> Refused {
+    Refused { setup, arguments, said }
+}
+
+const REBUILD: &[&str] = &["--rebuild"];
+
+const REFUSED: &[Refused] = &[
+    refused(
+        "create table t (id int primary key); revoke truncate, trigger on t from current_user",
+        REBUILD,
+        "the table's owner has given away its own right to truncate",
+    ),
+    refused(
+        "create table p (id int primary key); create table t (id int primary key, p int references p);
+         alter table t disable trigger all",
+        REBUILD,
+        "constraint t_p_fkey is switched off",
+    ),
+    refused(
+        "create table t (id int primary key); create table child (id int references t); alter table child disable trigger all",
+        REBUILD,
+        "constraint child_id_fkey is switched off",
+    ),
+    refused(
+        "create table p (id int primary key); create table t (id int primary key, p int references p)",
+        &["--alter", "disable trigger all"],
+        "constraint t_p_fkey is switched off",
+    ),
+    refused(
+        "create table t (id int primary key, a int); create table t_a_key (x int)",
+        &["--alter", "add unique (a)"],
+        "public.t_a_key is there already",
+    ),
+    refused(
+        "create table t (id int generated always as identity primary key)",
+        &["--alter", "alter id restart with 500"],
+        "the change restarts the identity of column id",
+    ),
+    refused(
+        "create table t (id int generated always as identity primary key); insert into t default values",
+        &["--alter", "alter id drop identity, alter id add generated always as identity (start 300)"],
+        "drops the identity of column id and makes a new one",
+    ),
+    refused(
+        "create table t (id int generated always as identity primary key); select setval('t_id_seq', 600)",
+        &["--alter", "alter id set maxvalue 500"],
+        "MAXVALUE",
+    ),
+    refused(
+        "create table t (id int primary key, n serial); create table other (x int default nextval('t_n_seq'))",
+        &["--alter", "drop column n"],
+        "sequence public.t_n_seq goes with column n, and is used elsewhere: default value for column x of table other",
+    ),
+    refused(
+        "create extension citext; create table t (id int primary key, v citext); create index i on t (v);
+         alter index i depends on extension citext",
+        REBUILD,
+        "index i depends on extension citext",
+    ),
+    refused(
+        "do $$ begin execute 'create table t (id int primary key, ' ||
+             (select string_agg('c' || g || ' int', ', ') from generate_series(1, 831) g) || ')'; end $$",
+        REBUILD,
+        "public.t has more columns than can be carried over",
+    ),
+    refused("create table t (id int primary key, a int, check (t is not null))", REBUILD, "whole-row"),
+    refused(
+        "create table t (id int primary key, a int); create table child (t int references t)",
+        &["--alter", "drop constraint t_pkey, add primary key (id, a)"],
+        "cannot drop constraint t_pkey",
+    ),
+    refused(
+        "create table t (id int primary key deferrable, a int)",
+        REBUILD,
+        "has no key by which its rows could be found",
+    ),
+    refused(
+        "create table t (id int primary key, a int); create view v as select a from t",
+        REBUILD,
+        "it reads the table",
+    ),
+    refused(
+        "create table t (id int primary key, a int); create publication p for table t",
+        REBUILD,
+        "published",
+    ),
+    refused("create table t (id int primary key); create policy p on t using (true)", REBUILD, "policy"),
+    refused(
+        "create table t (id int primary key, a text)",
+        &["--alter", "alter a type timestamptz using now()"],
+        "can change from one moment to the next",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_can_not_be_carried_over_is_refused_by_name() {
+    let db = TestDb::create("refused").await;
+    for case in REFUSED {
+        db.execute("drop schema public cascade; create schema public; drop publication if exists p").await;
+        db.execute(case.setup).await;
+        let before = schema_dump(&db).await;
+        let arguments: Vec<&str> = ["run", "t"].iter().chain(case.arguments).copied().collect();
+        let output = db.pgrecast(&arguments).await.expect_code(3);
+        assert!(output.stderr.contains(case.said), "{}\nexpected: {}", output.whole(), case.said);
+        assert!(output.stderr.contains("nothing was changed"), "{}", output.whole());
+        assert_eq!(diff(&before, &schema_dump(&db).await), Vec::<String>::new(), "{}", case.setup);
+        assert_nothing_left(&db).await;
+    }
+}
