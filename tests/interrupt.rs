@@ -16,18 +16,21 @@ enum Moment {
     Copy,
     /// While an index is built.
     Index,
+    /// While rows are compared.
+    Verify,
     /// Waiting for the lock of the swap.
     Swap,
 }
 
 impl Moment {
-    const ALL: [Moment; 4] = [Moment::Capture, Moment::Copy, Moment::Index, Moment::Swap];
+    const ALL: [Moment; 5] = [Moment::Capture, Moment::Copy, Moment::Index, Moment::Verify, Moment::Swap];
 
     fn phase(self) -> &'static str {
         match self {
             Moment::Capture => "shadowed",
             Moment::Copy => "capturing",
             Moment::Index => "copied",
+            Moment::Verify => "level",
             Moment::Swap => "verified",
         }
     }
@@ -39,7 +42,7 @@ impl Moment {
             // The conversion of every row asks for this lock.
             Moment::Copy => "begin; select pg_advisory_xact_lock(42)",
             // And so does the expression of an index for another one.
-            Moment::Index => "begin; select pg_advisory_xact_lock(43)",
+            Moment::Index | Moment::Verify => "begin; select pg_advisory_xact_lock(43)",
             Moment::Swap => "begin; select count(*) from t",
         }
     }
@@ -74,12 +77,22 @@ async fn stopped_at(db: &TestDb<'_>, moment: Moment, stop: Stop) {
     let obstacle: Client = db.connect().await;
     obstacle.batch_execute(moment.obstacle()).await.unwrap();
     let running = db.spawn(&CHANGE);
-    wait_until("the run is there", async || {
-        let list = db.pgrecast(&["list", "--json"]).await.expect_code(0).json();
-        let at = &list[0];
-        at["phase"] == moment.phase() && (moment != Moment::Copy || at["chunks_total"].as_i64() > Some(0))
-    })
-    .await;
+    let wait_for = async |phase: &str| {
+        wait_until("the run is there", async || {
+            let list = db.pgrecast(&["list", "--json"]).await.expect_code(0).json();
+            let at = &list[0];
+            at["phase"] == phase && (moment != Moment::Copy || at["chunks_total"].as_i64() > Some(0))
+        })
+        .await;
+    };
+    let second = db.connect().await;
+    if moment == Moment::Verify {
+        // What converts a row is held again, after the copy has done with it.
+        wait_for(Moment::Index.phase()).await;
+        second.batch_execute(Moment::Copy.obstacle()).await.unwrap();
+        obstacle.batch_execute("rollback").await.unwrap();
+    }
+    wait_for(moment.phase()).await;
     match stop {
         Stop::Interrupt => {
             running.interrupt();
@@ -93,6 +106,21 @@ async fn stopped_at(db: &TestDb<'_>, moment: Moment, stop: Stop) {
         }
     }
     obstacle.batch_execute("rollback").await.unwrap();
+    second.batch_execute("rollback").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_that_has_the_name_of_the_shadows_is_left_alone() {
+    let db = TestDb::create("taken").await;
+    fill(&db).await;
+    stopped_at(&db, Moment::Capture, Stop::Interrupt).await;
+    // As if the name had been taken before the shadow was made.
+    db.execute("update pgrecast.migration set phase = 'planned'").await;
+    let output = db.pgrecast(&["run", "t", "--json"]).await.expect_code(3);
+    assert!(output.stderr.contains("for the shadow is taken"), "{}", output.whole());
+    db.execute("update pgrecast.migration set phase = 'shadowed'").await;
+    db.pgrecast(&["abort", "t"]).await.expect_code(0);
+    assert_nothing_left(&db).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
