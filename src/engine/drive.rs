@@ -313,8 +313,8 @@ pub(super) async fn verify(
         }
     };
     let (rows, differences) = match &found {
-        Ok(found) => (Some(found.rows), Some(found.differences)),
-        Err(error) if error.kind == Kind::NeedsPerson => (None, Some(-1)),
+        Ok(found) if found.differences == 0 => (Some(found.rows), Some(0)),
+        Ok(found) => (None, Some(found.differences)),
         Err(_) => (None, None),
     };
     control
@@ -325,6 +325,7 @@ pub(super) async fn verify(
         )
         .await?;
     let found = found?;
+    found.expect_equal(pair)?;
     watch.end(format!(
         "{} rows equal, 0 differences; {} pending changes accounted for",
         grouped(found.rows),

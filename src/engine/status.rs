@@ -81,7 +81,7 @@ pub struct Lock {
 pub struct Verification {
     /// Rows compared and found equal; null when it failed.
     pub rows: Option<i64>,
-    /// Rows that differ; null when it did not come to an end, -1 when some do.
+    /// Rows that differ, in the first slice in which some do; null when it did not come to an end.
     pub differences: Option<i64>,
     /// When it ended.
     pub finished_at: Option<String>,

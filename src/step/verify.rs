@@ -14,7 +14,7 @@ use crate::name::{Fragment, Statement, sql};
 use crate::state::TableChange;
 
 /// What was compared.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verified {
     /// Rows that are equal in both.
     pub rows: i64,
@@ -22,16 +22,36 @@ pub struct Verified {
     pub pending: i64,
     /// Rows that differ although nothing about them is in the log.
     pub differences: i64,
+    /// Some of these rows by their keys, and how they differ.
+    pub examples: Vec<String>,
+}
+
+impl Verified {
+    /// # Errors
+    /// [`Kind::NeedsPerson`] naming rows that differ, if any do.
+    pub fn expect_equal(&self, pair: &Pair) -> Result<()> {
+        if self.differences == 0 {
+            return Ok(());
+        }
+        Err(Error::needs_person(format!(
+            "{} rows of {} and {} differ and none of these changes is waiting in the log",
+            grouped(self.differences),
+            pair.from.shown(),
+            pair.to.shown()
+        ))
+        .because(self.examples.join("; "))
+        .state("nothing was swapped; the failed verification is written down")
+        .hint("Find out who wrote to our tables, then `pgrecast abort` and begin again."))
+    }
 }
 
 /// A slice should not hold its snapshot much longer than a minute: that is about so many bytes.
 const SLICE_BYTES: i64 = 16 << 30;
 
-/// Compares the two tables of a pair.
+/// Compares the two tables of a pair, up to the first slice in which rows differ.
 ///
 /// # Errors
-/// [`Kind::NeedsPerson`] naming rows that differ; [`Kind::Transient`] when it has to begin again after
-/// another round.
+/// [`Kind::Transient`] when it has to begin again after another round.
 pub async fn verify(
     client: &Client,
     sessions: &Sessions,
@@ -49,6 +69,11 @@ pub async fn verify(
         let found = verify_slice(&session, pair, slice, slices).await?;
         total.rows += found.rows;
         total.pending += found.pending;
+        total.differences += found.differences;
+        total.examples.extend(found.examples);
+        if total.differences > 0 {
+            break;
+        }
     }
     tracing::debug!(table = %change.name.shown(), rows = total.rows, pending = total.pending, "verified");
     Ok(total)
@@ -87,13 +112,13 @@ async fn in_snapshot(session: &Client, pair: &Pair, slice: i64, slices: i64) -> 
         session.query_one(&pair.fill(sql!("verify/list_pending.sql")).text(), &[]).await?.try_get("keys")?;
     let (from, to) = digests(session, pair, slice, slices).await?;
     if from == to {
-        return Ok(Verified { rows: from.0, pending, differences: 0 });
+        return Ok(Verified { rows: from.0, pending, ..Verified::default() });
     }
     let rows = session.query(&pair.fill(sql!("verify/list_differences.sql")).text(), &[]).await?;
     if rows.is_empty() {
         // On the way back a retired value that still means the new one counts as equal.
         if pair.direction == Direction::Reverse {
-            return Ok(Verified { rows: to.0, pending, differences: 0 });
+            return Ok(Verified { rows: to.0, pending, ..Verified::default() });
         }
         // Do not guess which of the two comparisons is right.
         return Err(Error::needs_person(
@@ -103,19 +128,11 @@ async fn in_snapshot(session: &Client, pair: &Pair, slice: i64, slices: i64) -> 
         .hint("This is a defect of pgrecast: please report it."));
     }
     let differences: i64 = rows[0].try_get("differences")?;
-    let listed: Vec<String> = rows
+    let examples: Vec<String> = rows
         .iter()
         .map(|row| format!("{} {}", row.get::<_, String>("key"), row.get::<_, String>("what")))
         .collect();
-    Err(Error::needs_person(format!(
-        "{} rows of {} and {} differ and none of these changes is waiting in the log",
-        grouped(differences),
-        pair.from.shown(),
-        pair.to.shown()
-    ))
-    .because(listed.join("; "))
-    .state("nothing was swapped; the failed verification is written down")
-    .hint("Find out who wrote to our tables, then `pgrecast abort` and begin again."))
+    Ok(Verified { rows: from.0, pending, differences, examples })
 }
 
 /// Rows and digest of a slice, as it should be and as it is.
