@@ -98,6 +98,7 @@ async fn what_is_no_ordinary_table_with_a_key_is_refused() {
         ("alter a type bigint using random()", 3, "random"),
         ("alter a type timestamptz using now()", 3, "now"),
         ("alter a type text", 3, "no way back"),
+        ("add column z int, alter z set default 7", 3, "a column that it adds"),
         ("drop constraint t_pkey", 3, "no primary key"),
         ("alter id type text using 'x'", 3, "no key"),
         ("rename to u", 3, "rename to u"),
@@ -224,4 +225,30 @@ async fn a_server_that_is_not_there_is_a_plain_failure() {
     let db = TestDb::create("nobody").await;
     let output = db.pgrecast(&["list", "-h", "127.0.0.1", "-p", "1"]).await.expect_code(1);
     assert!(output.stderr.contains("127.0.0.1") && output.stderr.contains("port 1"), "{}", output.whole());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_means_the_table_that_it_means_in_sql_and_a_newer_migration_keeps_its_capture() {
+    let db = TestDb::create("names").await;
+    db.execute("create schema a; create table a.t (id int primary key); create table t (id int primary key)")
+        .await;
+    let arguments = ["--alter", "alter id type bigint", "--json"];
+    let run = async |table: &str| {
+        let all: Vec<&str> = ["run", table].into_iter().chain(arguments).collect();
+        db.pgrecast(&all).await.expect_code(0).json()
+    };
+    assert_eq!(run("a.t").await["tables"][0], "a.t");
+    assert_eq!(run("t").await["tables"][0], "public.t");
+    let back = db.pgrecast(&["rollback", "t", "--json"]).await.expect_code(0).json();
+    assert_eq!(back["tables"][0], "public.t");
+    // The first migration of the table is cleaned up only while the second waits for its way back.
+    let again = run("t").await;
+    assert_ne!(again["id"], back["id"]);
+    db.pgrecast(&["cleanup", back["id"].as_str().unwrap()]).await.expect_code(0);
+    db.execute("insert into t values (1)").await;
+    db.pgrecast(&["rollback", again["id"].as_str().unwrap()]).await.expect_code(0);
+    assert_eq!(db.query_value::<i64>("select count(*) from t").await, 1);
+    db.pgrecast(&["cleanup", again["id"].as_str().unwrap()]).await.expect_code(0);
+    db.pgrecast(&["cleanup", "a.t"]).await.expect_code(0);
+    assert_nothing_left(&db).await;
 }

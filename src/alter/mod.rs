@@ -6,6 +6,7 @@
 //! which it was typed. Relies on the parser of squawk, which accepts the grammar of all our servers;
 //! what it does not accept and why there is no way around it is said in [`parse`].
 
+mod added;
 mod classify;
 mod parse;
 mod plain_cast;
@@ -14,6 +15,7 @@ mod retarget;
 mod split;
 mod table_ref;
 
+pub use added::altered_after_adding;
 pub use plain_cast::is_plain_cast;
 pub use retarget::retarget;
 pub use table_ref::TableRef;

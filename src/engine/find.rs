@@ -11,12 +11,16 @@ use crate::state::Migration;
 /// The open migration of a table, if there is one.
 pub(super) async fn open_on_table(client: &Client, table: &TableRef) -> Result<Option<Migration>> {
     let oid = find_table(client, &table.to_string()).await?;
-    Ok(Migration::list(client, true).await?.into_iter().find(|migration| {
-        migration.tables.iter().any(|change| {
-            oid.is_some_and(|oid| change.original_oid == oid || change.shadow_oid == Some(oid))
-                || is_named(&change.name, table)
-        })
-    }))
+    Ok(Migration::list(client, true).await?.into_iter().find(|migration| is_on(migration, oid, table)))
+}
+
+/// Whether a migration is of this table: of the very one that the name means in this session, and only
+/// where there is none any more by its name.
+fn is_on(migration: &Migration, oid: Option<u32>, table: &TableRef) -> bool {
+    migration.tables.iter().any(|change| match oid {
+        Some(oid) => change.original_oid == oid || change.shadow_oid == Some(oid),
+        None => is_named(&change.name, table),
+    })
 }
 
 fn is_named(name: &QualifiedName, table: &TableRef) -> bool {
@@ -48,8 +52,8 @@ pub(super) async fn find(client: &Client, word: Option<&str>, open_only: bool) -
     let Ok(table) = TableRef::parse(word) else {
         return Err(none(&nothing, &all));
     };
-    let on_table =
-        |migration: &&Migration| migration.tables.iter().any(|change| is_named(&change.name, &table));
+    let oid = find_table(client, &table.to_string()).await?;
+    let on_table = |migration: &&Migration| is_on(migration, oid, &table);
     let by_table: Vec<&Migration> = open().filter(on_table).collect();
     if by_table.is_empty() {
         // The newest of those that ended.

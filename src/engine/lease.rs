@@ -73,6 +73,14 @@ pub(super) async fn only_one(client: &Client, table: u32) -> Result<()> {
 /// Waits a moment for sessions of a former run, then ends them: they are ours, and one of them could
 /// be copying a chunk. Says whether there were any.
 pub(super) async fn end_orphans(client: &Client, migration: &Migration) -> Result<bool> {
+    // A backend may be ended by the role that it logged in as, which need not be the table's owner's.
+    client.batch_execute("reset role").await?;
+    let found = end_sessions(client, migration).await;
+    client.batch_execute(&format!("set role {}", migration.owner)).await?;
+    found
+}
+
+async fn end_sessions(client: &Client, migration: &Migration) -> Result<bool> {
     let label = format!("pgrecast {} ", migration.short_id());
     let deadline = tokio::time::Instant::now() + ORPHANS;
     let mut found = false;

@@ -310,7 +310,9 @@ impl Engine {
         drop(control);
         let tidy = sessions.open("tidy").await;
         let Ok(tidy) = tidy else { return Err(error) };
-        lease::end_orphans(&tidy, &migration).await?;
+        if let Err(orphans) = lease::end_orphans(&tidy, &migration).await {
+            tracing::warn!(error = %orphans, "could not end the sessions of this run");
+        }
         let now = Migration::load(&tidy, id).await?;
         let error = describe(error, &now);
         now.record_error(&tidy, &error).await?;

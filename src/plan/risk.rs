@@ -92,8 +92,7 @@ pub fn rollback(original: &Definition, blueprint: &Blueprint) -> Rollback {
         notes.push(if old.is_not_null && !old.has_default && old.identity == crate::catalog::Identity::None {
             format!(
                 "column {} is NOT NULL without a default and rows inserted after the swap have no value for it: \
-                 going back fails if there are any, unless you give --reverse '{}=<expression>'",
-                old.name.shown(),
+                 going back fails if there are any",
                 old.name.shown()
             )
         } else {

@@ -11,6 +11,7 @@ use super::lock::{LockMode, LockPolicy, LockStory, acquire};
 use super::watch::Watch;
 use crate::catalog::find_table;
 use crate::error::{Error, Result};
+use crate::name::sql;
 use crate::state::TableChange;
 
 /// Takes our triggers off the table that applications use, under a short lock of its own.
@@ -21,14 +22,12 @@ pub async fn triggers(
     watch: &Watch,
 ) -> Result<()> {
     let Some(oid) = find_table(client, &change.name.to_string()).await? else { return Ok(()) };
+    let own = ["capture_forward", "capture_reverse", "truncate_forward", "truncate_reverse"]
+        .map(|what| change.own(what).name.as_str().to_owned());
     let has_any: bool = client
-        .query_one(
-            "select exists (select from pg_catalog.pg_trigger where tgrelid = $1
-                 and tgname in ('pgrecast_capture', 'pgrecast_capture_truncate', 'pgrecast_guard'))",
-            &[&oid],
-        )
+        .query_one(&sql!("cleanup/has_own_triggers.sql").text(), &[&oid, &own.as_slice()])
         .await?
-        .try_get(0)?;
+        .try_get("own")?;
     if !has_any {
         return Ok(());
     }

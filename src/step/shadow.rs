@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use tokio_postgres::Client;
 
 use super::judge;
-use crate::alter::{ActionKind, Alter, is_plain_cast};
+use crate::alter::{ActionKind, Alter, altered_after_adding, is_plain_cast};
 use crate::catalog::{Column, Definition, OwnedSequence, find_table};
 use crate::error::{Error, Kind, Result};
 use crate::name::{Fragment, Ident, QualifiedName, sql};
@@ -41,6 +41,12 @@ pub async fn build(
     place: &Place,
     request: &Request,
 ) -> Result<Blueprint> {
+    if let Some(action) = altered_after_adding(&request.alter) {
+        return Err(Error::refused(format!("the change alters a column that it adds: {}", action.text))
+            .because("rows that are there already would get another value than from ALTER TABLE")
+            .state("nothing was changed")
+            .hint("Leave that action out and do it by itself after the swap: a default is set at once."));
+    }
     let shadow = &place.shadow;
     run(client, &format!("create schema {}", shadow.schema)).await.map_err(|error| {
         if error.is_sqlstate(&tokio_postgres::error::SqlState::DUPLICATE_SCHEMA) {
