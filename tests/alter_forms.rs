@@ -156,6 +156,64 @@ const FORMS: &[Form] = &[
         ],
         "alter table {t} set (fillfactor = 55), reset (autovacuum_enabled), cluster on t_b, replica identity full",
     ),
+    // Rows that are there get what a column has when it is added, whatever is done to it later.
+    form(
+        &[
+            "--alter",
+            "add x int, alter x set default 5, add s2 text default 'a'",
+            "--alter",
+            "alter s2 set default 'b'",
+        ],
+        "alter table {t} add x int, alter x set default 5, add s2 text default 'a'; alter table {t} alter s2 set default 'b'",
+    ),
+    form(
+        &[
+            "--alter",
+            "add s2 char(5) default 'it''s', add x int[] default '{1,2}'",
+            "--alter",
+            "alter s2 drop default",
+        ],
+        "alter table {t} add s2 char(5) default 'it''s', add x int[] default '{1,2}'; alter table {t} alter s2 drop default",
+    ),
+    form(
+        &[
+            "--alter",
+            "add x smallint not null default 7",
+            "--alter",
+            "alter x drop default, alter x add generated always as identity",
+        ],
+        "alter table {t} add x smallint not null default 7; alter table {t} alter x drop default, alter x add generated always as identity",
+    ),
+    form(
+        &[
+            "--alter",
+            "add x int default 3",
+            "--alter",
+            "rename x to y, alter y type text using 'y' || y, alter b type int using b + y",
+        ],
+        "!", // b is what a generated column is made of
+    ),
+    form(
+        &[
+            "--alter",
+            "add x int default 3",
+            "--alter",
+            "rename x to y, alter y type text using 'y' || y, alter s type int using s + y",
+            "--reverse",
+            "s=s - 3",
+        ],
+        "alter table {t} add x int default 3; alter table {t} rename x to y; alter table {t} alter y type text using 'y' || y, alter s type int using s + y",
+    ),
+    Form {
+        arguments: &["--alter", "add u uuid default gen_random_uuid()", "--alter", "alter u drop default"],
+        plain: "alter table {t} add u uuid default gen_random_uuid(); alter table {t} alter u drop default",
+        own_values: true,
+    },
+    form(&["--alter", "add u uuid default gen_random_uuid()", "--alter", "alter u type text"], "!"),
+    form(
+        &["--alter", "add g int generated always as (id + 1) stored", "--alter", "alter g drop expression"],
+        "!",
+    ),
     form(&["--alter", "set unlogged"], "alter table {t} set unlogged"),
     form(
         &["--alter", "disable trigger tr, enable row level security"],
@@ -245,5 +303,37 @@ async fn a_file_of_statements_is_applied_in_order() {
     let sum: i64 = db.query_value("select sum(b)::int8 from t").await;
     assert_eq!(sum, 50 * 51);
     db.pgrecast(&["cleanup"]).await.expect_code(0);
+    assert_nothing_left(&db).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_are_there_get_what_the_added_column_gives_them() {
+    let db = TestDb::create("added").await;
+    db.execute(
+        "create domain seven as int default 7 not null;
+         create sequence own;
+         create table t (id int primary key, a text);
+         insert into t select g, 'a' from generate_series(1, 3000) g",
+    )
+    .await;
+    let add = "add at timestamptz not null default now(), add z seven, add n int default nextval('own'), \
+               add u uuid not null default gen_random_uuid()";
+    let then = "alter at drop default, alter u drop default";
+    let plan = db.pgrecast(&["plan", "t", "--alter", add, "--alter", then]).await.expect_code(0);
+    assert!(plan.stdout.contains("z is new, ('7')::seven in rows that are there"), "{}", plan.whole());
+    let next: i64 = db.query_value("select nextval('own')").await;
+    assert_eq!(next, 1, "a plan takes no value from a sequence");
+    let run = db.spawn(&["run", "t", "--alter", add, "--alter", then]);
+    db.execute("update t set a = 'b' where id % 7 = 0; insert into t values (5000, 'new')").await;
+    run.wait().await.expect_code(0);
+    let values: Vec<String> = db
+        .query_column(
+            "select concat_ws(' ', count(distinct at), bool_and(at < now()), min(z), max(z), count(distinct u), count(*),
+                    count(distinct n)) from t where id <= 3000",
+        )
+        .await;
+    assert_eq!(values, ["1 t 7 7 3000 3000 3000"]);
+    db.pgrecast(&["rollback", "t"]).await.expect_code(0);
+    db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
     assert_nothing_left(&db).await;
 }

@@ -66,6 +66,7 @@ create table pgrecast.mapping (
     expression text not null,
     from_column text,
     is_mixed boolean not null,         -- computed from other columns too
+    is_once boolean not null,          -- another value each time: never computed again, nor compared
     primary key (table_change_id, direction, level, ordinal)
 );
 

@@ -1,60 +1,42 @@
-//! Columns that a change adds and then changes again.
+//! Columns that a statement adds and alters at once.
 
-use super::{Action, ActionKind, Alter};
+use super::{ActionKind, AlterStatement};
 use crate::name::Ident;
 
-/// The first action that alters what a column added by the same change would give to rows that are
-/// there already. The plain ALTER fills these with the default that the column was added with; a row
-/// that is copied gets the one that the column has in the end.
-#[must_use]
-pub fn altered_after_adding(alter: &Alter) -> Option<&Action> {
-    let mut added: Vec<&Ident> = alter
-        .actions()
-        .filter_map(|action| match &action.kind {
-            ActionKind::AddColumn { name } => Some(name),
-            _ => None,
-        })
-        .collect();
-    for action in alter.actions() {
-        if let ActionKind::RenameColumn { from, to } = &action.kind
-            && added.contains(&from)
-        {
-            added.push(to);
-        }
+impl AlterStatement {
+    /// This statement without what it does to columns that it adds itself, if it does anything to them.
+    /// Rows that are there already get the value with which a column is added; what the same statement
+    /// does to its default after that is for rows to come.
+    #[must_use]
+    pub fn as_added(&self) -> Option<AlterStatement> {
+        let adds = |column: &Ident| {
+            self.actions.iter().any(|a| matches!(&a.kind, ActionKind::AddColumn { name } if name == column))
+        };
+        let mut actions = self.actions.clone();
+        actions.retain(|a| !matches!(&a.kind, ActionKind::AlterColumn { column } if adds(column)));
+        (actions.len() < self.actions.len()).then_some(AlterStatement { actions })
     }
-    alter.actions().find(|action| match &action.kind {
-        ActionKind::SetType { column, .. } => added.contains(&column),
-        ActionKind::AlterColumn { column } => {
-            let text = action.text.to_lowercase();
-            added.contains(&column)
-                && ["default", "generated", "identity", "expression"].iter().any(|word| text.contains(word))
-        }
-        _ => false,
-    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::Alter;
 
-    fn found(texts: &[&str]) -> bool {
-        let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
-        altered_after_adding(&Alter::from_actions(&texts).unwrap()).is_some()
+    fn as_added(text: &str) -> Option<String> {
+        let alter = Alter::from_actions(&[text.to_owned()]).unwrap();
+        let texts = |s: super::AlterStatement| s.actions.iter().map(|a| a.text.clone()).collect::<Vec<_>>();
+        alter.statements[0].as_added().map(|statement| texts(statement).join(", "))
     }
 
     #[test]
-    fn a_default_that_changes_after_the_column_was_added_is_found() {
-        assert!(found(&["add column x int", "alter column x set default 5"]));
-        assert!(found(&["add column x int, alter x set default 5"]));
-        assert!(found(&["add s text not null default 'a'", "alter s drop default"]));
-        assert!(found(&["add x int default 1", "rename x to y", "alter y set default 2"]));
-        assert!(found(&["add x int default 1", "alter x type text using 'z'"]));
+    fn what_a_statement_does_to_its_own_columns_is_left_out() {
+        let text = "add x int default 1, alter x set default 2, alter y drop default";
+        assert_eq!(as_added(text).as_deref(), Some("add x int default 1, alter y drop default"));
     }
 
     #[test]
-    fn what_gives_rows_no_other_value_is_not() {
-        assert!(!found(&["add x int default 1, alter x set not null, alter x set statistics 9"]));
-        assert!(!found(&["add x int, alter y set default 5"]));
-        assert!(!found(&["rename e to f, add e int default 3"]));
+    fn a_statement_that_leaves_its_own_columns_alone_is_whole() {
+        assert_eq!(as_added("add x int default 1, alter y set default 2"), None);
+        assert_eq!(as_added("add x int, add constraint c check (x > 0)"), None);
     }
 }

@@ -15,7 +15,6 @@ mod retarget;
 mod split;
 mod table_ref;
 
-pub use added::altered_after_adding;
 pub use plain_cast::is_plain_cast;
 pub use retarget::retarget;
 pub use table_ref::TableRef;

@@ -55,7 +55,13 @@ pub(crate) fn show(plan: &Plan, change: &Change) -> String {
         for column in changed {
             let text = match (&column.from, &column.to) {
                 (Some(from), None) => format!("{from} is dropped"),
-                (None, Some(to)) => format!("{to} is new"),
+                (None, Some(to)) => match &column.expression {
+                    Some(given) if given.starts_with("(null)") => {
+                        format!("{to} is new, NULL in rows that are there")
+                    }
+                    Some(given) => format!("{to} is new, {given} in rows that are there"),
+                    None => format!("{to} is new"),
+                },
                 (Some(from), Some(to)) => {
                     let by = column.expression.clone().unwrap_or_default();
                     if from == to { format!("{to} := {by}") } else { format!("{from} becomes {to} := {by}") }

@@ -23,6 +23,18 @@ pub struct Output {
     /// Whether it is computed from other columns too, so that it can not be judged by itself whether
     /// an old value still means the new one.
     pub is_mixed: bool,
+    /// Whether the expression gives another value each time: computed when a row is first put in, then
+    /// left alone and never compared.
+    pub is_once: bool,
+}
+
+/// What a column that the change adds gives to rows that are there already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Given {
+    /// One value for all.
+    Same(Fragment),
+    /// Another one for each row: a volatile default, a sequence.
+    Each,
 }
 
 /// How rows of `from` become rows of `to`.
@@ -92,7 +104,10 @@ impl Mapping {
             .zip(&hidden_names)
             .map(|(expression, name)| format!("{expression} as {name}"))
             .collect();
-        items.extend(last.iter().enumerate().map(|(n, o)| format!("{} as c{}", o.expression, n + 1)));
+        // A volatile expression in here would keep the planner from flattening it.
+        items.extend(last.iter().enumerate().map(|(n, o)| {
+            if o.is_once { format!("null as c{}", n + 1) } else { format!("{} as c{}", o.expression, n + 1) }
+        }));
         Fragment::trusted(format!("(select {} from {input})", items.join(", ")))
     }
 }
@@ -104,13 +119,16 @@ pub struct Tracker {
     finished: Vec<Vec<Output>>,
     /// By attribute number of the shadow: what fills the column so far.
     current: Vec<Tracked>,
+    /// Columns that were added with a value of its own for each row, as they were then.
+    each: Vec<Column>,
     columns: Vec<Column>,
 }
 
 #[derive(Debug, Clone)]
 struct Tracked {
     number: i16,
-    from: Ident,
+    /// `None`: the change added it.
+    from: Option<Ident>,
     expression: Fragment,
     /// Whether the column is still what the level's input calls by the same name.
     is_untouched: bool,
@@ -126,18 +144,30 @@ impl Tracker {
             .filter(|column| !column.is_generated)
             .map(|column| Tracked {
                 number: column.number,
-                from: column.name.clone(),
+                from: Some(column.name.clone()),
                 expression: reference(table, &column.name),
                 is_untouched: true,
                 is_mixed: false,
             })
             .collect();
-        Tracker { alias: table.clone(), finished: Vec::new(), current, columns }
+        Tracker { alias: table.clone(), finished: Vec::new(), current, each: Vec::new(), columns }
+    }
+
+    /// The columns after the last statement.
+    #[must_use]
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
     }
 
     /// Takes in what one statement did: its actions, those columns whose USING reads other columns
-    /// too, and the columns as they are after it.
-    pub fn follow(&mut self, actions: &[ActionKind], mixed: &[Ident], after: Vec<Column>) {
+    /// too, the columns that it adds, as they are added, and all columns as they are after it.
+    pub fn follow(
+        &mut self,
+        actions: &[ActionKind],
+        mixed: &[Ident],
+        added: Vec<(Column, Given)>,
+        after: Vec<Column>,
+    ) {
         let has_using = actions.iter().any(|a| matches!(a, ActionKind::SetType { using: Some(_), .. }));
         if has_using && self.current.iter().any(|tracked| !tracked.is_untouched) {
             self.close_level();
@@ -167,14 +197,27 @@ impl Tracker {
         // the values it had.
         for now in after.iter().filter(|column| !column.is_generated) {
             let was_generated = find(&self.columns, now.number).filter(|before| before.is_generated);
-            if let Some(before) = was_generated {
+            // (One that the change itself added so has no values to keep: `finish` says so.)
+            if let Some(before) = was_generated.filter(|_| find(&self.each, now.number).is_none()) {
                 next.push(Tracked {
                     number: now.number,
-                    from: before.name.clone(),
+                    from: Some(before.name.clone()),
                     expression: reference(&self.alias, &before.name),
                     is_untouched: true,
                     is_mixed: false,
                 });
+            }
+        }
+        for (column, given) in added {
+            match given {
+                Given::Same(expression) => next.push(Tracked {
+                    number: column.number,
+                    from: None,
+                    expression,
+                    is_untouched: false,
+                    is_mixed: false,
+                }),
+                Given::Each => self.each.push(column),
             }
         }
         next.retain(|tracked| find(&after, tracked.number).is_some_and(|column| !column.is_generated));
@@ -183,11 +226,37 @@ impl Tracker {
     }
 
     /// The finished mapping onto the columns as they are now.
-    #[must_use]
-    pub fn finish(mut self) -> Mapping {
-        let last = self.outputs();
+    ///
+    /// # Errors
+    /// A sentence about a column whose values for existing rows can not be told.
+    pub fn finish(mut self) -> Result<Mapping, String> {
+        let mut last = self.outputs();
+        for added in &self.each {
+            let Some(now) = find(&self.columns, added.number) else { continue };
+            let column = Column { name: now.name.clone(), is_not_null: now.is_not_null, ..added.clone() };
+            if column == *now || now.is_generated {
+                continue; // what an insert gives is what the ALTER would have given
+            }
+            match &added.default_expression {
+                Some(default) if now.has_type_of(added) && !added.is_generated => {
+                    last.push(Output {
+                        name: now.name.clone(),
+                        expression: Fragment::trusted(default.clone()),
+                        from: None,
+                        is_mixed: false,
+                        is_once: true,
+                    });
+                }
+                _ => {
+                    return Err(format!(
+                        "column {} is added with a value of its own for each row, and then altered",
+                        now.name.shown()
+                    ));
+                }
+            }
+        }
         self.finished.push(last);
-        Mapping { levels: self.finished }
+        Ok(Mapping { levels: self.finished })
     }
 
     fn outputs(&self) -> Vec<Output> {
@@ -198,8 +267,9 @@ impl Tracker {
                 Some(Output {
                     name: column.name.clone(),
                     expression: tracked.expression.clone(),
-                    from: Some(tracked.from.clone()),
+                    from: tracked.from.clone(),
                     is_mixed: tracked.is_mixed,
+                    is_once: false,
                 })
             })
             .collect()
@@ -255,6 +325,7 @@ pub fn reverse(
                 expression,
                 from: counterpart.map(|column| column.name.clone()),
                 is_mixed: false,
+                is_once: false,
             })
         })
         .collect();
@@ -277,21 +348,55 @@ mod tests {
     #[test]
     fn a_rename_keeps_its_source_and_an_added_column_has_none() {
         let mut tracker = Tracker::new(&table(), vec![column(1, "a", "integer", "int4")]);
-        tracker.follow(&[], &[], vec![column(1, "b", "integer", "int4"), column(2, "a", "text", "text")]);
-        let mapping = tracker.finish();
+        tracker.follow(&[], &[], vec![], vec![column(1, "b", "integer", "int4")]);
+        let added = column(2, "a", "text", "text");
+        let given = Given::Same(Fragment::trusted("'x'"));
+        let now = vec![column(1, "b", "integer", "int4"), added.clone()];
+        tracker.follow(&[], &[], vec![(added, given)], now);
+        let mapping = tracker.finish().unwrap();
         assert_eq!(mapping.levels.len(), 1);
-        assert_eq!(mapping.columns().len(), 1);
+        assert_eq!(mapping.columns().len(), 2);
+        assert_eq!(
+            (mapping.columns()[1].from.as_ref(), mapping.columns()[1].expression.as_str()),
+            (None, "'x'")
+        );
         assert_eq!(mapping.columns()[0].name, Ident::new("b"));
         assert_eq!(mapping.columns()[0].expression.as_str(), "\"t\".\"a\"");
         assert_eq!(mapping.columns()[0].from, Some(Ident::new("a")));
     }
 
     #[test]
+    fn a_value_of_its_own_for_each_row_is_given_once_where_an_insert_gives_another_in_the_end() {
+        let given = |default: Option<&str>, finally: Column| {
+            let id = column(1, "id", "integer", "int4");
+            let default_expression = default.map(str::to_owned);
+            let added = Column { default_expression, ..column(2, "x", "uuid", "uuid") };
+            let mut tracker = Tracker::new(&table(), vec![id.clone()]);
+            let added_too = vec![id.clone(), added.clone()];
+            tracker.follow(&[], &[], vec![(added, Given::Each)], added_too);
+            tracker.follow(&[], &[], vec![], vec![id, finally]);
+            tracker.finish().map(|mapping| mapping.columns().get(1).cloned())
+        };
+        let same = Column { default_expression: Some("f()".into()), ..column(2, "y", "uuid", "uuid") };
+        assert_eq!(given(Some("f()"), same), Ok(None));
+        let without = column(2, "x", "uuid", "uuid");
+        let output = given(Some("f()"), without.clone()).unwrap().unwrap();
+        assert_eq!((output.expression.as_str(), output.is_once), ("f()", true));
+        assert!(given(Some("f()"), column(2, "x", "text", "text")).is_err());
+        assert!(given(None, Column { identity: crate::catalog::Identity::Always, ..without }).is_err());
+    }
+
+    #[test]
     fn a_using_after_a_rename_reads_the_renamed_shape() {
         let mut tracker = Tracker::new(&table(), vec![column(1, "a", "text", "text")]);
-        tracker.follow(&[], &[], vec![column(1, "b", "text", "text")]);
-        tracker.follow(&[set_type("b", Some("length(b)"))], &[], vec![column(1, "b", "integer", "int4")]);
-        let mapping = tracker.finish();
+        tracker.follow(&[], &[], vec![], vec![column(1, "b", "text", "text")]);
+        tracker.follow(
+            &[set_type("b", Some("length(b)"))],
+            &[],
+            vec![],
+            vec![column(1, "b", "integer", "int4")],
+        );
+        let mapping = tracker.finish().unwrap();
         assert_eq!(mapping.levels.len(), 2);
         assert_eq!(mapping.levels[0][0].name, Ident::new("b"));
         assert_eq!(mapping.columns()[0].expression.as_str(), "(length(b))::integer");
@@ -309,8 +414,8 @@ mod tests {
         let old = vec![column(1, "a", "integer", "int4"), column(2, "gone", "text", "text")];
         let new = vec![column(1, "a", "text", "text")];
         let mut tracker = Tracker::new(&table(), old.clone());
-        tracker.follow(&[set_type("a", None)], &[], new.clone());
-        let forward = tracker.finish();
+        tracker.follow(&[set_type("a", None)], &[], vec![], new.clone());
+        let forward = tracker.finish().unwrap();
         let given = [(Ident::new("a"), Fragment::trusted("a::integer + 0"))];
         let back = reverse(&forward, &old, &new, &given, &table());
         assert_eq!(back.columns().len(), 1);

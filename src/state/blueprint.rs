@@ -25,6 +25,7 @@ pub async fn store(client: &Client, table_change: i64, blueprint: &Blueprint) ->
                             &output.expression.as_str(),
                             &from,
                             &output.is_mixed,
+                            &output.is_once,
                         ],
                     )
                     .await?;
@@ -85,6 +86,7 @@ pub async fn load_mapping(client: &Client, table_change: i64, direction: &str) -
             expression: Fragment::trusted(row.try_get::<_, String>("expression")?),
             from: row.try_get::<_, Option<String>>("from_column")?.map(Ident::new),
             is_mixed: row.try_get("is_mixed")?,
+            is_once: row.try_get("is_once")?,
         };
         if let Some(outputs) = mapping.levels.last_mut() {
             outputs.push(output);

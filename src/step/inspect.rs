@@ -177,7 +177,9 @@ fn columns(original: &Definition, blueprint: &Blueprint) -> Vec<ColumnChange> {
     for column in &blueprint.new.columns {
         let shown = column.name.shown();
         if !list.iter().any(|change| change.to.as_ref() == Some(&shown)) {
-            list.push(ColumnChange { from: None, to: Some(shown), expression: None });
+            let output = blueprint.forward.columns().iter().find(|output| output.name == column.name);
+            let expression = output.map(|output| output.expression.to_string());
+            list.push(ColumnChange { from: None, to: Some(shown), expression });
         }
     }
     list

@@ -1,5 +1,6 @@
 //! What is done to the database, one file per thing, each safe to run twice.
 
+pub mod added;
 pub mod capture;
 pub mod copy;
 pub mod finish;

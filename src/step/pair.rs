@@ -151,7 +151,7 @@ impl Pair {
             ("held", |pair| Fragment::join([&pair.held], "")),
             ("source", |pair| pair.source()),
             ("columns", |pair| Fragment::join(pair.mapping.columns().iter().map(|o| &o.name), ", ")),
-            ("values", |pair| pair.numbered("f.c", pair.mapping.columns().len())),
+            ("values", |pair| Fragment::join(pair.values(), ", ")),
             ("key_columns", |pair| pair.numbered("k", pair.key.len())),
             ("old", |pair| pair.numbered("o", pair.key.len())),
             ("new", |pair| pair.numbered("n", pair.key.len())),
@@ -205,10 +205,12 @@ impl Pair {
     pub fn images(&self) -> (Fragment, Fragment) {
         let pick = |side: fn(usize, &Ident) -> String| {
             Fragment::join(
-                self.mapping.columns().iter().enumerate().filter_map(|(n, output)| {
-                    let column = self.to_columns.iter().find(|column| column.name == output.name)?;
-                    Some(image(&Fragment::trusted(side(n + 1, &output.name)), column))
-                }),
+                self.mapping.columns().iter().enumerate().filter(|(_, o)| !o.is_once).filter_map(
+                    |(n, output)| {
+                        let column = self.to_columns.iter().find(|column| column.name == output.name)?;
+                        Some(image(&Fragment::trusted(side(n + 1, &output.name)), column))
+                    },
+                ),
                 ", ",
             )
         };
@@ -302,6 +304,12 @@ impl Pair {
         1 + self.mapping.columns().iter().position(|output| output.name == *to).unwrap_or_default()
     }
 
+    /// For each output the value of a row that is put in.
+    fn values(&self) -> impl Iterator<Item = String> {
+        let outputs = self.mapping.columns().iter().enumerate();
+        outputs.map(|(n, o)| if o.is_once { o.expression.to_string() } else { format!("f.c{}", n + 1) })
+    }
+
     /// For each output the value that `to` should have; `t` is the row as it is.
     fn desired(&self) -> Vec<String> {
         let echoes = self.echoes();
@@ -312,6 +320,9 @@ impl Pair {
         outputs
             .map(|(n, (output, echo))| {
                 let plain = format!("f.c{}", n + 1);
+                if output.is_once {
+                    return format!("t.{}", output.name);
+                }
                 let still = match echo {
                     Some(echo) if echo.is_unchanged => return plain,
                     // A value that depends on others too is kept only if all but the key is the same.

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 
 use tokio_postgres::Client;
 
-use super::judge;
-use crate::alter::{ActionKind, Alter, altered_after_adding, is_plain_cast};
+use super::{added, judge};
+use crate::alter::{ActionKind, Alter, is_plain_cast};
 use crate::catalog::{Column, Definition, OwnedSequence, find_table};
 use crate::error::{Error, Kind, Result};
 use crate::name::{Fragment, Ident, QualifiedName, sql};
@@ -41,12 +41,6 @@ pub async fn build(
     place: &Place,
     request: &Request,
 ) -> Result<Blueprint> {
-    if let Some(action) = altered_after_adding(&request.alter) {
-        return Err(Error::refused(format!("the change alters a column that it adds: {}", action.text))
-            .because("rows that are there already would get another value than from ALTER TABLE")
-            .state("nothing was changed")
-            .hint("Leave that action out and do it by itself after the swap: a default is set at once."));
-    }
     let shadow = &place.shadow;
     run(client, &format!("create schema {}", shadow.schema)).await.map_err(|error| {
         if error.is_sqlstate(&tokio_postgres::error::SqlState::DUPLICATE_SCHEMA) {
@@ -197,6 +191,13 @@ async fn apply(
                 mixed.push(column.clone());
             }
         }
+        let known = tracker.columns().to_vec();
+        let as_added = match statement.as_added() {
+            Some(as_added) => {
+                added::try_out(client, &as_added.sql(&place.shadow), &place.scratch, oid, &known).await?
+            }
+            None => None,
+        };
         let text = statement.sql(&place.shadow);
         client.batch_execute(text.as_str()).await.map_err(|error| {
             let error = Error::from(error);
@@ -217,9 +218,17 @@ async fn apply(
         })?;
         let kinds: Vec<ActionKind> = statement.actions.iter().map(|action| action.kind.clone()).collect();
         let after = Column::list(client, oid).await?;
-        tracker.follow(&kinds, &mixed, after);
+        let added = match as_added {
+            Some(added) => added,
+            None => added::list(client, &place.scratch, oid, &known, &after).await?,
+        };
+        tracker.follow(&kinds, &mixed, added, after);
     }
-    Ok(tracker.finish())
+    tracker.finish().map_err(|why| {
+        Error::refused(why)
+            .state("nothing was changed")
+            .hint("Add it with its default alone, and alter it by itself after the swap.")
+    })
 }
 
 /// A USING expression must give the same value whenever a row is copied or replayed. Says whether it
