@@ -120,3 +120,61 @@ async fn what_can_not_be_carried_over_is_refused_by_name() {
         assert_nothing_left(&db).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_foreign_key_asks_its_parent_for_no_lock_before_the_swap() {
+    let db = TestDb::create("parent_locks").await;
+    db.execute(
+        "create schema app; create table app.\"P q\" (id int, code text unique, primary key (id));
+         insert into app.\"P q\" values (1, 'one');
+         create table t (id int primary key, p int, c text); insert into t values (1, 1, 'one')",
+    )
+    .await;
+    let writer = db.connect().await;
+    writer.batch_execute("begin; update app.\"P q\" set id = id").await.unwrap();
+    let add = "add foreign key (p) references app.\"P q\" on delete cascade, add up int references t, \
+               add foreign key (c) references app.\"P q\" (code)";
+    let plan = db.pgrecast(&["plan", "t", "--alter", add]).await.expect_code(0);
+    assert!(plan.stdout.contains("t_p_fkey (public.t to app.\"P q\")"), "{}", plan.whole());
+    let run = db.spawn(&["run", "t", "--alter", add]);
+    wait_until("the swap waits for the writer", async || {
+        db.pgrecast(&["list", "--json"]).await.json()[0]["phase"] == "verified"
+    })
+    .await;
+    writer.batch_execute("commit").await.unwrap();
+    run.wait().await.expect_code(0);
+    let keys: i64 = db
+        .query_value("select count(*) from pg_constraint where conrelid = 't'::regclass and contype = 'f' and convalidated")
+        .await;
+    assert_eq!(keys, 3);
+    db.pgrecast(&["cleanup"]).await.expect_code(0);
+
+    let missing = db
+        .pgrecast(&[
+            "plan",
+            "t",
+            "--alter",
+            "add foreign key (c) references app.\"P q\" (id, code)",
+            "--json",
+        ])
+        .await
+        .expect_code(3);
+    assert!(
+        missing.stdout.contains("\\\"P q\\\"") || missing.stdout.contains("disagree"),
+        "{}",
+        missing.whole()
+    );
+    let no_key = db.pgrecast(&[
+        "plan",
+        "t",
+        "--alter",
+        "add b text, add foreign key (p, b) references app.\"P q\" (id, code)",
+    ]);
+    let no_key = no_key.await.expect_code(3);
+    assert!(
+        no_key.stdout.contains("P q") && !no_key.stdout.contains("pgrecast_parent"),
+        "{}",
+        no_key.whole()
+    );
+    assert_nothing_left(&db).await;
+}

@@ -10,6 +10,7 @@ mod added;
 mod classify;
 mod parse;
 mod plain_cast;
+mod references;
 mod refuse;
 mod retarget;
 mod split;

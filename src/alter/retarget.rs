@@ -74,7 +74,7 @@ fn top_level(tokens: &[SyntaxToken]) -> impl Iterator<Item = (usize, K)> {
 }
 
 /// The parts, without their dots, of the name at the beginning.
-fn qualified(tokens: &[SyntaxToken]) -> Vec<&SyntaxToken> {
+pub(super) fn qualified(tokens: &[SyntaxToken]) -> Vec<&SyntaxToken> {
     let mut parts: Vec<&SyntaxToken> = tokens.first().into_iter().collect();
     for pair in tokens.get(1..).unwrap_or_default().chunks_exact(2) {
         if pair[0].kind() != K::DOT {

@@ -27,6 +27,12 @@ impl Place {
         QualifiedName { schema: self.scratch.clone(), name: Ident::new(format!("t{oid}")) }
     }
 
+    /// What stands for the table with this oid where the ALTER references it.
+    #[must_use]
+    pub fn parent(&self, oid: u32) -> QualifiedName {
+        QualifiedName { schema: self.scratch.clone(), name: Ident::new(format!("pgrecast_parent_{oid}")) }
+    }
+
     /// The real tables behind the stand-ins, by their names.
     #[must_use]
     pub fn stand_ins(&self, original: &Definition) -> HashMap<QualifiedName, QualifiedName> {

@@ -9,6 +9,7 @@ pub mod inspect;
 pub mod judge;
 pub mod lock;
 pub mod pair;
+pub mod parents;
 pub mod remove;
 pub mod replay;
 pub mod shadow;

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use tokio_postgres::Client;
 
+use super::parents::{self, Parents};
 use super::{added, judge};
 use crate::alter::{ActionKind, Alter, is_plain_cast};
 use crate::catalog::{Column, Definition, OwnedSequence, find_table};
@@ -67,7 +68,8 @@ pub async fn build(
         run(client, &statement).await?;
     }
     let standing = judge::standing(client, &OwnedSequence::list(client, oid).await?).await?;
-    let forward = apply(client, original, place, oid, request).await?;
+    let parents = parents::stand_in(client, original, place, &request.alter).await?;
+    let forward = apply(client, original, place, oid, request, &parents).await?;
     judge::free_names(client, original, shadow, oid, &forward).await?;
     let new = Definition::read(client, oid).await?;
     let reverse =
@@ -81,7 +83,7 @@ pub async fn build(
             .hint("Add a primary key, or a unique index on NOT NULL columns, that the change leaves alone.")
         })?;
     judge::judge(client, original, &new, &forward, &key, &standing).await?;
-    let dependents = list_dependents(original, &new, &key, place);
+    let dependents = list_dependents(original, &new, &key, place, &parents);
     for statement in strip(&new) {
         run(client, &statement).await?;
     }
@@ -182,6 +184,7 @@ async fn apply(
     place: &Place,
     oid: u32,
     request: &Request,
+    parents: &Parents,
 ) -> Result<crate::plan::Mapping> {
     let mut tracker = Tracker::new(&original.table.name.name, Column::list(client, oid).await?);
     for statement in &request.alter.statements {
@@ -194,11 +197,12 @@ async fn apply(
         let known = tracker.columns().to_vec();
         let as_added = match statement.as_added() {
             Some(as_added) => {
-                added::try_out(client, &as_added.sql(&place.shadow), &place.scratch, oid, &known).await?
+                let text = as_added.sql_with(&place.shadow, |written| parents.stand_in(written));
+                added::try_out(client, &text, &place.scratch, oid, &known).await?
             }
             None => None,
         };
-        let text = statement.sql(&place.shadow);
+        let text = statement.sql_with(&place.shadow, |written| parents.stand_in(written));
         client.batch_execute(text.as_str()).await.map_err(|error| {
             let error = Error::from(error);
             if error.kind != Kind::Failed {
@@ -212,7 +216,7 @@ async fn apply(
             // The server speaks of the shadow and of stand-ins.
             let names = [(place.shadow.schema.shown(), original.table.name.schema.shown())];
             for (from, to) in names {
-                refused.cause = refused.cause.map(|cause| cause.replace(&from, &to));
+                refused.cause = refused.cause.map(|cause| parents.in_words(&cause.replace(&from, &to)));
             }
             refused
         })?;
@@ -277,10 +281,13 @@ fn list_dependents(
     new: &Definition,
     key: &[crate::plan::KeyColumn],
     place: &Place,
+    parents: &Parents,
 ) -> Vec<Dependent> {
     let name = &original.table.name;
     let real = place.stand_ins(original);
-    let named = |table: &QualifiedName| real.get(table).unwrap_or(table).clone();
+    let named = |table: &QualifiedName| {
+        real.get(table).or_else(|| parents.real().get(table)).unwrap_or(table).clone()
+    };
     let mut list = Vec::new();
     let mut key_found = false;
     for index in &new.indexes {
