@@ -1,13 +1,20 @@
--- Who holds or awaits a lock on these relations that conflicts with ours.
+-- Who holds a lock on these relations that conflicts with ours. What the role may not see of others is
+-- null: their ages, queries and kinds (pg_read_all_stats shows them). An autovacuum worker is one without a
+-- role that holds what VACUUM holds; it gives way to whoever waits, unless it prevents wraparound.
 -- $1 oids, $2 conflicting modes. Lock: none.
-select l.pid, coalesce(a.application_name, '') as application, coalesce(a.state, 'prepared transaction') as state,
-       coalesce(extract(epoch from pg_catalog.clock_timestamp() - a.xact_start), 0)::float8 as transaction_seconds,
-       coalesce(extract(epoch from pg_catalog.clock_timestamp() - a.query_start), 0)::float8 as query_seconds,
-       a.backend_type = 'autovacuum worker' is true
-           and a.query not like '%to prevent wraparound%' as gives_way,
+select l.pid,
+       l.virtualtransaction as transaction,
+       coalesce(a.application_name, '') as application,
+       case when l.pid is null then 'prepared transaction' else a.state end as state,
+       extract(epoch from pg_catalog.clock_timestamp() - coalesce(a.xact_start, p.prepared))::float8 as transaction_seconds,
+       extract(epoch from pg_catalog.clock_timestamp() - a.query_start)::float8 as query_seconds,
+       l.pid is not null and a.usesysid is null and l.mode = 'ShareUpdateExclusiveLock' as is_autovacuum,
+       coalesce(a.query like '%(to prevent wraparound)%', false) as prevents_wraparound,
        l.relation::regclass::text as relation
 from pg_catalog.pg_locks l
 left join pg_catalog.pg_stat_activity a on a.pid = l.pid
+left join pg_catalog.pg_prepared_xacts p on l.pid is null and l.virtualtransaction = '-1/' || p.transaction::text
 where l.locktype = 'relation' and l.granted and l.relation = any($1::oid[]) and l.mode = any($2)
   and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
   and l.pid is distinct from pg_catalog.pg_backend_pid()
+order by l.pid

@@ -250,6 +250,9 @@ pub(crate) struct Locks {
     /// How often a lock is asked for before giving up
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     lock_attempts: u32,
+    /// After asking in vain for so long, end the sessions that hold the table (never by default)
+    #[arg(long, value_parser = duration::parse)]
+    kill_blockers_after: Option<Duration>,
 }
 
 impl Args {
@@ -284,6 +287,7 @@ impl Args {
                 lock_timeout: locks.lock_timeout,
                 max_lock_time: locks.max_lock_time,
                 attempts: locks.lock_attempts,
+                kill_blockers_after: locks.kill_blockers_after,
             };
         }
         Ok(options)

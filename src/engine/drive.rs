@@ -15,7 +15,7 @@ use crate::plan::Side;
 use crate::plan::key::KeyColumn;
 use crate::state::{self, Migration, Phase, TableChange};
 use crate::step::copy::Copied;
-use crate::step::lock::LockStory;
+use crate::step::lock::{LockStory, Locking};
 use crate::step::pair::{Direction, Pair};
 use crate::step::shadow::Request;
 use crate::step::verify::grouped;
@@ -142,9 +142,9 @@ async fn start_capture(
     watch: &Watch,
 ) -> Result<()> {
     watch.begin("capture");
-    let mut story = LockStory::default();
+    let mut locking = Locking::new(control, migration.id, "the capture triggers", options.lock, watch);
     for change in migration.tables.clone() {
-        let started = capture::start(control, &change, options.lock, watch, &mut story).await;
+        let started = capture::start(control, &change, &mut locking).await;
         if let Err(error) = started {
             control.batch_execute("rollback").await?;
             return Err(error);
@@ -154,6 +154,7 @@ async fn start_capture(
         control.batch_execute("commit").await?;
         copy::begin(control, &change).await?;
     }
+    let story = locking.story;
     watch.end(format!("asked {} times, waited {} ms", story.attempts, story.waited.as_millis()));
     Ok(())
 }
@@ -346,8 +347,7 @@ async fn swap_all(
         rounds(control, migration, &change, &pair, watch).await?;
         watch.end("");
         watch.begin("swap");
-        let mut story = LockStory::default();
-        let held = swap::swap(control, migration, &change, &pair, options.lock, watch, &mut story).await?;
+        let (held, story) = swap::swap(control, migration, &change, &pair, options.lock, watch).await?;
         watch.end(lock_words(held, &story));
     }
     Ok(())
@@ -364,7 +364,7 @@ pub(super) fn lock_words(held: Duration, story: &LockStory) -> String {
 async fn after_swap(control: &Client, migration: &Migration, options: Options, watch: &Watch) -> Result<()> {
     for change in &migration.tables {
         watch.begin("finish");
-        finish::validate(control, change, Side::New, watch).await?;
+        finish::validate(control, change, Side::New, options.lock, watch).await?;
         let guard = finish::take_guard_off(control, change, options.lock, watch).await?;
         watch.end(if guard { "foreign keys valid, guard taken off" } else { "foreign keys valid" });
         watch.begin("reverse");

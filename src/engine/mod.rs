@@ -22,7 +22,7 @@ use crate::plan::{Plan, Side};
 use crate::state::{self, Migration, NewMigration, Phase, TableChange};
 use crate::step::copy::CopyOptions;
 use crate::step::inspect::{Examination, examine};
-use crate::step::lock::{LockPolicy, LockStory};
+use crate::step::lock::LockPolicy;
 use crate::step::pair::{Direction, Pair};
 use crate::step::shadow::Request;
 use crate::step::watch::Watch;
@@ -47,6 +47,7 @@ impl Default for Options {
                 lock_timeout: Duration::from_millis(300),
                 max_lock_time: Duration::from_millis(300),
                 attempts: 60,
+                kill_blockers_after: None,
             },
             index_jobs: 2,
         }
@@ -129,16 +130,16 @@ impl Engine {
     /// Takes a migration to its end, or goes on after the swap: validates, brings the retired table
     /// level. `stop` ends it in a state from which it can go on.
     pub async fn run(&self, id: Uuid, stop: impl Future<Output = ()>) -> Result<()> {
-        self.lead(id, stop, async |control: &Session, sessions: &Sessions| {
+        self.lead(id, stop, async |control: &Session, sessions: &Sessions, options: Options| {
             let mut migration = Migration::load(control, id).await?;
-            drive::drive(control, sessions, &mut migration, self.options, &self.watch).await
+            drive::drive(control, sessions, &mut migration, options, &self.watch).await
         })
         .await
     }
 
     /// Compares the tables of a migration now.
     pub async fn verify(&self, id: Uuid, stop: impl Future<Output = ()>) -> Result<()> {
-        self.lead(id, stop, async |control: &Session, sessions: &Sessions| {
+        self.lead(id, stop, async |control: &Session, sessions: &Sessions, _: Options| {
             let migration = Migration::load(control, id).await?;
             let direction = match migration.phase {
                 Phase::Indexed | Phase::Level | Phase::Verified => Direction::Forward,
@@ -161,7 +162,7 @@ impl Engine {
 
     /// Puts the original back in place, level with everything written since.
     pub async fn rollback(&self, id: Uuid, stop: impl Future<Output = ()>) -> Result<()> {
-        self.lead(id, stop, async |control: &Session, sessions: &Sessions| {
+        self.lead(id, stop, async |control: &Session, sessions: &Sessions, options: Options| {
             let mut migration = Migration::load(control, id).await?;
             match migration.phase {
                 Phase::Swapped | Phase::RolledBack => {}
@@ -182,21 +183,13 @@ impl Engine {
                     self.watch.end("the retired table is level");
                     drive::verify(control, sessions, &migration, &change, &pair, &self.watch).await?;
                     self.watch.begin("swap back");
-                    let mut story = LockStory::default();
-                    let held = swap::swap(
-                        control,
-                        &mut migration,
-                        &change,
-                        &pair,
-                        self.options.lock,
-                        &self.watch,
-                        &mut story,
-                    )
-                    .await?;
+                    let (held, story) =
+                        swap::swap(control, &mut migration, &change, &pair, options.lock, &self.watch)
+                            .await?;
                     self.watch.end(drive::lock_words(held, &story));
                 }
-                finish::validate(control, &change, Side::Original, &self.watch).await?;
-                finish::take_guard_off(control, &change, self.options.lock, &self.watch).await?;
+                finish::validate(control, &change, Side::Original, options.lock, &self.watch).await?;
+                finish::take_guard_off(control, &change, options.lock, &self.watch).await?;
             }
             Ok(())
         })
@@ -205,7 +198,7 @@ impl Engine {
 
     /// Gives a migration up before its swap and takes everything of it away.
     pub async fn abort(&self, id: Uuid, stop: impl Future<Output = ()>) -> Result<()> {
-        self.lead(id, stop, async |control: &Session, _: &Sessions| {
+        self.lead(id, stop, async |control: &Session, _: &Sessions, options: Options| {
             let mut migration = Migration::load(control, id).await?;
             if !migration.phase.is_before_swap() {
                 let hint = match migration.phase {
@@ -221,14 +214,14 @@ impl Engine {
                 ))
                 .hint(hint));
             }
-            self.take_away(control, &mut migration, Some(Phase::Aborted)).await
+            self.take_away(control, &mut migration, Some(Phase::Aborted), options).await
         })
         .await
     }
 
     /// Drops what a swapped or rolled back migration keeps for the way back.
     pub async fn cleanup(&self, id: Uuid, stop: impl Future<Output = ()>) -> Result<()> {
-        self.lead(id, stop, async |control: &Session, _: &Sessions| {
+        self.lead(id, stop, async |control: &Session, _: &Sessions, options: Options| {
             let mut migration = Migration::load(control, id).await?;
             let to = match migration.phase {
                 Phase::Swapped => Some(Phase::Finished),
@@ -246,17 +239,23 @@ impl Engine {
             };
             if to.is_some() {
                 for change in &migration.tables {
-                    finish::validate(control, change, Side::New, &self.watch).await?;
+                    finish::validate(control, change, Side::New, options.lock, &self.watch).await?;
                 }
             }
-            self.take_away(control, &mut migration, to).await
+            self.take_away(control, &mut migration, to, options).await
         })
         .await
     }
 
-    async fn take_away(&self, control: &Client, migration: &mut Migration, to: Option<Phase>) -> Result<()> {
+    async fn take_away(
+        &self,
+        control: &Client,
+        migration: &mut Migration,
+        to: Option<Phase>,
+        options: Options,
+    ) -> Result<()> {
         for change in &migration.tables {
-            remove::triggers(control, change, self.options.lock, &self.watch).await?;
+            remove::triggers(control, change, options.lock, &self.watch).await?;
         }
         control.batch_execute("begin").await?;
         for change in &migration.tables {
@@ -294,15 +293,17 @@ impl Engine {
         &self,
         id: Uuid,
         stop: impl Future<Output = ()>,
-        work: impl AsyncFnOnce(&Session, &Sessions) -> Result<()>,
+        work: impl AsyncFnOnce(&Session, &Sessions, Options) -> Result<()>,
     ) -> Result<()> {
         let migration = Migration::load(&*self.sessions.open("find").await?, id).await?;
         let sessions =
             self.sessions.for_migration(&migration.short_id(), &migration.owner, &migration.settings);
         let control = sessions.open("control").await?;
         lease::take(&control, &migration, &self.watch).await?;
+        let mut options = self.options;
+        options.lock = options.lock.under(deadlock_timeout(&control).await?);
         let result = tokio::select! {
-            result = work(&control, &sessions) => result,
+            result = work(&control, &sessions, options) => result,
             () = stop => Err(Error::stopped("stopped on request")),
         };
         let Err(error) = result else { return Ok(()) };
@@ -318,6 +319,14 @@ impl Engine {
         now.record_error(&tidy, &error).await?;
         Err(error)
     }
+}
+
+async fn deadlock_timeout(client: &Client) -> Result<Duration> {
+    let milliseconds: i64 = client
+        .query_one("select setting::int8 from pg_catalog.pg_settings where name = 'deadlock_timeout'", &[])
+        .await?
+        .try_get(0)?;
+    Ok(Duration::from_millis(milliseconds.unsigned_abs()))
 }
 
 /// Says in which state a stopped or failed migration is, and how it goes on.

@@ -6,9 +6,8 @@
 
 use tokio_postgres::Client;
 
-use super::lock::{LockMode, LockPolicy, LockStory, acquire};
+use super::lock::{LockMode, Locking};
 use super::pair::{Direction, Pair};
-use super::watch::Watch;
 use crate::catalog::Column;
 use crate::error::{Error, Result};
 use crate::name::{Fragment, Ident, QualifiedName, sql};
@@ -107,16 +106,8 @@ pub fn trigger_statements(change: &TableChange, direction: Direction, table: &Qu
 /// commits no change is missed; what lies beyond the blocks read afterwards is in the log.
 ///
 /// Run twice: the phase says whether it is done. Killed midway: the transaction never was.
-pub async fn start(
-    client: &Client,
-    change: &TableChange,
-    policy: LockPolicy,
-    watch: &Watch,
-    story: &mut LockStory,
-) -> Result<()> {
-    let tables = [(change.name.clone(), change.original_oid)];
-    acquire(client, &tables, LockMode::ShareRowExclusive, policy, "the capture triggers", watch, story)
-        .await?;
+pub async fn start(client: &Client, change: &TableChange, locking: &mut Locking<'_>) -> Result<()> {
+    locking.acquire(&[(change.name.clone(), change.original_oid)], LockMode::ShareRowExclusive).await?;
     let found = crate::catalog::fingerprint(client, change.original_oid).await?;
     if found != change.fingerprint {
         return Err(changed(change));

@@ -6,7 +6,7 @@
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::lock::{LockMode, LockPolicy, LockStory, acquire};
+use super::lock::{LockMode, LockPolicy, Locking};
 use super::watch::Watch;
 use crate::catalog::{find_table, fingerprint};
 use crate::error::{Error, Kind, Result};
@@ -17,7 +17,13 @@ use crate::state::{TableChange, load_dependents, mark_validated};
 ///
 /// VALIDATE CONSTRAINT takes SHARE UPDATE EXCLUSIVE on the referencing table and ROW SHARE on the
 /// referenced one: neither readers nor writers wait.
-pub async fn validate(client: &Client, change: &TableChange, side: Side, watch: &Watch) -> Result<()> {
+pub async fn validate(
+    client: &Client,
+    change: &TableChange,
+    side: Side,
+    policy: LockPolicy,
+    watch: &Watch,
+) -> Result<()> {
     let all = load_dependents(client, change.id, side).await?;
     let open: Vec<_> = all
         .iter()
@@ -26,7 +32,14 @@ pub async fn validate(client: &Client, change: &TableChange, side: Side, watch: 
     for (n, stored) in open.iter().enumerate() {
         let Some(statement) = &stored.dependent.validate else { continue };
         watch.progress(n as i64, open.len() as i64, "foreign keys", stored.dependent.name.shown());
-        client.batch_execute("begin").await?;
+        let child = &stored.dependent.table;
+        let oid = find_table(client, &child.to_string()).await?.ok_or_else(|| {
+            Error::needs_person(format!("table {} does not exist any more", child.shown()))
+                .state("the change is in place")
+        })?;
+        let mut locking =
+            Locking::new(client, change.migration_id, "validating a foreign key", policy, watch);
+        locking.acquire(&[(child.clone(), oid)], LockMode::ShareUpdateExclusive).await?;
         if let Err(error) = client.batch_execute(statement).await {
             let error = Error::from(error);
             client.batch_execute("rollback").await?;
@@ -63,18 +76,8 @@ pub async fn take_guard_off(
             watch.note("a transaction older than the swap is still open; the guard stays until it ends");
             return Ok(false);
         }
-        let mut story = LockStory::default();
-        let tables = [(change.name.clone(), oid)];
-        acquire(
-            client,
-            &tables,
-            LockMode::AccessExclusive,
-            policy,
-            "taking the guard off",
-            watch,
-            &mut story,
-        )
-        .await?;
+        let mut locking = Locking::new(client, change.migration_id, "taking the guard off", policy, watch);
+        locking.acquire(&[(change.name.clone(), oid)], LockMode::AccessExclusive).await?;
         client.batch_execute(&format!("drop trigger pgrecast_guard on {}; commit", change.name)).await?;
     }
     let found = fingerprint(client, oid).await?;

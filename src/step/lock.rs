@@ -8,7 +8,9 @@
 use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
+use uuid::Uuid;
 
+use super::holders::{self, Sightings};
 use super::watch::Watch;
 use crate::error::{Error, Kind, Result};
 use crate::name::{Fragment, QualifiedName, sql};
@@ -23,6 +25,18 @@ pub struct LockPolicy {
     pub max_lock_time: Duration,
     /// How many attempts before giving up.
     pub attempts: u32,
+    /// After asking in vain for so long, end the sessions that hold the table itself. `None`: never.
+    pub kill_blockers_after: Option<Duration>,
+}
+
+impl LockPolicy {
+    /// The same, asking for no longer than half of the server's `deadlock_timeout`: waits that are each
+    /// short add up, and who waits for longer than it may be ended by the server as a deadlock's victim.
+    #[must_use]
+    pub fn under(mut self, deadlock_timeout: Duration) -> Self {
+        self.lock_timeout = self.lock_timeout.min(deadlock_timeout / 2).max(Duration::from_millis(1));
+        self
+    }
 }
 
 /// Which lock.
@@ -30,6 +44,8 @@ pub struct LockPolicy {
 pub enum LockMode {
     /// Blocks writers, not readers: for CREATE TRIGGER.
     ShareRowExclusive,
+    /// Blocks neither readers nor writers: for VALIDATE CONSTRAINT.
+    ShareUpdateExclusive,
     /// Blocks everybody.
     AccessExclusive,
 }
@@ -37,6 +53,7 @@ pub enum LockMode {
 impl LockMode {
     fn words(self) -> &'static str {
         match self {
+            LockMode::ShareUpdateExclusive => "share update exclusive",
             LockMode::ShareRowExclusive => "share row exclusive",
             LockMode::AccessExclusive => "access exclusive",
         }
@@ -47,15 +64,16 @@ impl LockMode {
     fn conflicts(self) -> &'static [&'static str] {
         const ALL: [&str; 8] = [
             "ShareUpdateExclusiveLock",
-            "RowExclusiveLock",
             "ShareLock",
             "ShareRowExclusiveLock",
             "ExclusiveLock",
             "AccessExclusiveLock",
+            "RowExclusiveLock",
             "RowShareLock",
             "AccessShareLock",
         ];
         match self {
+            LockMode::ShareUpdateExclusive => &ALL[..5],
             LockMode::ShareRowExclusive => &ALL[..6],
             LockMode::AccessExclusive => &ALL,
         }
@@ -76,82 +94,170 @@ pub struct LockStory {
 /// A holder older than this is not waited for with others queueing behind us.
 const LONG_TRANSACTION: Duration = Duration::from_secs(1);
 
-/// Begins a transaction on `client` that holds the lock on all `tables`, in this order. The first is
-/// the one that applications know by the migration's name.
-///
-/// When it returns, nothing but SET and LOCK was done in the transaction: its first snapshot is still
-/// to be taken. The caller commits, or rolls back and may ask again.
-///
-/// # Errors
-/// [`Kind::Transient`] never; [`Kind::Failed`] after the last attempt, naming those in the way.
-pub async fn acquire(
-    client: &Client,
-    tables: &[(QualifiedName, u32)],
-    mode: LockMode,
+/// How often to look whether a transaction whose age is hidden from us has ended.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// One thing to be done under a lock, and how often that was tried.
+pub struct Locking<'a> {
+    client: &'a Client,
+    migration: Uuid,
+    what: &'static str,
     policy: LockPolicy,
-    what: &str,
-    watch: &Watch,
-    story: &mut LockStory,
-) -> Result<()> {
-    for failed in 1.. {
-        if try_acquire(client, tables, mode, policy, story).await? {
-            return Ok(());
+    watch: &'a Watch,
+    began: Instant,
+    sightings: Sightings,
+    /// What asking has cost so far.
+    pub story: LockStory,
+}
+
+impl<'a> Locking<'a> {
+    /// Nothing is asked for yet. `what` says what the lock is for, after the word "for".
+    #[must_use]
+    pub fn new(
+        client: &'a Client,
+        migration: Uuid,
+        what: &'static str,
+        policy: LockPolicy,
+        watch: &'a Watch,
+    ) -> Self {
+        Locking {
+            client,
+            migration,
+            what,
+            policy,
+            watch,
+            began: Instant::now(),
+            sightings: Sightings::default(),
+            story: LockStory::default(),
         }
-        wait(failed, policy, what, watch, story, tables).await?;
     }
-    unreachable!("wait gives up")
-}
 
-/// Asks once, if it makes sense to ask. `true`: the transaction is open and holds the locks.
-pub async fn try_acquire(
-    client: &Client,
-    tables: &[(QualifiedName, u32)],
-    mode: LockMode,
-    policy: LockPolicy,
-    story: &mut LockStory,
-) -> Result<bool> {
-    story.attempts += 1;
-    let blockers = holders(client, tables, mode, Some(LONG_TRANSACTION)).await?;
-    if !blockers.is_empty() {
-        story.blockers = blockers;
-        return Ok(false);
+    /// Begins a transaction that holds the lock on all `tables`, in this order. The first is the one that
+    /// applications know by the migration's name.
+    ///
+    /// When it returns, nothing but SET and LOCK was done in the transaction: its first snapshot is still
+    /// to be taken. The caller commits, or rolls back and may ask again.
+    ///
+    /// # Errors
+    /// [`Kind::Transient`] never; [`Kind::Failed`] after the last attempt, naming those in the way.
+    pub async fn acquire(&mut self, tables: &[(QualifiedName, u32)], mode: LockMode) -> Result<()> {
+        while !self.try_acquire(tables, mode).await? {
+            self.wait(tables, mode).await?;
+        }
+        Ok(())
     }
-    let asked = Instant::now();
-    let result = ask(client, tables, mode, policy).await;
-    story.waited += asked.elapsed();
-    let Err(error) = result else { return Ok(true) };
-    if error.kind == Kind::ConnectionLost {
-        return Err(error);
-    }
-    client.batch_execute("rollback").await?;
-    if error.kind != Kind::Transient {
-        return Err(error);
-    }
-    let now = holders(client, tables, mode, None).await?;
-    if !now.is_empty() {
-        story.blockers = now;
-    }
-    Ok(false)
-}
 
-/// Stays away after the n-th failed attempt (from 1), or gives up.
-pub async fn wait(
-    failed: u32,
-    policy: LockPolicy,
-    what: &str,
-    watch: &Watch,
-    story: &LockStory,
-    tables: &[(QualifiedName, u32)],
-) -> Result<()> {
-    if failed >= policy.attempts {
-        return Err(given_up(tables, policy, what, story));
+    /// Asks once, if it makes sense to ask. `true`: the transaction is open and holds the locks.
+    pub async fn try_acquire(&mut self, tables: &[(QualifiedName, u32)], mode: LockMode) -> Result<bool> {
+        self.story.attempts += 1;
+        let long = self.long_holders(tables, mode).await?;
+        if !long.is_empty() {
+            self.story.blockers = long;
+            return Ok(false);
+        }
+        let asked = Instant::now();
+        let result = ask(self.client, tables, mode, self.policy).await;
+        self.story.waited += asked.elapsed();
+        let Err(error) = result else { return Ok(true) };
+        if error.kind == Kind::ConnectionLost {
+            return Err(error);
+        }
+        self.client.batch_execute("rollback").await?;
+        if error.kind != Kind::Transient {
+            return Err(error);
+        }
+        let now = self.holders(tables, mode).await?;
+        if !now.is_empty() {
+            self.story.blockers = now.iter().map(|holder| holder.shown(self.sightings.age(holder))).collect();
+        }
+        Ok(false)
     }
-    let who =
-        if story.blockers.is_empty() { String::new() } else { format!(": {}", story.blockers.join("; ")) };
-    watch.note(format!("lock for {what} not had (attempt {failed} of {}){who}", policy.attempts));
-    let random = uuid::Uuid::new_v4().as_u128() as u64;
-    tokio::time::sleep(backoff(failed, random)).await;
-    Ok(())
+
+    /// Stays away for a while after an attempt that failed, or gives up. Writes down how it stands, for
+    /// `status` in another terminal.
+    pub async fn wait(&mut self, tables: &[(QualifiedName, u32)], mode: LockMode) -> Result<()> {
+        let story = &self.story;
+        self.client
+            .execute(
+                &sql!("lock/record_attempts.sql").text(),
+                &[
+                    &self.migration,
+                    &(story.attempts as i32),
+                    &(story.waited.as_secs_f64() * 1000.0),
+                    &story.blockers,
+                ],
+            )
+            .await?;
+        if story.attempts >= self.policy.attempts {
+            return Err(self.given_up(tables));
+        }
+        let in_the_way = story.blockers.join("; ");
+        let who = if in_the_way.is_empty() { String::new() } else { format!(": {in_the_way}") };
+        self.watch.note(format!(
+            "lock for {} not had (attempt {} of {}){who}",
+            self.what, story.attempts, self.policy.attempts
+        ));
+        if let (Some(limit), Some((_, table))) = (self.policy.kill_blockers_after, tables.first())
+            && self.began.elapsed() >= limit
+        {
+            for ended in holders::end(self.client, *table, mode.conflicts()).await? {
+                self.watch.note(format!("--kill-blockers-after: {ended}"));
+            }
+        }
+        let random = Uuid::new_v4().as_u128() as u64;
+        tokio::time::sleep(backoff(self.story.attempts, random)).await;
+        Ok(())
+    }
+
+    async fn holders(
+        &mut self,
+        tables: &[(QualifiedName, u32)],
+        mode: LockMode,
+    ) -> Result<Vec<holders::Holder>> {
+        let oids: Vec<u32> = tables.iter().map(|(_, oid)| *oid).collect();
+        let found = holders::list(self.client, &oids, mode.conflicts()).await?;
+        self.sightings.see(&found);
+        Ok(found)
+    }
+
+    /// Those in the way whose transactions are long and will not give way, in words. Where a transaction's
+    /// age is hidden from us we look for as long as a short one lasts, with nobody queueing behind us.
+    async fn long_holders(&mut self, tables: &[(QualifiedName, u32)], mode: LockMode) -> Result<Vec<String>> {
+        let mut found = self.holders(tables, mode).await?;
+        let hidden: Vec<String> = found
+            .iter()
+            .filter(|holder| holder.age.is_none() && !holder.gives_way)
+            .map(|holder| holder.transaction.clone())
+            .collect();
+        while found.iter().any(|holder| {
+            hidden.contains(&holder.transaction) && self.sightings.age(holder) < LONG_TRANSACTION
+        }) {
+            tokio::time::sleep(LOOK).await;
+            found = self.holders(tables, mode).await?;
+        }
+        Ok(found
+            .iter()
+            .map(|holder| (holder, self.sightings.age(holder)))
+            .filter(|(holder, age)| holder.pid.is_none() || (*age >= LONG_TRANSACTION && !holder.gives_way))
+            .map(|(holder, age)| holder.shown(age))
+            .collect())
+    }
+
+    fn given_up(&self, tables: &[(QualifiedName, u32)]) -> Error {
+        let first = tables.first().map(|(name, _)| name.shown()).unwrap_or_default();
+        let error = Error::failed(format!(
+            "could not lock table {first} for {} ({} attempts of {} ms)",
+            self.what,
+            self.policy.attempts,
+            self.policy.lock_timeout.as_millis()
+        ))
+        .hint("Wait for those in the way to finish, then run the same command again.");
+        if self.story.blockers.is_empty() {
+            error.because("canceling statement due to lock timeout (55P03)")
+        } else {
+            error.because(format!("blocked by {}", self.story.blockers.join("; ")))
+        }
+    }
 }
 
 async fn ask(
@@ -160,80 +266,34 @@ async fn ask(
     mode: LockMode,
     policy: LockPolicy,
 ) -> Result<()> {
-    let budget = policy.lock_timeout.as_millis();
-    let mut text = String::from("begin isolation level read committed;");
-    if let Some((first, _)) = tables.first()
-        && mode == LockMode::AccessExclusive
-    {
+    client.batch_execute("begin isolation level read committed").await?;
+    if let Some((first, _)) = tables.first() {
         // Blocks no reader and no writer, but makes a plain autovacuum give way: that happens after
         // deadlock_timeout (1 s by default), which attempts as short as ours never reach.
-        text.push_str(&format!(
-            "set local lock_timeout = '2500ms'; lock table only {first} in share update exclusive mode;"
-        ));
+        client
+            .batch_execute(&format!(
+                "set local lock_timeout = '2500ms'; lock table only {first} in share update exclusive mode"
+            ))
+            .await?;
     }
-    client.batch_execute(&text).await?;
+    if mode == LockMode::ShareUpdateExclusive {
+        return Ok(());
+    }
     let names = Fragment::join(tables.iter().map(|(name, _)| format!("only {name}")), ", ");
+    let (budget, most) = (policy.lock_timeout.as_millis(), policy.max_lock_time.as_millis());
     // lock_timeout counts for each lock anew, statement_timeout for the request as a whole.
     client
         .batch_execute(&format!(
             "set local lock_timeout = '{budget}ms'; set local statement_timeout = '{budget}ms';\
              set local idle_in_transaction_session_timeout = '{}ms'",
-            policy.max_lock_time.as_millis() + 5000
+            most + 5000
         ))
         .await?;
     client.batch_execute(&format!("lock table {names} in {} mode", mode.words())).await?;
     client
         .batch_execute(&format!(
-            "set local statement_timeout = '{}ms'; set local idle_in_transaction_session_timeout = '{}ms'",
-            policy.max_lock_time.as_millis(),
-            policy.max_lock_time.as_millis()
+            "set local statement_timeout = '{most}ms'; set local idle_in_transaction_session_timeout = '{most}ms'"
         ))
         .await?;
     Ok(())
-}
-
-/// Those in the way; with `older_than` only those whose transaction is older and will not give way.
-async fn holders(
-    client: &Client,
-    tables: &[(QualifiedName, u32)],
-    mode: LockMode,
-    older_than: Option<Duration>,
-) -> Result<Vec<String>> {
-    let oids: Vec<u32> = tables.iter().map(|(_, oid)| *oid).collect();
-    let rows = client.query(&sql!("lock/list_holders.sql").text(), &[&oids, &mode.conflicts()]).await?;
-    let mut list = Vec::new();
-    for row in rows {
-        let pid: Option<i32> = row.try_get("pid")?;
-        let state: String = row.try_get("state")?;
-        let age: f64 = row.try_get("transaction_seconds")?;
-        let gives_way: bool = row.try_get("gives_way")?;
-        let is_prepared = pid.is_none();
-        if older_than.is_some_and(|limit| (age < limit.as_secs_f64() || gives_way) && !is_prepared) {
-            continue;
-        }
-        let application: String = row.try_get("application")?;
-        let relation: String = row.try_get("relation")?;
-        let who =
-            pid.map_or("a prepared transaction".to_owned(), |pid| format!("pid {pid} \"{application}\""));
-        let line = format!("{who} ({state}, transaction {age:.1} s old) on {relation}");
-        if !list.contains(&line) {
-            list.push(line);
-        }
-    }
-    Ok(list)
-}
-
-fn given_up(tables: &[(QualifiedName, u32)], policy: LockPolicy, what: &str, story: &LockStory) -> Error {
-    let first = tables.first().map(|(name, _)| name.shown()).unwrap_or_default();
-    let error = Error::failed(format!(
-        "could not lock table {first} for {what} ({} attempts of {} ms)",
-        policy.attempts,
-        policy.lock_timeout.as_millis()
-    ))
-    .hint("Wait for those in the way to finish, then run the same command again.");
-    if story.blockers.is_empty() {
-        error.because("canceling statement due to lock timeout (55P03)")
-    } else {
-        error.because(format!("blocked by {}", story.blockers.join("; ")))
-    }
 }

@@ -4,6 +4,7 @@ pub mod added;
 pub mod capture;
 pub mod copy;
 pub mod finish;
+pub mod holders;
 pub mod index;
 pub mod inspect;
 pub mod judge;

@@ -7,7 +7,7 @@
 use tokio_postgres::Client;
 
 use super::capture::trigger_names;
-use super::lock::{LockMode, LockPolicy, LockStory, acquire};
+use super::lock::{LockMode, LockPolicy, Locking};
 use super::watch::Watch;
 use crate::catalog::find_table;
 use crate::error::{Error, Result};
@@ -32,17 +32,9 @@ pub async fn triggers(
         return Ok(());
     }
     let tables = [(change.name.clone(), oid)];
-    let mut story = LockStory::default();
-    acquire(
-        client,
-        &tables,
-        LockMode::AccessExclusive,
-        policy,
-        "dropping the capture triggers",
-        watch,
-        &mut story,
-    )
-    .await?;
+    let mut locking =
+        Locking::new(client, change.migration_id, "dropping the capture triggers", policy, watch);
+    locking.acquire(&tables, LockMode::AccessExclusive).await?;
     let mut text = String::new();
     for trigger in trigger_names() {
         text.push_str(&format!("drop trigger if exists {trigger} on {};", change.name));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
 
-use super::lock::{LockMode, LockPolicy, LockStory, try_acquire, wait};
+use super::lock::{LockMode, LockPolicy, LockStory, Locking};
 use super::pair::{Direction, Pair};
 use super::watch::Watch;
 use super::{capture, replay};
@@ -36,6 +36,32 @@ struct Exchange {
     locks: Vec<(QualifiedName, u32)>,
 }
 
+/// Since when the locks are held, and for how long they may be.
+#[derive(Clone, Copy)]
+struct Hold {
+    since: Instant,
+    most: Duration,
+}
+
+impl Hold {
+    /// Leaves the server no more time for a statement than is left in all: it holds to that also when
+    /// this process stands still.
+    async fn limit(self, client: &Client) -> Result<()> {
+        let left = self.most.saturating_sub(self.since.elapsed()).as_millis();
+        if left == 0 {
+            return Err(self.exceeded());
+        }
+        Ok(client.batch_execute(&format!("set local statement_timeout = '{left}ms'")).await?)
+    }
+
+    fn exceeded(self) -> Error {
+        Error::new(
+            Kind::Transient,
+            format!("it took longer than {} ms under its locks", self.most.as_millis()),
+        )
+    }
+}
+
 /// Exchanges the two tables and moves the migration on to `to`, which is [`Phase::Swapped`] or
 /// [`Phase::RolledBack`]. Says how long the locks were held.
 ///
@@ -48,9 +74,9 @@ pub async fn swap(
     pair: &Pair,
     policy: LockPolicy,
     watch: &Watch,
-    story: &mut LockStory,
-) -> Result<Duration> {
-    for failed in 1.. {
+) -> Result<(Duration, LockStory)> {
+    let mut locking = Locking::new(client, migration.id, "the swap", policy, watch);
+    loop {
         let exchange = prepare(client, change, pair).await?;
         // As near as can be before others have to wait for it.
         for _ in 0..MOST_ROUNDS {
@@ -58,18 +84,17 @@ pub async fn swap(
                 break;
             }
         }
-        if try_acquire(client, &exchange.locks, LockMode::AccessExclusive, policy, story).await? {
-            match once(client, migration, change, pair, &exchange, policy, story).await {
-                Ok(held) => return Ok(held),
-                Err(error) if failed < policy.attempts && error.kind == Kind::Transient => {
+        if locking.try_acquire(&exchange.locks, LockMode::AccessExclusive).await? {
+            match once(client, migration, change, pair, &exchange, policy, &locking.story).await {
+                Ok(held) => return Ok((held, locking.story)),
+                Err(error) if locking.story.attempts < policy.attempts && error.kind == Kind::Transient => {
                     watch.note(format!("the swap let go: {}", error.message));
                 }
                 Err(error) => return Err(error),
             }
         }
-        wait(failed, policy, "the swap", watch, story, &exchange.locks).await?;
+        locking.wait(&exchange.locks, LockMode::AccessExclusive).await?;
     }
-    unreachable!("wait gives up")
 }
 
 /// The swap in the transaction that holds the locks; committed, or rolled back.
@@ -82,25 +107,22 @@ async fn once(
     policy: LockPolicy,
     story: &LockStory,
 ) -> Result<Duration> {
-    let locked = Instant::now();
-    let error = match under_lock(client, migration, change, pair, exchange, story, locked).await {
-        Ok(to) if locked.elapsed() <= policy.max_lock_time => {
+    let hold = Hold { since: Instant::now(), most: policy.max_lock_time };
+    let error = match under_lock(client, migration, change, pair, exchange, story, hold).await {
+        Ok(to) if hold.since.elapsed() <= hold.most => {
             client.batch_execute("commit").await?;
-            let held = locked.elapsed();
+            let took = hold.since.elapsed();
             migration.phase = to;
-            tracing::info!(migration = %migration.short_id(), phase = %to, held_ms = held.as_millis(), "swapped");
+            tracing::info!(migration = %migration.short_id(), phase = %to, held_ms = took.as_millis(), "swapped");
             client
                 .execute(
                     "update pgrecast.migration set lock_held_ms = $2 where id = $1",
-                    &[&migration.id, &(held.as_secs_f64() * 1000.0)],
+                    &[&migration.id, &(took.as_secs_f64() * 1000.0)],
                 )
                 .await?;
-            return Ok(held);
+            return Ok(took);
         }
-        Ok(_) => Error::new(
-            Kind::Transient,
-            format!("it took longer than {} ms under its locks", policy.max_lock_time.as_millis()),
-        ),
+        Ok(_) => hold.exceeded(),
         Err(error) => error,
     };
     if error.kind == Kind::ConnectionLost {
@@ -173,11 +195,13 @@ async fn under_lock(
     pair: &Pair,
     exchange: &Exchange,
     story: &LockStory,
-    locked: Instant,
+    hold: Hold,
 ) -> Result<Phase> {
     check_definition(client, change, pair).await?;
     capture::check(client, change, pair).await?;
+    hold.limit(client).await?;
     let round = replay::round_in_transaction(client, pair).await?;
+    hold.limit(client).await?;
     let is_empty: bool = client
         .query_one(
             &format!(
@@ -200,7 +224,9 @@ async fn under_lock(
     for statement in &statements {
         tracing::debug!(statement, "swap");
     }
+    hold.limit(client).await?;
     client.batch_execute(&statements.join(";\n")).await?;
+    hold.limit(client).await?;
     let to = match pair.direction {
         Direction::Forward => Phase::Swapped,
         Direction::Reverse => Phase::RolledBack,
@@ -224,7 +250,7 @@ async fn under_lock(
                 &(story.attempts as i32),
                 &(story.waited.as_secs_f64() * 1000.0),
                 &story.blockers,
-                &(locked.elapsed().as_secs_f64() * 1000.0),
+                &(hold.since.elapsed().as_secs_f64() * 1000.0),
                 &(round.keys as i64),
             ],
         )

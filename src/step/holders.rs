@@ -1,0 +1,110 @@
+//! Who is in the way of a lock: looked at before it is asked for, and named when it was not had.
+//!
+//! Reads `pg_locks` and `pg_stat_activity` only; [`end`] ends sessions, when the user told us to.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use tokio_postgres::{Client, Row};
+
+use crate::error::Result;
+use crate::name::sql;
+
+/// A transaction that holds a lock that conflicts with ours.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    /// `None`: a prepared transaction.
+    pub pid: Option<i32>,
+    /// Its virtual transaction, or what stands for it: the same as long as the transaction is.
+    pub transaction: String,
+    /// Whether it is a plain autovacuum, which gives way to whoever waits for it.
+    pub gives_way: bool,
+    /// How old the transaction is; `None` when this role may not see it.
+    pub age: Option<Duration>,
+    words: String,
+    relation: String,
+}
+
+impl Holder {
+    fn from_row(row: &Row) -> Result<Self> {
+        let pid: Option<i32> = row.try_get("pid")?;
+        let application: String = row.try_get("application")?;
+        let state: Option<String> = row.try_get("state")?;
+        let seconds: Option<f64> = row.try_get("transaction_seconds")?;
+        let query: Option<f64> = row.try_get("query_seconds")?;
+        let is_autovacuum: bool = row.try_get("is_autovacuum")?;
+        let prevents_wraparound: bool = row.try_get("prevents_wraparound")?;
+        let who = match pid {
+            None => String::new(),
+            Some(pid) if prevents_wraparound => {
+                format!("pid {pid}, an autovacuum against wraparound, which does not give way: ")
+            }
+            Some(pid) if is_autovacuum => format!("pid {pid}, an autovacuum: "),
+            Some(pid) => format!("pid {pid} \"{application}\": "),
+        };
+        let state = state.unwrap_or_else(|| "state hidden from this role".into());
+        let query = query.map(|query| format!(", query {query:.1} s ago")).unwrap_or_default();
+        Ok(Holder {
+            pid,
+            transaction: row.try_get("transaction")?,
+            gives_way: is_autovacuum && !prevents_wraparound,
+            age: seconds.map(|seconds| Duration::from_secs_f64(seconds.max(0.0))),
+            words: format!("{who}{state}{query}"),
+            relation: row.try_get("relation")?,
+        })
+    }
+
+    /// In words, with the age as far as it is known.
+    #[must_use]
+    pub fn shown(&self, age: Duration) -> String {
+        let about = if self.age.is_none() { "at least " } else { "" };
+        format!("{}, transaction {about}{:.1} s old, on {}", self.words, age.as_secs_f64(), self.relation)
+    }
+}
+
+/// What we know of the ages of transactions whose beginning this role may not see: since when we see them.
+#[derive(Debug, Clone, Default)]
+pub struct Sightings(HashMap<String, Instant>);
+
+impl Sightings {
+    /// Takes note of who is there now, and forgets the others.
+    pub fn see(&mut self, holders: &[Holder]) {
+        let now = Instant::now();
+        self.0 = holders
+            .iter()
+            .map(|holder| {
+                let since = self.0.get(&holder.transaction).copied().unwrap_or(now);
+                (holder.transaction.clone(), since)
+            })
+            .collect();
+    }
+
+    /// How old a transaction is, at least.
+    #[must_use]
+    pub fn age(&self, holder: &Holder) -> Duration {
+        let seen = || self.0.get(&holder.transaction).map_or(Duration::ZERO, Instant::elapsed);
+        holder.age.unwrap_or_else(seen)
+    }
+}
+
+/// Those who hold a lock of one of these modes on one of these relations, us aside.
+pub async fn list(client: &Client, relations: &[u32], modes: &[&str]) -> Result<Vec<Holder>> {
+    let rows = client.query(&sql!("lock/list_holders.sql").text(), &[&relations, &modes]).await?;
+    rows.iter().map(Holder::from_row).collect()
+}
+
+/// Ends the clients' sessions that hold such a lock on this table, and says which, in words.
+pub async fn end(client: &Client, table: u32, modes: &[&str]) -> Result<Vec<String>> {
+    // A session may be ended by the role that we logged in as, which need not be the table's owner.
+    client.batch_execute("begin; set local role none").await?;
+    let rows = client.query(&sql!("lock/end_holders.sql").text(), &[&table, &modes]).await;
+    client.batch_execute("rollback").await?;
+    rows?
+        .iter()
+        .map(|row| {
+            let (pid, application): (i32, String) = (row.try_get("pid")?, row.try_get("application")?);
+            let what = if row.try_get("ended")? { "was ended" } else { "could not be ended by this role" };
+            Ok(format!("pid {pid} \"{application}\" {what}"))
+        })
+        .collect()
+}
