@@ -4,6 +4,7 @@
 
 mod support;
 
+use support::database::SUPERUSER;
 use support::*;
 use tokio_postgres::Client;
 
@@ -74,9 +75,16 @@ const CHANGE: [&str; 5] =
 
 /// Begins a run and stops it at that moment.
 async fn stopped_at(db: &TestDb<'_>, moment: Moment, stop: Stop) {
+    let (obstacle, second) = stopped_as(db, SUPERUSER, moment, stop).await;
+    obstacle.batch_execute("rollback").await.unwrap();
+    second.batch_execute("rollback").await.unwrap();
+}
+
+/// The same as a role, with what kept the run at that moment still in its way.
+async fn stopped_as(db: &TestDb<'_>, role: &str, moment: Moment, stop: Stop) -> (Client, Client) {
     let obstacle: Client = db.connect().await;
     obstacle.batch_execute(moment.obstacle()).await.unwrap();
-    let running = db.spawn(&CHANGE);
+    let running = db.spawn_with(role, &CHANGE, &[]);
     let wait_for = async |phase: &str| {
         wait_until("the run is there", async || {
             let list = db.pgrecast(&["list", "--json"]).await.expect_code(0).json();
@@ -105,8 +113,32 @@ async fn stopped_at(db: &TestDb<'_>, moment: Moment, stop: Stop) {
             running.wait().await;
         }
     }
-    obstacle.batch_execute("rollback").await.unwrap();
-    second.batch_execute("rollback").await.unwrap();
+    (obstacle, second)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_run_of_a_role_that_is_not_the_owner_left_is_ended_by_the_next() {
+    let db = TestDb::create("operator").await;
+    fill(&db).await;
+    let owner = db.owner_role("owner", &["t"]).await;
+    let operator = db.role("operator", &format!("grant {} to {{role}}", owner.name)).await;
+    let other = db.role("other", &format!("grant {} to {{role}}", owner.name)).await;
+    stopped_as(&db, &operator.name, Moment::Copy, Stop::Kill).await;
+    // One that does not end by itself, as on a connection whose other end vanished without a word.
+    let id: String =
+        db.query_value("select left(replace(id::text, '-', ''), 8) from pgrecast.migration").await;
+    let orphan = db.connect_as(&operator).await;
+    orphan.batch_execute(&format!("set application_name = 'pgrecast {id} copy 9'")).await.unwrap();
+    let refused = db.pgrecast_as(&other, &["run", "t"]).await.expect_code(1);
+    assert!(refused.stderr.contains(&format!("of role {}", operator.name)), "{}", refused.whole());
+    orphan.batch_execute("select 1").await.expect("another role may not end it");
+    let done = db.pgrecast_as(&operator, &["run", "t"]).await.expect_code(0);
+    assert!(done.stderr.contains("ended sessions"), "{}", done.whole());
+    assert!(orphan.batch_execute("select 1").await.is_err());
+    let rows: i64 = db.query_value("select count(distinct id) * 100000 + count(*) from t").await;
+    assert_eq!(rows, 30000 * 100_000 + 30000);
+    db.pgrecast_as(&operator, &["cleanup", "t"]).await.expect_code(0);
+    db.execute(&format!("drop owned by {} cascade", owner.name)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,8 +13,12 @@ use crate::step::watch::Watch;
 /// First half of our advisory locks' keys: "pgrc".
 const CLASS: i32 = 0x7067_7263;
 
-/// How long to wait for what a killed run left behind before it is ended.
-const ORPHANS: Duration = Duration::from_secs(3);
+/// How long to wait for the lease, which a killed run's session may hold for a moment more.
+const LEASE: Duration = Duration::from_secs(3);
+
+/// How long to wait for sessions of a former run that this role may not end: the server notices within
+/// `client_connection_check_interval` that nobody is there any more.
+const ORPHANS: Duration = Duration::from_secs(10);
 
 /// Takes the lease for the tables of a migration, and sees to it that no backend of a former run is
 /// still at work.
@@ -23,7 +27,7 @@ const ORPHANS: Duration = Duration::from_secs(3);
 /// When another run has it, naming its backend.
 pub(super) async fn take(control: &Session, migration: &Migration, watch: &Watch) -> Result<()> {
     for change in &migration.tables {
-        let deadline = tokio::time::Instant::now() + ORPHANS;
+        let deadline = tokio::time::Instant::now() + LEASE;
         while !try_lock(control, change.original_oid).await? {
             if tokio::time::Instant::now() >= deadline {
                 return Err(held_elsewhere(control, migration, change.original_oid).await?);
@@ -72,26 +76,28 @@ pub(super) async fn only_one(client: &Client, table: u32) -> Result<()> {
 
 /// Waits a moment for sessions of a former run, then ends them: they are ours, and one of them could
 /// be copying a chunk. Says whether there were any.
+///
+/// # Errors
+/// When they belong to a role whose sessions this one may not end, and do not end by themselves.
 pub(super) async fn end_orphans(client: &Client, migration: &Migration) -> Result<bool> {
-    // A backend may be ended by the role that it logged in as, which need not be the table's owner's.
-    client.batch_execute("reset role").await?;
-    let found = end_sessions(client, migration).await;
-    client.batch_execute(&format!("set role {}", migration.owner)).await?;
-    found
-}
-
-async fn end_sessions(client: &Client, migration: &Migration) -> Result<bool> {
     let label = format!("pgrecast {} ", migration.short_id());
-    let deadline = tokio::time::Instant::now() + ORPHANS;
+    let began = tokio::time::Instant::now();
     let mut found = false;
     loop {
-        let terminate = tokio::time::Instant::now() >= deadline || found;
-        let left: i64 = client
-            .query_one(&sql!("session/end_orphans.sql").text(), &[&label, &terminate])
-            .await?
-            .try_get("sessions")?;
-        if left == 0 {
+        // A session may be ended by the role that it logged in as, which need not be the table's owner.
+        client.batch_execute("begin; set local role none").await?;
+        let row = client.query_one(&sql!("session/end_orphans.sql").text(), &[&label, &found]).await;
+        client.batch_execute("rollback").await?;
+        let row = row?;
+        if row.try_get::<_, i64>("sessions")? == 0 {
             return Ok(found);
+        }
+        if began.elapsed() >= ORPHANS {
+            let who: String = row.try_get("who")?;
+            return Err(Error::failed("sessions of a former run of this migration are still at work")
+                .because(who)
+                .state("this command did nothing")
+                .hint("They end by themselves within seconds; end them with pg_terminate_backend if not."));
         }
         found = true;
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -100,7 +100,8 @@ pub fn rollback(original: &Definition, blueprint: &Blueprint) -> Rollback {
         });
     }
     for new in &blueprint.new.columns {
-        if !blueprint.forward.columns().iter().any(|output| output.name == new.name) && !new.is_generated {
+        let comes_from_old = |output: &super::Output| output.name == new.name && output.from.is_some();
+        if !blueprint.forward.columns().iter().any(comes_from_old) && !new.is_generated {
             notes.push(format!("what is written into the new column {} stays behind", new.name.shown()));
         }
     }

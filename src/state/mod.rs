@@ -9,6 +9,7 @@ mod phase;
 mod table_change;
 
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 pub use blueprint::{
     StoredDependent, load_dependents, load_key, load_mapping, mark_made, mark_validated, store,
@@ -29,7 +30,17 @@ const SCHEMA_VERSION: i32 = 1;
 pub async fn is_installed(client: &Client) -> Result<bool> {
     let found: bool = client
         .query_one("select pg_catalog.to_regclass('pgrecast.version') is not null", &[])
-        .await?
+        .await
+        .map_err(|error| {
+            let error = Error::from(error);
+            if !error.is_sqlstate(&SqlState::INSUFFICIENT_PRIVILEGE) {
+                return error;
+            }
+            error
+                .context("this role may not read the state in schema \"pgrecast\"")
+                .state("nothing was changed")
+                .hint("Connect as a role that has the rights of the table's owner by inheritance, or with PGOPTIONS='-c role=OWNER'.")
+        })?
         .try_get(0)?;
     if !found {
         return Ok(false);
