@@ -107,7 +107,8 @@ async fn accounts_change_and_change_back_under_traffic() {
 /// A table whose migration stands right before its swap, which a reader keeps from happening.
 async fn before_the_swap(db: &TestDb<'_>) {
     db.execute(
-        "create table t (id int primary key, v text, n numeric);
+        "create table t (id int primary key, v text, n numeric, s serial, up int references t (id));
+         create index t_x on t ((v || 'x'));
          insert into t select g, 'v' || g, g / 7.0 from generate_series(1, 5000) g",
     )
     .await;
@@ -189,11 +190,58 @@ async fn capture_that_ceased_for_a_moment_is_noticed() {
 async fn a_definition_changed_by_somebody_else_is_noticed() {
     let db = TestDb::create("ddl").await;
     before_the_swap(&db).await;
-    db.execute("alter table t add column late int").await;
-    let output = db.pgrecast(&["run", "t", "--json"]).await.expect_code(5);
-    assert!(output.stderr.contains("definition of public.t was changed"), "{}", output.whole());
-    db.execute("alter table t drop column late").await;
+    for change in CHANGES {
+        db.execute(change).await;
+        let output = db.pgrecast(&["run", "t", "--json"]).await.expect_code(5);
+        assert!(output.stderr.contains("definition of public.t was changed"), "{change}: {}", output.whole());
+        db.pgrecast(&["abort", "t"]).await.expect_code(0);
+        assert_nothing_left(&db).await;
+        db.execute("drop table t").await;
+        before_the_swap(&db).await;
+    }
+    db.execute("vacuum analyze t").await;
+    db.execute("update t set v = 'same'").await;
+    db.pgrecast(&["run", "t"]).await.expect_code(0);
+    db.pgrecast(&["cleanup"]).await.expect_code(0);
+}
+
+/// What somebody else may do to the definition of `t`.
+const CHANGES: &[&str] = &[
+    "alter table t add column late int",
+    "comment on column t.v is 'late'",
+    "comment on constraint t_pkey on t is 'late'",
+    "alter table t set (toast.autovacuum_enabled = off)",
+    "grant select on t to public",
+    "alter sequence t_s_seq increment 7",
+    "grant usage on sequence t_s_seq to public",
+    "alter index t_x alter column 1 set statistics 7",
+    "create index late on t (v)",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_added_after_the_swap_is_not_lost_by_a_rollback() {
+    let db = TestDb::create("late_ddl").await;
+    for change in CHANGES.iter().step_by(3) {
+        before_the_swap(&db).await;
+        // A snapshot older than the swap, so that the guard stays.
+        let old = db.connect().await;
+        old.batch_execute("begin isolation level repeatable read; select 1").await.unwrap();
+        db.pgrecast(&["run", "t"]).await.expect_code(0);
+        db.execute(change).await;
+        let output = db.pgrecast(&["rollback", "t"]).await.expect_code(5);
+        assert!(output.stderr.contains("would be lost by going back"), "{change}: {}", output.whole());
+        old.batch_execute("rollback").await.unwrap();
+        db.pgrecast(&["run", "t"]).await.expect_code(0);
+        db.pgrecast(&["rollback", "t"]).await.expect_code(5);
+        db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
+        db.execute("drop table t cascade").await;
+    }
+    before_the_swap(&db).await;
+    db.execute("create table child (t int references t)").await;
     db.pgrecast(&["abort", "t"]).await.expect_code(0);
+    db.pgrecast(&["run", "t", "--alter", "alter column id type bigint"]).await.expect_code(0);
+    db.pgrecast(&["rollback", "t"]).await.expect_code(0);
+    db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
     assert_nothing_left(&db).await;
 }
 

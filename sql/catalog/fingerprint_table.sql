@@ -8,6 +8,9 @@ select pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact)) as finge
                c.relforcerowsecurity, c.reloftype, c.relispartition) as fact
     from pg_catalog.pg_class c where c.oid = $1
     union all
+    select 'toast ' || pg_catalog.concat_ws('|', t.reloptions)
+    from pg_catalog.pg_class c join pg_catalog.pg_class t on t.oid = c.reltoastrelid where c.oid = $1
+    union all
     select 'column ' || pg_catalog.concat_ws('|', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull,
                a.attidentity, a.attgenerated, a.attcollation, a.attstorage, a.attcompression,
                coalesce(a.attstattarget, -1), a.attacl, a.attisdropped,
@@ -22,17 +25,24 @@ select pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact)) as finge
     from pg_catalog.pg_constraint c where c.conrelid = $1 or c.confrelid = $1
     union all
     select 'index ' || pg_catalog.concat_ws('|', i.indexrelid, pg_catalog.pg_get_indexdef(i.indexrelid), i.indisvalid,
-               i.indisclustered, i.indisreplident)
-    from pg_catalog.pg_index i where i.indrelid = $1
+               i.indisclustered, i.indisreplident, c.reltablespace,
+               array(select coalesce(a.attstattarget, -1) from pg_catalog.pg_attribute a
+                     where a.attrelid = i.indexrelid order by a.attnum))
+    from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid where i.indrelid = $1
     union all
     select 'trigger ' || pg_catalog.concat_ws('|', t.oid, pg_catalog.pg_get_triggerdef(t.oid), t.tgenabled)
     from pg_catalog.pg_trigger t
     where t.tgrelid = $1 and not t.tgisinternal
       and t.tgname not in ('pgrecast_capture', 'pgrecast_capture_truncate', 'pgrecast_guard')
     union all
-    select 'policy ' || pg_catalog.concat_ws('|', p.oid, p.polname) from pg_catalog.pg_policy p where p.polrelid = $1
+    select 'constraint trigger ' || pg_catalog.concat_ws('|', t.tgconstraint, t.tgtype, t.tgenabled)
+    from pg_catalog.pg_trigger t where t.tgrelid = $1 and t.tgisinternal
     union all
-    select 'statistics ' || pg_catalog.pg_get_statisticsobjdef(s.oid)
+    select 'policy ' || pg_catalog.concat_ws('|', p.oid, p.polname, p.polcmd, p.polpermissive, p.polroles,
+               pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)) from pg_catalog.pg_policy p where p.polrelid = $1
+    union all
+    select 'statistics ' || pg_catalog.concat_ws('|', pg_catalog.pg_get_statisticsobjdef(s.oid), s.stxnamespace,
+               s.stxowner, coalesce(s.stxstattarget, -1))
     from pg_catalog.pg_statistic_ext s where s.stxrelid = $1
     union all
     select 'inherits ' || pg_catalog.concat_ws('|', i.inhrelid, i.inhparent)
@@ -45,7 +55,30 @@ select pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact)) as finge
     where d.classid = 'pg_catalog.pg_rewrite'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass
       and d.refobjid = $1
     union all
-    select 'sequence ' || pg_catalog.concat_ws('|', d.objid, d.refobjsubid, d.deptype) from pg_catalog.pg_depend d
+    select 'sequence ' || pg_catalog.concat_ws('|', d.objid, d.refobjsubid, d.deptype, c.relname, c.relowner, c.relacl,
+               s.seqtypid, s.seqstart, s.seqincrement, s.seqmax, s.seqmin, s.seqcache, s.seqcycle)
+    from pg_catalog.pg_depend d
+    join pg_catalog.pg_class c on c.oid = d.objid
+    join pg_catalog.pg_sequence s on s.seqrelid = d.objid
     where d.classid = 'pg_catalog.pg_class'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass
       and d.refobjid = $1 and d.refobjsubid > 0 and d.deptype in ('a', 'i')
+    union all
+    select 'comment or label ' || pg_catalog.concat_ws('|', t.classoid, t.objoid, t.objsubid, t.provider, t.text)
+    from (
+        select classoid, objoid, objsubid, null as provider, description as text from pg_catalog.pg_description
+        union all
+        select classoid, objoid, objsubid, provider, label from pg_catalog.pg_seclabel
+    ) t
+    join (
+        select 'pg_catalog.pg_class'::regclass as classid, $1::oid as objid
+        union all
+        select 'pg_catalog.pg_class'::regclass, i.indexrelid from pg_catalog.pg_index i where i.indrelid = $1
+        union all
+        select d.classid, d.objid from pg_catalog.pg_depend d
+        where d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = $1
+          and d.classid in ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_constraint'::regclass,
+                            'pg_catalog.pg_trigger'::regclass, 'pg_catalog.pg_policy'::regclass,
+                            'pg_catalog.pg_statistic_ext'::regclass)
+        group by d.classid, d.objid
+    ) o on o.classid = t.classoid and o.objid = t.objoid
 ) f

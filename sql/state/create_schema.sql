@@ -47,7 +47,7 @@ create table pgrecast.table_change (
     statements text[] not null,        -- the asked-for ALTERs, as given
     reverse text[] not null,           -- --reverse, as given
     fingerprint text not null,         -- of the original's definition when it was planned
-    new_fingerprint text,              -- of the new table's when the swap was complete
+    new_fingerprint text,              -- of the new table's since the swap
     rows_estimated bigint not null,
     filenode oid,                      -- of the original while it is copied
     blocks bigint,                     -- to be copied: those that were there when capture began

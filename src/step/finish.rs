@@ -7,8 +7,9 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::lock::{LockMode, LockPolicy, Locking};
+use super::swap::{is_definition_known, record_definition};
 use super::watch::Watch;
-use crate::catalog::{find_table, fingerprint};
+use crate::catalog::find_table;
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Kind as DependentKind, Side};
 use crate::state::{TableChange, load_dependents, mark_validated};
@@ -40,6 +41,12 @@ pub async fn validate(
         let mut locking =
             Locking::new(client, change.migration_id, "validating a foreign key", policy, watch);
         locking.acquire(&[(child.clone(), oid)], LockMode::ShareUpdateExclusive).await?;
+        // Our own change of the definition, if nobody else has changed it.
+        let new = change.shadow_oid.filter(|_| side == Side::New);
+        let is_known = match new {
+            Some(new) => is_definition_known(client, change, new).await?,
+            None => false,
+        };
         if let Err(error) = client.batch_execute(statement).await {
             let error = Error::from(error);
             client.batch_execute("rollback").await?;
@@ -51,6 +58,9 @@ pub async fn validate(
                 .hint("Correct the rows and run the same command again."));
         }
         mark_validated(client, stored.id).await?;
+        if let Some(new) = new.filter(|_| is_known) {
+            record_definition(client, change, new).await?;
+        }
         client.batch_execute("commit").await?;
     }
     Ok(())
@@ -80,10 +90,6 @@ pub async fn take_guard_off(
         locking.acquire(&[(change.name.clone(), oid)], LockMode::AccessExclusive).await?;
         client.batch_execute(&format!("drop trigger pgrecast_guard on {}; commit", change.name)).await?;
     }
-    let found = fingerprint(client, oid).await?;
-    client
-        .execute("update pgrecast.table_change set new_fingerprint = $2 where id = $1", &[&change.id, &found])
-        .await?;
     Ok(true)
 }
 

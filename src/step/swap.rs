@@ -233,6 +233,7 @@ async fn under_lock(
     };
     if to == Phase::Swapped {
         capture::record_triggers(client, change, pair.to_oid).await?;
+        record_definition(client, change, pair.to_oid).await?;
     }
     // The phase in memory changes only when the commit is known.
     let before = migration.phase;
@@ -260,15 +261,11 @@ async fn under_lock(
 
 /// Under the lock, so that it stays true until the commit.
 async fn check_definition(client: &Client, change: &TableChange, pair: &Pair) -> Result<()> {
-    let found = fingerprint(client, pair.from_oid).await?;
-    let expected: Option<String> = match pair.direction {
-        Direction::Forward => Some(change.fingerprint.clone()),
-        Direction::Reverse => client
-            .query_one("select new_fingerprint from pgrecast.table_change where id = $1", &[&change.id])
-            .await?
-            .try_get(0)?,
+    let is_known = match pair.direction {
+        Direction::Forward => fingerprint(client, pair.from_oid).await? == change.fingerprint,
+        Direction::Reverse => is_definition_known(client, change, pair.from_oid).await?,
     };
-    if expected.is_none_or(|expected| expected == found) {
+    if is_known {
         return Ok(());
     }
     Err(match pair.direction {
@@ -280,6 +277,24 @@ async fn check_definition(client: &Client, change: &TableChange, pair: &Pair) ->
         .state("nothing was rolled back; the new table is in place")
         .hint("Take that change back, or keep the new shape with `pgrecast cleanup`."),
     })
+}
+
+/// Writes down how the new table is defined, so that a rollback notices what was added to it since.
+pub async fn record_definition(client: &Client, change: &TableChange, new_oid: u32) -> Result<()> {
+    let found = fingerprint(client, new_oid).await?;
+    client
+        .execute("update pgrecast.table_change set new_fingerprint = $2 where id = $1", &[&change.id, &found])
+        .await?;
+    Ok(())
+}
+
+/// Whether the new table is still defined as it was written down.
+pub async fn is_definition_known(client: &Client, change: &TableChange, new_oid: u32) -> Result<bool> {
+    let known: Option<String> = client
+        .query_one("select new_fingerprint from pgrecast.table_change where id = $1", &[&change.id])
+        .await?
+        .try_get(0)?;
+    Ok(known == Some(fingerprint(client, new_oid).await?))
 }
 
 /// Takes each sequence's own lock, so that nobody takes a value, and reads where it stands.
