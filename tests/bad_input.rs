@@ -251,3 +251,62 @@ async fn a_name_means_the_table_that_it_means_in_sql_and_a_newer_migration_keeps
     db.pgrecast(&["cleanup", "a.t"]).await.expect_code(0);
     assert_nothing_left(&db).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mistyped_command_says_nothing_about_the_migration_and_a_closed_pipe_stops_nothing() {
+    let db = TestDb::create("mistyped").await;
+    db.execute("create table t (id int primary key, a int); insert into t values (1, 1)").await;
+    db.pgrecast(&["run", "t", "--rebuild"]).await.expect_code(0);
+    let mistyped = db.pgrecast(&["abort", "t"]).await.expect_code(2);
+    assert!(mistyped.stderr.contains("is swapped"), "{}", mistyped.whole());
+    let status = db.pgrecast(&["status", "t", "--json"]).await.expect_code(0).json();
+    assert!(status["error"].is_null(), "{status}");
+    assert_eq!(status["phase"], "swapped");
+
+    // What still holds disk is shown, also when nothing is open any more.
+    db.pgrecast(&["rollback", "t"]).await.expect_code(0);
+    let status = db.pgrecast(&["status"]).await.expect_code(0);
+    assert!(
+        status.stdout.contains("kept pgrecast_") && status.stdout.contains("pgrecast cleanup"),
+        "{}",
+        status.whole()
+    );
+    db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
+    let status = db.pgrecast(&["status"]).await.expect_code(0);
+    assert_eq!(status.stdout, "no migration is open\n");
+
+    let mut command = std::process::Command::new("sh");
+    command.args([
+        "-c",
+        "{ \"$0\" run t --rebuild; echo $? >&3; } 2>&1 3>code | true; cat code",
+        env!("CARGO_BIN_EXE_pgrecast"),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let output = command.envs(db.psql_env()).current_dir(folder.path()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n");
+    db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
+    assert_nothing_left(&db).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_fits_eighty_columns() {
+    let db = TestDb::create("columns").await;
+    db.execute(
+        "create table customers (id int primary key);
+         create table orders (
+             id serial primary key, customer_id int not null references customers on delete cascade,
+             a_column_with_quite_a_long_name varchar(20) check (a_column_with_quite_a_long_name <> ''), total numeric);
+         create index orders_of_a_customer_by_a_column_with_quite_a_long_name on orders (customer_id, a_column_with_quite_a_long_name);
+         create table items (order_id int references orders);
+         insert into customers values (1); insert into orders (customer_id, total) select 1, g from generate_series(1, 5000) g",
+    )
+    .await;
+    let alter = "alter column id type bigint, alter column total type numeric(12, 2), \
+                 add column note text not null default 'a note that says a lot about this very order and some others'";
+    let plan = db.pgrecast(&["plan", "orders", "--alter", alter]).await.expect_code(0);
+    let long: Vec<&str> = plan.stdout.lines().filter(|line| line.chars().count() > 80).collect();
+    // The command to copy is one line.
+    assert!(long.len() == 1 && long[0].trim_start().starts_with("pgrecast run"), "{}", plan.whole());
+    let first = plan.stdout.lines().next().unwrap();
+    assert!(first.contains("rows") && !first.contains(" 0 rows"), "never analyzed, and not empty: {first}");
+}

@@ -17,7 +17,12 @@ select c.oid,
        c.relforcerowsecurity as forces_row_security,
        c.relisshared or c.relnamespace in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
            as is_system,
-       greatest(c.reltuples, 0)::float8 as rows_estimated,
+       -- never analyzed: as many as there would be at the width that the planner assumes for its columns
+       case when c.reltuples >= 0 then c.reltuples
+            when c.relkind in ('r', 'm') then pg_catalog.pg_relation_size(c.oid) / (28 + (
+                select coalesce(sum(case when a.attlen > 0 then a.attlen else 32 end), 0)
+                from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped))
+            else 0 end::float8 as rows_estimated,
        case when c.relkind in ('r', 'm') then pg_catalog.pg_table_size(c.oid) else 0 end as table_bytes,
        case when c.relkind in ('r', 'm') then pg_catalog.pg_indexes_size(c.oid) else 0 end as index_bytes,
        case when c.relkind in ('r', 'm')

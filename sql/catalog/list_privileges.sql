@@ -46,10 +46,17 @@ where d.grantee = t.relowner
                   where c.oid = t.oid and x.grantee = t.relowner and x.privilege_type = d.privilege_type)
   and exists (select from pg_catalog.pg_class c where c.oid = t.oid and c.relacl is not null)
 union all
-select 'the table''s owner may not use the schema ' || n.nspname || ' in which the state is kept',
-       pg_catalog.format('grant usage, create on schema %I to %s; grant all on all tables in schema %I to %s; '
-                         'grant all on all sequences in schema %I to %s;',
-                         n.nspname, owner, n.nspname, owner, n.nspname, owner)
+select 'the table''s owner may not use the schema pgrecast, in which the state is kept',
+       pg_catalog.format('grant usage, create on schema pgrecast to %1$s; grant all on all tables in schema pgrecast to %1$s;',
+                         owner)
 from t join pg_catalog.pg_namespace n on n.nspname = 'pgrecast'
-where not (pg_catalog.has_schema_privilege(t.relowner, n.oid, 'create')
-           and pg_catalog.has_schema_privilege(t.relowner, n.oid, 'usage'))
+where not pg_catalog.has_schema_privilege(t.relowner, n.oid, 'create')
+   or not pg_catalog.has_schema_privilege(t.relowner, n.oid, 'usage')
+   or exists (
+       select from pg_catalog.pg_class c
+       where c.relnamespace = n.oid
+         and c.relname in ('version', 'migration', 'table_change', 'mapping', 'key_column', 'dependent', 'chunk', 'event')
+         and not (pg_catalog.has_table_privilege(t.relowner, c.oid, 'select')
+                  and (c.relname = 'version' or pg_catalog.has_table_privilege(t.relowner, c.oid, 'insert')
+                                                and pg_catalog.has_table_privilege(t.relowner, c.oid, 'update')
+                                                and pg_catalog.has_table_privilege(t.relowner, c.oid, 'delete'))))

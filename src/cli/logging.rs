@@ -4,6 +4,7 @@ use pgrecast::error::Error;
 use tracing_subscriber::EnvFilter;
 
 use super::args::{Args, LogFormat};
+use super::terminal::tell;
 
 /// Sends `tracing` events to stderr: warnings, and with `-v` what happens, with `-vv` every statement.
 pub(crate) fn start(args: &Args) {
@@ -23,7 +24,7 @@ pub(crate) fn start(args: &Args) {
 /// The error that ended the command.
 pub(crate) fn report(args: &Args, error: &Error) {
     match args.log_format {
-        LogFormat::Text => eprintln!("error: {error}"),
+        LogFormat::Text => tell(&format!("error: {error}")),
         LogFormat::Json => tracing::error!(
             sqlstate = error.sqlstate,
             cause = error.cause,

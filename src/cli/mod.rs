@@ -1,6 +1,5 @@
 //! The command line: arguments in, results to stdout, progress and errors to stderr, an exit code.
 //! The only place that prints.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
 mod duration;
@@ -8,6 +7,7 @@ mod logging;
 mod plan_view;
 mod progress;
 mod status_view;
+mod terminal;
 mod units;
 
 use std::io::IsTerminal;
@@ -22,6 +22,7 @@ use pgrecast::step::watch::Watch;
 use uuid::Uuid;
 
 use args::{Args, Command, Select};
+use terminal::{say, tell};
 
 /// Parses, runs, prints, and says how it went.
 pub(crate) fn main() -> ExitCode {
@@ -37,7 +38,7 @@ pub(crate) fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: could not start: {error}");
+            tell(&format!("error: could not start: {error}"));
             return ExitCode::from(1);
         }
     };
@@ -57,9 +58,9 @@ async fn run(args: &Args) -> Result<()> {
             let (table, request) = change.request()?;
             let plan = engine.plan(&table, &request).await?;
             if args.json {
-                println!("{}", to_json(&plan)?);
+                say(&to_json(&plan)?);
             } else {
-                print!("{}", plan_view::show(&plan, change));
+                say(&plan_view::show(&plan, change));
             }
             if plan.refusals.is_empty() {
                 Ok(())
@@ -94,9 +95,9 @@ async fn run(args: &Args) -> Result<()> {
         Command::List { open } => {
             let list = engine.list(*open).await?;
             if args.json {
-                println!("{}", to_json(&list)?);
+                say(&to_json(&list)?);
             } else {
-                print!("{}", status_view::list(&list));
+                say(&status_view::list(&list));
             }
             Ok(())
         }
@@ -137,9 +138,9 @@ async fn finish(args: &Args, engine: &Engine, id: Result<Uuid>, what: &str) -> R
         status = status.with_error(error);
     }
     if args.json {
-        println!("{}", to_json(&status)?);
+        say(&to_json(&status)?);
     } else if result.is_ok() {
-        print!("{}", status_view::ending(&status, what));
+        say(&status_view::ending(&status, what));
     }
     result
 }
@@ -151,14 +152,14 @@ async fn show_status(args: &Args, engine: &Engine, select: &Select) -> Result<()
     };
     if args.json {
         match (&select.id, list.as_slice()) {
-            (Some(_), [one]) => println!("{}", to_json(one)?),
-            _ => println!("{}", to_json(&list)?),
+            (Some(_), [one]) => say(&to_json(one)?),
+            _ => say(&to_json(&list)?),
         }
     } else if list.is_empty() {
-        println!("no migration is open");
+        say("no migration is open\n");
     } else {
         for status in &list {
-            print!("{}", status_view::one(status));
+            say(&status_view::one(status));
         }
     }
     Ok(())
@@ -169,7 +170,7 @@ async fn watch_status(args: &Args, engine: &Engine, select: &Select) -> Result<(
     loop {
         tick.tick().await;
         if std::io::stdout().is_terminal() {
-            print!("\x1b[H\x1b[J"); // home, and clear what is below
+            say("\x1b[H\x1b[J"); // home, and clear what is below
         }
         show_status(args, engine, select).await?;
     }
@@ -193,5 +194,6 @@ async fn interrupted() {
 
 fn to_json(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string_pretty(value)
+        .map(|text| text + "\n")
         .map_err(|error| Error::new(Kind::Failed, format!("could not write JSON: {error}")))
 }

@@ -7,7 +7,7 @@ use pgrecast::plan::Plan;
 use super::args::Change;
 use super::units::{bytes, clock, short};
 
-const WIDTH: usize = 96;
+const WIDTH: usize = 80;
 
 pub(crate) fn show(plan: &Plan, change: &Change) -> String {
     let mut out = String::new();
@@ -19,10 +19,10 @@ pub(crate) fn show(plan: &Plan, change: &Change) -> String {
         plan.table,
         short(e.rows as f64),
         bytes(all),
-        plan.server
+        plan.server.split(' ').next().unwrap_or_default()
     );
     for action in &plan.actions {
-        let _ = writeln!(out, "{}", action.sql);
+        wrap(&mut out, "", "    ", &action.sql);
     }
     if plan.actions.is_empty() {
         let _ = writeln!(out, "rebuild, no change of shape");
@@ -68,20 +68,23 @@ pub(crate) fn show(plan: &Plan, change: &Change) -> String {
                 }
                 (None, None) => continue,
             };
-            let _ = writeln!(out, "  {text}");
+            wrap(&mut out, "  ", "    ", &text);
         }
     }
     if !plan.dependents.is_empty() {
         let _ = writeln!(out, "carried over");
         for dependent in &plan.dependents {
-            let _ = writeln!(out, "  {:<12} {}: {}", dependent.kind, dependent.name, dependent.handling);
+            let line = format!("{:<12} {}: {}", dependent.kind, dependent.name, dependent.handling);
+            wrap(&mut out, "  ", "               ", &line);
         }
     }
     let _ = writeln!(out, "locks");
-    let _ = writeln!(out, "  create triggers  SHARE ROW EXCLUSIVE on {}, some ms", plan.table);
+    let line = format!("create triggers  SHARE ROW EXCLUSIVE on {}, some ms", plan.table);
+    wrap(&mut out, "  ", "                   ", &line);
     let others = plan.dependents.iter().filter(|d| d.kind == "foreign key").count();
     let tied = if others > 0 { " and the tables its foreign keys tie to it" } else { "" };
-    let _ = writeln!(out, "  swap             ACCESS EXCLUSIVE on {}{tied}, some tens of ms", plan.table);
+    let line = format!("swap             ACCESS EXCLUSIVE on {}{tied}, some tens of ms", plan.table);
+    wrap(&mut out, "  ", "                   ", &line);
     let _ = writeln!(out, "  each asked for at most 300 ms at a time, then let go and tried again");
     let _ = writeln!(
         out,
@@ -107,24 +110,20 @@ pub(crate) fn show(plan: &Plan, change: &Change) -> String {
     out
 }
 
-/// A label, and words wrapped below it.
+/// A label, and words below it.
 fn item(out: &mut String, label: &str, words: &str) {
-    if !label.is_empty() {
-        let _ = writeln!(out, "  {label}");
+    if label.is_empty() {
+        return wrap(out, "  ", "  ", words);
     }
-    let indent = if label.is_empty() { "  " } else { "    " };
-    let mut line = String::new();
-    for word in words.split_whitespace() {
-        if !line.is_empty() && indent.len() + line.chars().count() + 1 + word.chars().count() > WIDTH {
-            let _ = writeln!(out, "{indent}{line}");
-            line.clear();
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    if !line.is_empty() {
-        let _ = writeln!(out, "{indent}{line}");
-    }
+    let _ = writeln!(out, "  {label}");
+    wrap(out, "    ", "    ", words);
+}
+
+fn wrap(out: &mut String, first: &str, then: &str, words: &str) {
+    let options = textwrap::Options::new(WIDTH)
+        .initial_indent(first)
+        .subsequent_indent(then)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    let _ = writeln!(out, "{}", textwrap::fill(words, options));
 }

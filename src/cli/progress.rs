@@ -10,6 +10,7 @@ use pgrecast::step::watch::{Event, Observer};
 use uuid::Uuid;
 
 use super::args::{Args, LogFormat};
+use super::terminal::tell;
 use super::units::{clock, grouped, short};
 
 /// Elsewhere than on a terminal, how often a long step says how far it is.
@@ -32,7 +33,7 @@ pub(crate) async fn headline(args: &Args, engine: &Engine, id: Uuid) {
         && let Ok(status) = engine.status(id).await
     {
         let id = id.simple().to_string();
-        eprintln!("migration {}  {}", &id[..8], status.tables.join(", "));
+        tell(&format!("migration {}  {}", &id[..8], status.tables.join(", ")));
     }
 }
 
@@ -107,11 +108,11 @@ impl Observer for Lines {
                 let text = step.progressed(done, total, unit, &detail);
                 if step.said.or(step.began).is_none_or(|said| said.elapsed() >= EVERY) {
                     step.said = Some(Instant::now());
-                    eprintln!("  {:<11} {text}", step.name);
+                    tell(&format!("  {:<11} {text}", step.name));
                 }
             }
-            Event::End(words) => eprintln!("{}", step.ended(&words)),
-            Event::Note(words) => eprintln!("  note: {words}"),
+            Event::End(words) => tell(&step.ended(&words)),
+            Event::Note(words) => tell(&format!("  note: {words}")),
         }
     }
 }
@@ -146,11 +147,11 @@ impl Observer for Bars {
                 if let Some(bar) = step.bar.take() {
                     bar.finish_and_clear();
                 }
-                eprintln!("{}", step.ended(&words));
+                tell(&step.ended(&words));
             }
             Event::Note(words) => match &step.bar {
                 Some(bar) => bar.println(format!("  note: {words}")),
-                None => eprintln!("  note: {words}"),
+                None => tell(&format!("  note: {words}")),
             },
         }
     }

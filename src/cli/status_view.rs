@@ -58,7 +58,8 @@ pub(crate) fn one(status: &Status) -> String {
         );
     }
     if let Some(retired) = retired(status) {
-        let _ = writeln!(out, "      retired {retired}");
+        let what = if phase(status) == "rolled_back" { "kept" } else { "retired" };
+        let _ = writeln!(out, "      {what} {retired}");
     }
     if let Some(error) = &status.error {
         let _ = writeln!(out, "      last error: {}", error.message);
@@ -73,8 +74,9 @@ pub(crate) fn one(status: &Status) -> String {
 /// `schema.table (38 GB); 12 changes behind`.
 fn retired(status: &Status) -> Option<String> {
     let retired = status.retired.as_ref()?;
-    let behind = retired.reverse_backlog.map_or("?".to_owned(), grouped);
-    Some(format!("{} ({}); {behind} changes behind", retired.table, bytes(retired.bytes)))
+    let behind =
+        retired.reverse_backlog.map(|n| format!("; {} changes behind", grouped(n))).unwrap_or_default();
+    Some(format!("{} ({}){behind}", retired.table, bytes(retired.bytes)))
 }
 
 fn safety(status: &Status) -> &'static str {
@@ -91,6 +93,7 @@ fn next(status: &Status) -> Vec<String> {
     let id = short_id(status);
     match phase(status) {
         "finished" | "aborted" => Vec::new(),
+        "rolled_back" if status.retired.is_none() => Vec::new(),
         "rolled_back" => vec![format!("free the space: pgrecast cleanup {id}")],
         "swapped" => vec![
             format!("go back without losing a write:  pgrecast rollback {id}"),
@@ -141,7 +144,10 @@ pub(crate) fn ending(status: &Status, what: &str) -> String {
         }
     }
     if let Some(retired) = retired(status) {
-        let _ = writeln!(out, "The former table is kept for the way back in {retired}.");
+        let _ = match phase(status) {
+            "rolled_back" => writeln!(out, "The table that was new is kept in {retired}."),
+            _ => writeln!(out, "The former table is kept for the way back in {retired}."),
+        };
     }
     if what != "cleanup" {
         for line in next(status) {

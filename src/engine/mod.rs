@@ -277,12 +277,15 @@ impl Engine {
         Status::read(&client, &Migration::load(&client, id).await?).await
     }
 
-    /// All migrations, the newest first.
+    /// All migrations, the newest first; or only those that are open or still keep a table.
     pub async fn list(&self, open_only: bool) -> Result<Vec<Status>> {
         let client = self.sessions.open("status").await?;
         let mut list = Vec::new();
-        for migration in Migration::list(&client, open_only).await? {
-            list.push(Status::read(&client, &migration).await?);
+        for migration in Migration::list(&client, false).await? {
+            let status = Status::read(&client, &migration).await?;
+            if !open_only || migration.phase.is_open() || status.retired.is_some() {
+                list.push(status);
+            }
         }
         Ok(list)
     }
@@ -316,6 +319,9 @@ impl Engine {
         }
         let now = Migration::load(&tidy, id).await?;
         let error = describe(error, &now);
+        if error.kind == Kind::Usage {
+            return Err(error); // says nothing about the migration
+        }
         now.record_error(&tidy, &error).await?;
         Err(error)
     }

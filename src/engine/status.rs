@@ -48,7 +48,7 @@ pub struct Status {
     pub lock: Lock,
     /// The last verification; null when there was none.
     pub verify: Option<Verification>,
-    /// The retired table; null before the swap and after cleanup.
+    /// The retired table, after a rollback the one that was new; null before the swap and after cleanup.
     pub retired: Option<Retired>,
     /// How long each phase took.
     pub phases: Vec<PhaseTime>,
@@ -175,8 +175,13 @@ impl Status {
             if migration.phase.is_before_swap() {
                 add(&mut status.log_backlog, backlog(client, change, "forward").await?);
             }
-            if migration.phase == Phase::Swapped {
-                status.retired = retired(client, migration, change).await?;
+            let kept = match migration.phase {
+                Phase::Swapped => Some(change.retired()),
+                Phase::RolledBack => Some(change.shadow()),
+                _ => None,
+            };
+            if let Some(kept) = kept {
+                status.retired = retired(client, migration, change, &kept).await?;
             }
         }
         Ok(status)
@@ -243,8 +248,12 @@ async fn is_readable(client: &Client, table: &QualifiedName) -> Result<bool> {
     Ok(row.try_get(0)?)
 }
 
-async fn retired(client: &Client, migration: &Migration, change: &TableChange) -> Result<Option<Retired>> {
-    let name = change.retired();
+async fn retired(
+    client: &Client,
+    migration: &Migration,
+    change: &TableChange,
+    name: &QualifiedName,
+) -> Result<Option<Retired>> {
     let Some(oid) = find_table(client, &name.to_string()).await? else { return Ok(None) };
     let bytes: i64 =
         client.query_one("select pg_catalog.pg_total_relation_size($1::oid)", &[&oid]).await?.try_get(0)?;
@@ -252,6 +261,9 @@ async fn retired(client: &Client, migration: &Migration, change: &TableChange) -
         table: name.shown(),
         bytes,
         since: migration.swapped_at.clone(),
-        reverse_backlog: backlog(client, change, "reverse").await?,
+        reverse_backlog: match migration.phase {
+            Phase::Swapped => backlog(client, change, "reverse").await?,
+            _ => None,
+        },
     }))
 }

@@ -76,8 +76,12 @@ pub async fn take_guard_off(
     let Some(oid) = find_table(client, &change.name.to_string()).await? else { return Ok(true) };
     let is_there: bool = client
         .query_one(
-            "select exists (select from pg_catalog.pg_trigger where tgrelid = $1 and tgname = 'pgrecast_guard')",
-            &[&oid],
+            // A newer migration's guard is not ours to take off.
+            "select exists (
+                 select from pg_catalog.pg_trigger t join pgrecast.migration m on m.id = $2
+                 where t.tgrelid = $1 and t.tgname = 'pgrecast_guard'
+                   and t.tgargs = pg_catalog.convert_to(m.swap_xid, 'SQL_ASCII') || '\\x00'::bytea)",
+            &[&oid, &change.migration_id],
         )
         .await?
         .try_get(0)?;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::pair::Pair;
+use super::pair::{Direction, Pair};
 use super::watch::Watch;
 use crate::error::{Error, Kind, Result};
 use crate::name::{Fragment, Statement, sql};
@@ -255,6 +255,11 @@ fn explain(error: Error, pair: &Pair) -> Error {
             pair.from.shown()
         ))
         .with_kind(Kind::NeedsPerson)
-        .state("nothing was swapped; all changes are still being captured")
+        .state(match pair.direction {
+            Direction::Forward => "nothing was swapped; all changes are still being captured",
+            Direction::Reverse => {
+                "the new table is in place; all changes are still being captured for the way back"
+            }
+        })
         .hint("Correct that row and run the same command again.")
 }

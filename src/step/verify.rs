@@ -41,7 +41,13 @@ impl Verified {
         ))
         .because(self.examples.join("; "))
         .state("nothing was swapped; the failed verification is written down")
-        .hint("Find out who wrote to our tables, then `pgrecast abort` and begin again."))
+        .hint(match pair.direction {
+            Direction::Forward => "Find out who wrote to our tables, then `pgrecast abort` and begin again.",
+            Direction::Reverse => {
+                "Find out who wrote to the retired table. The new table is in place and whole: correct the \
+                 retired rows and run the same command again, or keep the change with `pgrecast cleanup`."
+            }
+        }))
     }
 }
 
@@ -66,9 +72,9 @@ pub async fn verify(
     let mut total = Verified::default();
     for slice in 0..slices {
         watch.progress(slice, slices, "slices", format!("{} rows equal", grouped(total.rows)));
-        let found = verify_slice(&session, pair, slice, slices).await?;
+        let found = verify_slice(&session, pair, Slice { number: slice, of: slices }).await?;
         total.rows += found.rows;
-        total.pending += found.pending;
+        total.pending = total.pending.max(found.pending);
         total.differences += found.differences;
         total.examples.extend(found.examples);
         if total.differences > 0 {
@@ -93,14 +99,30 @@ pub fn grouped(number: i64) -> String {
     if number < 0 { format!("-{out}") } else { out }
 }
 
-async fn verify_slice(session: &Client, pair: &Pair, slice: i64, slices: i64) -> Result<Verified> {
+/// One of the buckets of the key's hash that together cover every possible key.
+#[derive(Debug, Clone, Copy)]
+struct Slice {
+    number: i64,
+    of: i64,
+}
+
+impl Slice {
+    /// The condition on a row whose key has these images; nothing where there is but one slice.
+    fn condition(self, key: &Fragment) -> Fragment {
+        let Slice { number, of } = self;
+        let hash = format!("pg_catalog.hash_record_extended(row({key})::record, 1) & {}", i64::MAX);
+        Fragment::trusted(if of == 1 { String::new() } else { format!(" and ({hash}) % {of} = {number}") })
+    }
+}
+
+async fn verify_slice(session: &Client, pair: &Pair, slice: Slice) -> Result<Verified> {
     session.batch_execute("begin isolation level repeatable read").await?;
-    let result = in_snapshot(session, pair, slice, slices).await;
+    let result = in_snapshot(session, pair, slice).await;
     session.batch_execute("rollback").await?;
     result
 }
 
-async fn in_snapshot(session: &Client, pair: &Pair, slice: i64, slices: i64) -> Result<Verified> {
+async fn in_snapshot(session: &Client, pair: &Pair, slice: Slice) -> Result<Verified> {
     let truncated: bool = session
         .query_one(&pair.fill(sql!("replay/has_truncate_mark.sql")).text(), &[])
         .await?
@@ -110,11 +132,15 @@ async fn in_snapshot(session: &Client, pair: &Pair, slice: i64, slices: i64) -> 
     }
     let pending: i64 =
         session.query_one(&pair.fill(sql!("verify/list_pending.sql")).text(), &[]).await?.try_get("keys")?;
-    let (from, to) = digests(session, pair, slice, slices).await?;
+    let (from, to) = digests(session, pair, slice).await?;
     if from == to {
         return Ok(Verified { rows: from.0, pending, ..Verified::default() });
     }
-    let rows = session.query(&pair.fill(sql!("verify/list_differences.sql")).text(), &[]).await?;
+    let (from_key, to_key) = pair.key_images();
+    let list = sql!("verify/list_differences.sql")
+        .fill("from_slice", &slice.condition(&from_key))
+        .fill("to_slice", &slice.condition(&to_key));
+    let rows = session.query(&pair.fill(list).text(), &[]).await?;
     if rows.is_empty() {
         // On the way back a retired value that still means the new one counts as equal.
         if pair.direction == Direction::Reverse {
@@ -136,21 +162,11 @@ async fn in_snapshot(session: &Client, pair: &Pair, slice: i64, slices: i64) -> 
 }
 
 /// Rows and digest of a slice, as it should be and as it is.
-async fn digests(session: &Client, pair: &Pair, slice: i64, slices: i64) -> Result<((i64, i64), (i64, i64))> {
+async fn digests(session: &Client, pair: &Pair, slice: Slice) -> Result<((i64, i64), (i64, i64))> {
     let (from_images, to_images) = pair.images();
     let (from_key, to_key) = pair.key_images();
-    let part = |key: &Fragment| {
-        Fragment::trusted(if slices == 1 {
-            String::new()
-        } else {
-            format!(
-                " and (pg_catalog.hash_record_extended(row({key})::record, 1) & {}) % {slices} = {slice}",
-                i64::MAX
-            )
-        })
-    };
     let one = async |statement: Statement, images: &Fragment, key: &Fragment| -> Result<(i64, i64)> {
-        let text = pair.fill(statement.fill("images", images).fill("slice", &part(key))).text();
+        let text = pair.fill(statement.fill("images", images).fill("slice", &slice.condition(key))).text();
         let row = session.query_one(&text, &[]).await?;
         Ok((row.try_get("rows")?, row.try_get("digest")?))
     };
