@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use support::cluster::bin_directory;
 use support::*;
+use tokio_postgres::Client;
 
 /// pgbench against a database, until it is stopped.
 struct Traffic(tokio::process::Child);
@@ -205,6 +206,65 @@ async fn a_definition_changed_by_somebody_else_is_noticed() {
     db.pgrecast(&["cleanup"]).await.expect_code(0);
 }
 
+/// Swaps the table under a snapshot that is younger than the new table and older than the swap, so that
+/// the guard stays. A row came in between.
+async fn swapped_under_an_old_snapshot(db: &TestDb<'_>) -> Client {
+    let reader = db.connect().await;
+    reader.batch_execute("begin; select count(*) from t").await.unwrap();
+    let run = db.spawn(&["run", "t", "--snapshot-timeout", "1s"]);
+    wait_until("the run waits for the reader", async || {
+        run.stderr_so_far().contains("lock for the swap not had")
+    })
+    .await;
+    db.execute("insert into t values (90001, 'there', 1)").await;
+    let old = db.connect().await;
+    old.batch_execute("begin isolation level repeatable read; select 1").await.unwrap();
+    reader.batch_execute("rollback").await.unwrap();
+    let output = run.wait().await.expect_code(0);
+    assert!(output.stderr.contains("older than the swap is still open"), "{}", output.whole());
+    old
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_older_than_the_new_table_is_waited_for() {
+    let db = TestDb::create("old_snapshot").await;
+    db.execute(
+        "create table other (a int); create table t (id int primary key, v text);
+         insert into t select g, 'v' from generate_series(1, 2000) g",
+    )
+    .await;
+    let app = db.role("app", "grant select, update on t, other to {role}").await;
+    let owner = db.owner_role("owner", &["t"]).await;
+    // The owner may not look into the application's sessions; a superuser may.
+    for role in [&owner.name, "postgres"] {
+        let old = db.connect_as(&app).await;
+        old.batch_execute("begin isolation level repeatable read; select count(*) from other").await.unwrap();
+        let change = ["run", "t", "--alter", "alter id type bigint"];
+        let given_up =
+            db.spawn_with(role, &[&change[..], &["--snapshot-timeout", "1s"]].concat(), &[]).wait().await;
+        let given_up = given_up.expect_code(1);
+        assert!(given_up.stderr.contains("older than the new table is still open"), "{}", given_up.whole());
+        assert!(given_up.stderr.contains(&format!("of role {}", app.name)), "{}", given_up.whole());
+
+        let run = db.spawn_with(role, &change, &[]);
+        wait_until("it says for whom it waits", async || {
+            let status = db.pgrecast(&["status", "t", "--json"]).await.expect_code(0).json();
+            assert_eq!(status["phase"], "level");
+            status["throttle"]["reason"].as_str().is_some_and(|reason| reason.contains(&app.name))
+        })
+        .await;
+        // It would not see the rows of the new table; of the one that it began with it sees all.
+        let rows: i64 = old.query_one("select count(*) from t", &[]).await.unwrap().get(0);
+        assert_eq!(rows, 2000);
+        old.batch_execute("commit").await.unwrap();
+        run.wait().await.expect_code(0);
+        db.pgrecast(&["rollback", "t"]).await.expect_code(0);
+        db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
+    }
+    assert_nothing_left(&db).await;
+    db.execute(&format!("drop owned by {}, {} cascade", owner.name, app.name)).await;
+}
+
 /// What somebody else may do to the definition of `t`.
 const CHANGES: &[&str] = &[
     "alter table t add column late int",
@@ -223,10 +283,7 @@ async fn what_is_added_after_the_swap_is_not_lost_by_a_rollback() {
     let db = TestDb::create("late_ddl").await;
     for change in CHANGES.iter().step_by(3) {
         before_the_swap(&db).await;
-        // A snapshot older than the swap, so that the guard stays.
-        let old = db.connect().await;
-        old.batch_execute("begin isolation level repeatable read; select 1").await.unwrap();
-        db.pgrecast(&["run", "t"]).await.expect_code(0);
+        let old = swapped_under_an_old_snapshot(&db).await;
         db.execute(change).await;
         let output = db.pgrecast(&["rollback", "t"]).await.expect_code(5);
         assert!(output.stderr.contains("would be lost by going back"), "{change}: {}", output.whole());
@@ -295,12 +352,7 @@ async fn writes_of_a_replication_role_and_a_backlog_of_many_keys_are_brought_ove
 async fn an_old_snapshot_gets_a_serialization_error_instead_of_an_update_of_nothing() {
     let db = TestDb::create("guard").await;
     before_the_swap(&db).await;
-    // There when the snapshot is taken, and brought over after it: the new table's version of the row is
-    // younger than the snapshot.
-    db.execute("insert into t values (90001, 'there', 1)").await;
-    let old = db.connect().await;
-    old.batch_execute("begin isolation level repeatable read; select 1").await.unwrap();
-    db.pgrecast(&["run", "t"]).await.expect_code(0);
+    let old = swapped_under_an_old_snapshot(&db).await;
     let error = old.batch_execute("update t set v = 'mine' where id = 90001").await.unwrap_err();
     assert_eq!(error.code().map(tokio_postgres::error::SqlState::code), Some("40001"));
     old.batch_execute("rollback").await.unwrap();

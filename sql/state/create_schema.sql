@@ -25,6 +25,7 @@ create table pgrecast.migration (
     lock_held_ms float8,
     lock_waited_ms float8 not null default 0,
     lock_blockers text[] not null default '{}',
+    waiting_for text,                  -- why the run stands still
     keys_replayed bigint not null default 0,
     rounds bigint not null default 0,
     error_sqlstate text,

@@ -3,7 +3,7 @@
 select m.id, m.phase, m.owner_role, m.settings, m.runner_pid,
        m.verified_rows, m.verified_differences, m.verified_at::text as verified_at,
        m.swap_xid, m.swapped_at::text as swapped_at, m.lock_attempts, m.lock_held_ms, m.lock_waited_ms,
-       m.lock_blockers, m.keys_replayed, m.rounds,
+       m.lock_blockers, m.waiting_for, m.keys_replayed, m.rounds,
        m.error_sqlstate, m.error_message, m.error_state, m.error_hint
 from pgrecast.migration m
 where not $1 or m.phase not in ('finished', 'aborted', 'rolled_back')

@@ -250,6 +250,9 @@ pub(crate) struct Locks {
     /// How often a lock is asked for before giving up
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     lock_attempts: u32,
+    /// How long to wait for transactions that are older than the new table, before the swap and after it
+    #[arg(long, default_value = "10min", value_parser = duration::parse)]
+    snapshot_timeout: Duration,
     /// After asking in vain for so long, end the sessions that hold the table (never by default)
     #[arg(long, value_parser = duration::parse)]
     kill_blockers_after: Option<Duration>,
@@ -283,6 +286,7 @@ impl Args {
             {
                 return Err(Error::usage("--lock-timeout and --max-lock-time must be at least 1ms"));
             }
+            options.snapshot_timeout = locks.snapshot_timeout;
             options.lock = LockPolicy {
                 lock_timeout: locks.lock_timeout,
                 max_lock_time: locks.max_lock_time,

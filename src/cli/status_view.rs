@@ -42,6 +42,9 @@ pub(crate) fn one(status: &Status) -> String {
             grouped(status.rounds)
         );
     }
+    if let Some(reason) = &status.throttle.reason {
+        let _ = writeln!(out, "      {reason}");
+    }
     if let Some(verify) = &status.verify {
         let words = match (verify.rows, verify.differences) {
             (Some(rows), Some(0)) => format!("{} rows equal, 0 differences", grouped(rows)),

@@ -18,6 +18,7 @@ use crate::step::copy::Copied;
 use crate::step::lock::{LockStory, Locking};
 use crate::step::pair::{Direction, Pair};
 use crate::step::shadow::Request;
+use crate::step::snapshots::{self, Point};
 use crate::step::verify::grouped;
 use crate::step::watch::Watch;
 use crate::step::{capture, copy, finish, index, inspect, replay, shadow, swap, vacuum, verify as verifying};
@@ -45,7 +46,7 @@ pub(super) async fn drive(
             Phase::Capturing => copy_all(control, sessions, migration, options, watch).await?,
             Phase::Copied => build_indexes(control, sessions, migration, options, watch).await?,
             Phase::Indexed => bring_level(control, migration, watch).await?,
-            Phase::Level => verify_all(control, sessions, migration, watch).await?,
+            Phase::Level => verify_all(control, sessions, migration, options, watch).await?,
             Phase::Verified => swap_all(control, migration, options, watch).await?,
             Phase::Swapped => return after_swap(control, migration, options, watch).await,
             Phase::Finished | Phase::Aborted | Phase::RolledBack => {
@@ -282,13 +283,44 @@ async fn verify_all(
     control: &Client,
     sessions: &Sessions,
     migration: &mut Migration,
+    options: Options,
     watch: &Watch,
 ) -> Result<()> {
     for change in &migration.tables {
         let pair = Pair::load(control, change, Direction::Forward).await?;
+        outwait_older(control, migration, change, &pair, options, watch).await?;
         verify(control, sessions, migration, change, &pair, watch).await?;
     }
     migration.advance(control, Phase::Verified).await
+}
+
+/// Brings `to` level, and waits for every transaction that would not see it so: it keeps level meanwhile.
+pub(super) async fn outwait_older(
+    control: &Client,
+    migration: &Migration,
+    change: &TableChange,
+    pair: &Pair,
+    options: Options,
+    watch: &Watch,
+) -> Result<()> {
+    watch.begin("level");
+    swap::check_definition(control, change, pair).await?;
+    let bring_level = async || rounds(control, migration, change, pair, watch).await;
+    bring_level().await?;
+    let level = Point::now(control).await?;
+    let limit = options.snapshot_timeout;
+    let (is_free, left) = snapshots::wait(control, change, &level, limit, watch, bring_level).await?;
+    if !is_free {
+        return Err(Error::failed("a transaction that is older than the new table is still open")
+            .because(left.join("; "))
+            .hint(format!(
+                "After the swap it would find rows missing. Wait for it or end it, then run the same command \
+                 again; --snapshot-timeout says how long to wait (now {} s).",
+                limit.as_secs()
+            )));
+    }
+    watch.end("");
+    Ok(())
 }
 
 /// Compares a pair and writes the result down, also a bad one: a failed verification is never forgotten.
@@ -365,7 +397,8 @@ async fn after_swap(control: &Client, migration: &Migration, options: Options, w
     for change in &migration.tables {
         watch.begin("finish");
         finish::validate(control, change, Side::New, options.lock, watch).await?;
-        let guard = finish::take_guard_off(control, change, options.lock, watch).await?;
+        let guard =
+            finish::take_guard_off(control, change, options.lock, options.snapshot_timeout, watch).await?;
         watch.end(if guard { "foreign keys valid, guard taken off" } else { "foreign keys valid" });
         watch.begin("reverse");
         let pair = Pair::load(control, change, Direction::Reverse).await?;

@@ -35,6 +35,8 @@ pub struct Options {
     pub copy: CopyOptions,
     /// How to ask for locks.
     pub lock: LockPolicy,
+    /// How long to wait for transactions whose snapshot is older than the new table, or than the swap.
+    pub snapshot_timeout: Duration,
     /// Indexes that are built at the same time.
     pub index_jobs: usize,
 }
@@ -49,6 +51,7 @@ impl Default for Options {
                 attempts: 60,
                 kill_blockers_after: None,
             },
+            snapshot_timeout: Duration::from_mins(10),
             index_jobs: 2,
         }
     }
@@ -181,6 +184,7 @@ impl Engine {
                     self.watch.begin("replay");
                     drive::rounds(control, &migration, &change, &pair, &self.watch).await?;
                     self.watch.end("the retired table is level");
+                    drive::outwait_older(control, &migration, &change, &pair, options, &self.watch).await?;
                     drive::verify(control, sessions, &migration, &change, &pair, &self.watch).await?;
                     self.watch.begin("swap back");
                     let (held, story) =
@@ -189,7 +193,8 @@ impl Engine {
                     self.watch.end(drive::lock_words(held, &story));
                 }
                 finish::validate(control, &change, Side::Original, options.lock, &self.watch).await?;
-                finish::take_guard_off(control, &change, options.lock, &self.watch).await?;
+                finish::take_guard_off(control, &change, options.lock, options.snapshot_timeout, &self.watch)
+                    .await?;
             }
             Ok(())
         })

@@ -154,7 +154,7 @@ impl Status {
             log_backlog: None,
             keys_replayed: migration.keys_replayed,
             rounds: migration.rounds,
-            throttle: Throttle::default(),
+            throttle: Throttle { reason: migration.waiting_for.clone() },
             lock: Lock {
                 attempts: migration.lock_attempts,
                 held_ms: migration.lock_held_ms,
@@ -170,6 +170,9 @@ impl Status {
             phases: migration.phase_times(client).await?,
             error: migration.error.as_ref().map(Failure::of),
         };
+        if status.runner_pid.is_none() {
+            status.throttle.reason = None; // nobody waits any more
+        }
         for change in &migration.tables {
             status.add_copy(client, migration, change).await?;
             if migration.phase.is_before_swap() {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::catalog::{Column, Definition};
+use crate::name::Ident;
 
 use super::mapping::Mapping;
 use super::{Blueprint, cast};
@@ -70,6 +71,20 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
         }
     }
     risks
+}
+
+/// For a role that may not look into the sessions of others.
+#[must_use]
+pub fn hidden_transactions(role: &Ident) -> Risk {
+    Risk {
+        code: "hidden-transactions".into(),
+        object: role.shown(),
+        message: format!(
+            "this role does not see how old the transactions of others are: it watches each for a second before \
+             it asks for a lock, and can not say whose old snapshot it waits for. To see them: grant \
+             pg_read_all_stats to {role};"
+        ),
+    }
 }
 
 /// What going back means for this change.

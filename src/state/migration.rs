@@ -38,6 +38,8 @@ pub struct Migration {
     pub lock_waited_ms: f64,
     /// Who was in the way.
     pub lock_blockers: Vec<String>,
+    /// Why the run stands still, if it does.
+    pub waiting_for: Option<String>,
     /// Keys brought over by replay.
     pub keys_replayed: i64,
     /// Rounds run.
@@ -117,6 +119,7 @@ impl Migration {
             lock_held_ms: row.try_get("lock_held_ms")?,
             lock_waited_ms: row.try_get("lock_waited_ms")?,
             lock_blockers: row.try_get("lock_blockers")?,
+            waiting_for: row.try_get("waiting_for")?,
             keys_replayed: row.try_get("keys_replayed")?,
             rounds: row.try_get("rounds")?,
             error,

@@ -3,14 +3,18 @@
 //!
 //! Run twice: goes on with what is left. Killed midway: each is a transaction of its own.
 
+use std::time::Duration;
+
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::lock::{LockMode, LockPolicy, Locking};
+use super::snapshots::{self, Point};
 use super::swap::{is_definition_known, record_definition};
 use super::watch::Watch;
 use crate::catalog::find_table;
 use crate::error::{Error, Kind, Result};
+use crate::name::sql;
 use crate::plan::{Kind as DependentKind, Side};
 use crate::state::{TableChange, load_dependents, mark_validated};
 
@@ -66,49 +70,33 @@ pub async fn validate(
     Ok(())
 }
 
-/// Takes the guard off. `false`: a transaction with an older snapshot still lives; try again later.
+/// Takes the guard off as soon as no snapshot older than the swap lives. `false`: one still does after
+/// `limit`; try again later.
 pub async fn take_guard_off(
     client: &Client,
     change: &TableChange,
     policy: LockPolicy,
+    limit: Duration,
     watch: &Watch,
 ) -> Result<bool> {
     let Some(oid) = find_table(client, &change.name.to_string()).await? else { return Ok(true) };
-    let is_there: bool = client
-        .query_one(
-            // A newer migration's guard is not ours to take off.
-            "select exists (
-                 select from pg_catalog.pg_trigger t join pgrecast.migration m on m.id = $2
-                 where t.tgrelid = $1 and t.tgname = 'pgrecast_guard'
-                   and t.tgargs = pg_catalog.convert_to(m.swap_xid, 'SQL_ASCII') || '\\x00'::bytea)",
-            &[&oid, &change.migration_id],
-        )
-        .await?
-        .try_get(0)?;
-    if is_there {
-        if !no_older_snapshot(client, change).await? {
-            watch.note("a transaction older than the swap is still open; the guard stays until it ends");
-            return Ok(false);
-        }
-        let mut locking = Locking::new(client, change.migration_id, "taking the guard off", policy, watch);
-        locking.acquire(&[(change.name.clone(), oid)], LockMode::AccessExclusive).await?;
-        client.batch_execute(&format!("drop trigger pgrecast_guard on {}; commit", change.name)).await?;
+    let Some(row) =
+        client.query_opt(&sql!("swap/find_guard.sql").text(), &[&oid, &change.migration_id]).await?
+    else {
+        return Ok(true);
+    };
+    let swapped = Point { xid: row.try_get("swap_xid")?, at: row.try_get("swapped_at")? };
+    let (is_free, left) = snapshots::wait(client, change, &swapped, limit, watch, async || Ok(())).await?;
+    if !is_free {
+        watch.note(format!(
+            "a transaction older than the swap is still open, the guard stays until `pgrecast run` finds it \
+             gone: {}",
+            left.join("; ")
+        ));
+        return Ok(false);
     }
+    let mut locking = Locking::new(client, change.migration_id, "taking the guard off", policy, watch);
+    locking.acquire(&[(change.name.clone(), oid)], LockMode::AccessExclusive).await?;
+    client.batch_execute(&format!("drop trigger pgrecast_guard on {}; commit", change.name)).await?;
     Ok(true)
-}
-
-/// Whether every snapshot in this database is younger than the swap. Other roles' `backend_xmin` can
-/// not be read without `pg_read_all_stats`; CREATE INDEX CONCURRENTLY waits for just these snapshots,
-/// so one on a scratch table of ours tells.
-async fn no_older_snapshot(client: &Client, change: &TableChange) -> Result<bool> {
-    let scratch = change.own("scratch");
-    client.batch_execute(&format!("drop table if exists {scratch}; create table {scratch} (a int)")).await?;
-    client.batch_execute("set lock_timeout = '2s'").await?;
-    let built = client.batch_execute(&format!("create index concurrently on {scratch} (a)")).await;
-    client.batch_execute(&format!("set lock_timeout = '10s'; drop table {scratch}")).await?;
-    match built.map_err(Error::from) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind == Kind::Transient => Ok(false),
-        Err(error) => Err(error),
-    }
 }

@@ -93,7 +93,16 @@ pub async fn examine(
         }
     }
     let server: String = client.query_one("show server_version", &[]).await?.try_get(0)?;
-    let plan = report(&original, blueprint.as_ref(), refusals, request, server);
+    let mut plan = report(&original, blueprint.as_ref(), refusals, request, server);
+    let row = client
+        .query_one(
+            "select session_user::text, pg_catalog.pg_has_role(session_user, 'pg_read_all_stats', 'usage')",
+            &[],
+        )
+        .await?;
+    if !row.try_get::<_, bool>(1)? && blueprint.is_some() {
+        plan.risks.push(risk::hidden_transactions(&Ident::new(row.try_get::<_, String>(0)?)));
+    }
     Ok(Examination { original, settings, plan })
 }
 
@@ -117,7 +126,6 @@ async fn try_out(
     request: &Request,
 ) -> Result<Blueprint> {
     let session = sessions.for_migration("-", &original.table.owner, settings).open("plan").await?;
-    // A foreign key that the ALTER adds locks the table it points at until the end of this transaction.
     session.batch_execute("begin; set local lock_timeout = '300ms'").await?;
     let place = place_of(Uuid::new_v4(), 1, &original.table.name);
     let built = shadow::build(&session, original, &place, request).await;

@@ -14,6 +14,7 @@ pub mod parents;
 pub mod remove;
 pub mod replay;
 pub mod shadow;
+pub mod snapshots;
 pub mod swap;
 pub mod vacuum;
 pub mod verify;

@@ -259,8 +259,12 @@ async fn under_lock(
     Ok(to)
 }
 
-/// Under the lock, so that it stays true until the commit.
-async fn check_definition(client: &Client, change: &TableChange, pair: &Pair) -> Result<()> {
+/// Makes sure that nobody has changed the definition of the table that is to be replaced: under the lock, so
+/// that it stays true until the commit, and before long work for nothing.
+///
+/// # Errors
+/// [`Kind::NeedsPerson`] when it was changed.
+pub async fn check_definition(client: &Client, change: &TableChange, pair: &Pair) -> Result<()> {
     let is_known = match pair.direction {
         Direction::Forward => fingerprint(client, pair.from_oid).await? == change.fingerprint,
         Direction::Reverse => is_definition_known(client, change, pair.from_oid).await?,
