@@ -1,7 +1,9 @@
--- The mark that a TRUNCATE leaves: an entry without a key. {function}, {log}. Lock: none.
+-- The mark that a TRUNCATE leaves: an entry without a key. The nulls are
+-- said: a key whose type is a domain may have a default. {function}, {log}, {columns} o1.. n1.., {values} a
+-- null for each. Lock: none.
 create function {function}() returns trigger language plpgsql security definer as $capture$
 begin
-    insert into {log} default values;
+    insert into {log} ({columns}) values ({values});
     return null;
 end
 $capture$

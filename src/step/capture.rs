@@ -15,7 +15,8 @@ use crate::state::TableChange;
 
 /// Makes log, key set, place for rows taken out, and the capture functions of one direction; in the
 /// transaction that makes the shadow. `key` are the key's columns in the table that is captured.
-/// The log is as persistent as the table: UNLOGGED would be emptied by a crash.
+/// The set is as persistent as the table: UNLOGGED would be emptied by a crash. The log never is: the
+/// order of its entries is their place in the WAL.
 pub async fn prepare(
     client: &Client,
     change: &TableChange,
@@ -42,7 +43,6 @@ pub async fn prepare(
     let (log, keys, function) = (own("log"), own("keys"), own("capture"));
     let statements = [
         sql!("capture/create_log.sql")
-            .fill("persistence", &persistence)
             .fill("log", &log)
             .fill("columns", &both(typed("o"), typed("n"))),
         sql!("capture/create_keys.sql")
@@ -55,7 +55,11 @@ pub async fn prepare(
             .fill("log", &log)
             .fill("columns", &both(numbered("o"), numbered("n")))
             .fill("values", &both(values("old"), values("new"))),
-        sql!("capture/create_truncate_function.sql").fill("function", &own("truncate")).fill("log", &log),
+        sql!("capture/create_truncate_function.sql")
+            .fill("function", &own("truncate"))
+            .fill("log", &log)
+            .fill("columns", &both(numbered("o"), numbered("n")))
+            .fill("values", &Fragment::join(vec!["null"; 2 * key.len()], ", ")),
     ];
     for statement in statements {
         client.batch_execute(&statement.text()).await?;
