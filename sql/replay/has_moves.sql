@@ -3,8 +3,8 @@
 -- {log}, {old}, {new}, {to}, {to_matches_new}. REPEATABLE READ. Lock: none that matters.
 select exists (
     select from {log}
-    where o1 is not null and n1 is not null
+    where o1 is distinct from null and n1 is distinct from null
       and row({old})::record operator(pg_catalog.*<>) row({new})::record
 ) or exists (
-    select from {log} l join only {to} t on {to_matches_new} where l.o1 is null and l.n1 is not null
+    select from {log} l join only {to} t on {to_matches_new} where l.o1 is not distinct from null and l.n1 is distinct from null
 ) as moves

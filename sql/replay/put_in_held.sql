@@ -5,11 +5,11 @@
 -- REPEATABLE READ. Lock: ROW EXCLUSIVE on {to}.
 with recursive moved as materialized (
     select * from {log}
-    where n1 is not null and (o1 is null or row({old})::record operator(pg_catalog.*<>) row({new})::record)
+    where n1 is distinct from null and (o1 is not distinct from null or row({old})::record operator(pg_catalog.*<>) row({new})::record)
 ), visit as (
     select seq, true as arrives, {new_as_key} from moved
     union all
-    select seq, false, {old} from moved where o1 is not null
+    select seq, false, {old} from moved where o1 is distinct from null
 ), chained as (
     -- An arrival at the very key that is left (another image of it) comes after the leaving.
     select seq, arrives, pg_catalog.max(seq) filter (where arrives) over (
@@ -19,10 +19,10 @@ with recursive moved as materialized (
 ), step as materialized (
     select m.*, c.before from moved m left join chained c on c.seq = m.seq and not c.arrives
 ), walk as (
-    select {last_as_final}, {last_old_as_origin}, l.before, l.o1 is null as is_new
+    select {last_as_final}, {last_old_as_origin}, l.before, l.o1 is not distinct from null as is_new
     from (select distinct on ({new}) * from step order by {new}, seq desc) l
     union all
-    select {walk_final}, {step_old}, s.before, s.o1 is null
+    select {walk_final}, {step_old}, s.before, s.o1 is not distinct from null
     from walk w join step s on s.seq = w.before
 ), origin as (
     select {key_of_k}, {origin_of_k}, coalesce(w.is_new, false) as is_new

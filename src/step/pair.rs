@@ -179,7 +179,7 @@ impl Pair {
             ("key_of_k", |pair| pair.numbered("k.k", pair.key.len())),
             ("origin_of_k", |pair| {
                 let terms = (1..=pair.key.len())
-                    .map(|n| format!("case when w.f1 is null then k.k{n} else w.a{n} end as a{n}"));
+                    .map(|n| format!("case when w.is_new is null then k.k{n} else w.a{n} end as a{n}"));
                 Fragment::join(terms, ", ")
             }),
             ("final_matches_key", |pair| {
@@ -284,8 +284,16 @@ impl Pair {
     fn to_matches(&self, prefix: &str) -> Fragment {
         let terms = self.key.iter().enumerate().map(|(n, key)| {
             let logged = Fragment::trusted(format!("{prefix}{}", n + 1));
-            let mapped =
-                if key.from.type_name == key.to.type_name { logged } else { assign(&logged, &key.to) };
+            let mapped = if key.from.type_name == key.to.type_name {
+                logged
+            } else {
+                match comparable(&logged, &key.from, &key.to) {
+                    Some((operator, value)) => {
+                        return format!("t.{} {operator} {}", key.to.name, collated(&value, &key.to));
+                    }
+                    None => assign(&logged, &key.to),
+                }
+            };
             format!("t.{} {} {}", key.to.name, key.to_operator, collated(&mapped, &key.to))
         });
         Fragment::join(terms, " and ")
@@ -414,8 +422,8 @@ impl Pair {
     fn pending(&self) -> Fragment {
         let list = |prefix: &str| self.renamed(prefix, "k");
         Fragment::trusted(format!(
-            "(select {} from {} union all select {} from {} where o1 is not null union all select {} from {} \
-             where n1 is not null)",
+            "(select {} from {} union all select {} from {} where o1 is distinct from null union all select {} from {} \
+             where n1 is distinct from null)",
             list("k"),
             self.keys,
             list("o"),
@@ -424,6 +432,22 @@ impl Pair {
             self.log
         ))
     }
+}
+
+/// A logged key to be compared with the key of `to` without a conversion that fails where it does not
+/// fit: its row may be gone since, and then it is no matter. The operators are those of the types' own
+/// btree families, so that the index is used.
+fn comparable(logged: &Fragment, from: &Column, to: &Column) -> Option<(&'static str, Fragment)> {
+    const EQUAL: &str = "operator(pg_catalog.=)";
+    let is_plain = |column: &Column, names: &[&str]| {
+        column.base_schema == "pg_catalog" && !column.is_domain && names.contains(&column.base_name.as_str())
+    };
+    let both = |names: &[&str]| is_plain(from, names) && is_plain(to, names);
+    if both(&["int2", "int4", "int8"]) {
+        return Some((EQUAL, logged.clone()));
+    }
+    let text = || Fragment::trusted(format!("({logged})::pg_catalog.text"));
+    both(&["text", "varchar"]).then(|| (EQUAL, text()))
 }
 
 /// Two values of different collations can not be compared without saying which one counts: the
