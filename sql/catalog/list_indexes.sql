@@ -9,6 +9,10 @@ select i.indexrelid as oid,
        i.indimmediate as is_immediate,
        i.indisclustered as is_clustered,
        i.indisreplident as is_replica_identity,
+       exists (select from rows from (pg_catalog.unnest(i.indkey::int2[]), pg_catalog.unnest(i.indcollation::oid[])) k(attnum, coll)
+               join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+               join pg_catalog.pg_collation co on co.oid = a.attcollation
+               where a.attcollation <> k.coll and k.coll <> 0 and not co.collisdeterministic) as is_stricter,
        i.indpred is not null as is_partial,
        i.indexprs is not null as has_expressions,
        con.contype::text as constraint_kind,

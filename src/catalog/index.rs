@@ -24,6 +24,8 @@ pub struct Index {
     pub is_clustered: bool,
     /// Whether it is the replica identity.
     pub is_replica_identity: bool,
+    /// Whether it tells values apart that its column's own collation finds equal.
+    pub is_stricter: bool,
     /// Whether it has a WHERE clause.
     pub is_partial: bool,
     /// Whether any of its keys is an expression.
@@ -81,6 +83,7 @@ impl Index {
             is_immediate: row.try_get("is_immediate")?,
             is_clustered: row.try_get("is_clustered")?,
             is_replica_identity: row.try_get("is_replica_identity")?,
+            is_stricter: row.try_get("is_stricter")?,
             is_partial: row.try_get("is_partial")?,
             has_expressions: row.try_get("has_expressions")?,
             is_primary: row.try_get("is_primary")?,
@@ -107,6 +110,7 @@ impl Index {
         self.is_unique
             && self.is_valid
             && self.is_immediate
+            && !self.is_stricter
             && !self.is_partial
             && !self.has_expressions
             && self.access_method == "btree"

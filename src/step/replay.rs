@@ -37,7 +37,13 @@ const TRIES: u32 = 5;
 /// One round, whatever its size, in one transaction of its own.
 pub async fn round(client: &Client, pair: &Pair) -> Result<Round> {
     for tried in 1.. {
-        client.batch_execute("begin isolation level repeatable read").await?;
+        // The lock before the snapshot: a TRUNCATE between the two would empty the table for both.
+        client
+            .batch_execute(&format!(
+                "begin isolation level repeatable read; lock table only {} in access share mode",
+                pair.from
+            ))
+            .await?;
         match round_in_transaction(client, pair).await {
             Ok(round) => {
                 client.batch_execute("commit").await?;
@@ -59,10 +65,22 @@ pub async fn round(client: &Client, pair: &Pair) -> Result<Round> {
 /// that keeps all writers away.
 pub async fn round_in_transaction(client: &Client, pair: &Pair) -> Result<Round> {
     let started = Instant::now();
+    let grew: Option<i64> =
+        client.query_one(&text(pair, sql!("replay/read_balance.sql")), &[&pair.from_oid]).await?.try_get("rows")?;
     collect(client, pair).await?;
     let moves: bool = pair.has_memory()
         && client.query_one(&text(pair, sql!("replay/has_moves.sql")), &[]).await?.try_get("moves")?;
-    let keys = bring_over(client, pair, "", moves).await?;
+    let (keys, growth) = bring_over(client, pair, "", moves).await?;
+    if grew.is_some_and(|grew| grew != growth) {
+        // Keys differ in `from` and are the same in `to`: one row would stand for two.
+        return Err(Error::needs_person(format!(
+            "two rows of {} have keys that are one and the same in the other shape",
+            pair.from.shown()
+        ))
+        .because(format!("it grew by {} rows and the other by {growth}", grew.unwrap_or_default()))
+        .state("nothing was swapped; all changes are still being captured")
+        .hint("Find such rows, change their keys, and run the same command again."));
+    }
     let entries = client.execute(&text(pair, sql!("replay/delete_log.sql")), &[]).await?;
     Ok(Round { entries, keys, took: started.elapsed() })
 }
@@ -148,7 +166,7 @@ async fn batch(client: &Client, pair: &Pair) -> Result<u64> {
         .map(|row| row.get(0));
     let part = end.map(|ctid| format!(" where ctid < '{ctid}'")).unwrap_or_default();
     match bring_over(client, pair, &part, false).await {
-        Ok(keys) => {
+        Ok((keys, _)) => {
             client.batch_execute("commit").await?;
             Ok(keys)
         }
@@ -168,13 +186,14 @@ async fn batch(client: &Client, pair: &Pair) -> Result<u64> {
 /// Makes `to` right for the keys of the set, or of the part of it that `part` (a WHERE clause) says,
 /// and takes these from the set. Row by row in place; and if rows have moved from key to key, or two
 /// have exchanged a unique value, by taking all of them out and putting them in again.
-async fn bring_over(client: &Client, pair: &Pair, part: &str, moves: bool) -> Result<u64> {
+/// Says how many keys that were, and by how many rows `to` grew.
+async fn bring_over(client: &Client, pair: &Pair, part: &str, moves: bool) -> Result<(u64, i64)> {
     let is_empty: bool = client
         .query_one(&format!("select not exists (select from {}{part})", pair.keys), &[])
         .await?
         .try_get(0)?;
     if is_empty {
-        return Ok(0);
+        return Ok((0, 0));
     }
     let keys = Fragment::trusted(if part.is_empty() {
         pair.keys.to_string()
@@ -187,33 +206,31 @@ async fn bring_over(client: &Client, pair: &Pair, part: &str, moves: bool) -> Re
             "set local enable_hashjoin = off; set local enable_mergejoin = off; savepoint pgrecast_in_place",
         )
         .await?;
-    if moves {
-        take_out_and_put_in(client, pair, &keys).await?;
-        return Ok(client.execute(&format!("delete from {}{part}", pair.keys), &[]).await?);
-    }
-    match in_place(client, pair, &keys).await {
-        Ok(()) => {}
-        Err(error) if is_unique_violation(&error) => {
+    let in_place = if moves { None } else { Some(in_place(client, pair, &keys).await) };
+    let growth = match in_place {
+        None => take_out_and_put_in(client, pair, &keys).await?,
+        Some(Ok(growth)) => growth,
+        Some(Err(error)) if is_unique_violation(&error) => {
             client.batch_execute("rollback to savepoint pgrecast_in_place").await?;
-            take_out_and_put_in(client, pair, &keys).await?;
+            take_out_and_put_in(client, pair, &keys).await?
         }
-        Err(error) => return Err(error),
-    }
-    Ok(client.execute(&format!("delete from {}{part}", pair.keys), &[]).await?)
+        Some(Err(error)) => return Err(error),
+    };
+    Ok((client.execute(&format!("delete from {}{part}", pair.keys), &[]).await?, growth))
 }
 
-async fn in_place(client: &Client, pair: &Pair, keys: &Fragment) -> Result<()> {
-    for statement in
-        [sql!("replay/delete_gone.sql"), sql!("replay/update_changed.sql"), sql!("replay/insert_missing.sql")]
-    {
-        client.execute(&fill(pair, statement, keys), &[]).await?;
-    }
+async fn in_place(client: &Client, pair: &Pair, keys: &Fragment) -> Result<i64> {
+    let deleted = client.execute(&fill(pair, sql!("replay/delete_gone.sql"), keys), &[]).await?;
+    client.execute(&fill(pair, sql!("replay/update_changed.sql"), keys), &[]).await?;
+    let inserted = client.execute(&fill(pair, sql!("replay/insert_missing.sql"), keys), &[]).await?;
     // A deferred constraint is to speak now, where we can answer.
-    Ok(client.batch_execute("set constraints all immediate").await?)
+    client.batch_execute("set constraints all immediate").await?;
+    Ok(inserted as i64 - deleted as i64)
 }
 
-async fn take_out_and_put_in(client: &Client, pair: &Pair, keys: &Fragment) -> Result<()> {
-    client.execute(&fill(pair, sql!("replay/take_out.sql"), keys), &[]).await?;
+async fn take_out_and_put_in(client: &Client, pair: &Pair, keys: &Fragment) -> Result<i64> {
+    let taken = client.execute(&fill(pair, sql!("replay/take_out.sql"), keys), &[]).await?;
+    let mut growth = -(taken as i64);
     // Rows taken out have no index: how many there are decides how to join them.
     client
         .batch_execute(&format!(
@@ -222,9 +239,10 @@ async fn take_out_and_put_in(client: &Client, pair: &Pair, keys: &Fragment) -> R
         ))
         .await?;
     for statement in [sql!("replay/put_in_held.sql"), sql!("replay/insert_missing.sql")] {
-        client.execute(&fill(pair, statement, keys), &[]).await?;
+        growth += client.execute(&fill(pair, statement, keys), &[]).await? as i64;
     }
-    Ok(client.batch_execute(&format!("delete from {}; set constraints all immediate", pair.held)).await?)
+    client.batch_execute(&format!("delete from {}; set constraints all immediate", pair.held)).await?;
+    Ok(growth)
 }
 
 fn fill(pair: &Pair, statement: Statement, keys: &Fragment) -> String {
