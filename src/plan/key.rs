@@ -40,7 +40,8 @@ pub fn shared_key(
     let pair_of = |column: &Column| -> Option<(Column, Column)> {
         let output = forward.target_of(&column.name)?;
         let target = new.columns.iter().find(|c| c.name == output.name)?;
-        let usable = column.is_not_null && is_free(&column.name) && is_one_to_one(column, target);
+        let is_never_null = column.is_not_null && target.is_not_null;
+        let usable = is_never_null && is_free(&column.name) && is_one_to_one(column, target);
         usable.then(|| (column.clone(), target.clone()))
     };
     // Each key of either side as pairs of columns, where all of its columns have their other half.
