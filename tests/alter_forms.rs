@@ -43,7 +43,7 @@ async fn shape(db: &TestDb<'_>, schema: &str) -> Vec<String> {
            from pg_index where indrelid = '{schema}.t'::regclass
            union all
            select 'trigger ' || concat_ws('|', pg_get_triggerdef(oid), tgenabled)
-           from pg_trigger where tgrelid = '{schema}.t'::regclass and not tgisinternal and tgname !~ '^pgrecast_'
+           from pg_trigger where tgrelid = '{schema}.t'::regclass and not tgisinternal and tgname !~ '^!?pgrecast_'
            union all
            select 'table ' || concat_ws('|', relpersistence, reloptions, relreplident, relrowsecurity)
            from pg_class where oid = '{schema}.t'::regclass

@@ -363,8 +363,8 @@ mod the_judge {
         }
         let ours = "create schema pgrecast_1; create table pgrecast_1.t (); create schema pgrecast;
             create function pgrecast.f() returns trigger language plpgsql as 'begin return new; end';
-            create trigger pgrecast_capture after insert on t for each row execute function pgrecast.f();
-            alter table t enable always trigger pgrecast_capture";
+            create trigger \"!pgrecast_capture\" after insert on t for each row execute function pgrecast.f();
+            alter table t enable always trigger \"!pgrecast_capture\"";
         db.execute(ours).await;
         let after = schema_dump(&db).await;
         assert_eq!(diff(&before, &after), Vec::<String>::new(), "pgrecast's own is left out");

@@ -1,6 +1,6 @@
 -- The log of one direction: the key of every changed row, old and new, in one row per change. An insert
 -- has no old key, a delete no new one, a truncate neither. seq orders the changes of one row: whoever
--- changes it later holds its row lock and so takes a later number.
+-- changes it later holds its row lock and so takes a later number. Entries for different rows may share one.
 -- seq is the place in the WAL: each entry is written there too. A sequence would be the last one that the
 -- writer's session used, and lastval() is the application's.
 -- {log} its name, {columns} o1.. and n1.. with the key's own types and collations. Lock: none.

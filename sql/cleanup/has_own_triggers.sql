@@ -4,4 +4,4 @@
 select count(*) > 0 and count(*) filter (
            where t.tgname <> 'pgrecast_guard' and p.proname <> all ($2::text[])) = 0 as own
 from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
-where t.tgrelid = $1 and t.tgname in ('pgrecast_capture', 'pgrecast_capture_truncate', 'pgrecast_guard')
+where t.tgrelid = $1 and t.tgname in ('!pgrecast_capture', '!pgrecast_capture_truncate', 'pgrecast_guard')

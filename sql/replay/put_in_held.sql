@@ -1,6 +1,6 @@
 -- Puts the rows that were taken out in again, with what only this table has of them: each under the key
 -- that its row has now. Where that stood before is followed back through the log, by seq, from arrival
--- to arrival at a key; a row that was inserted since has no past and is left to insert_missing.
+-- to arrival at a key (two entries may have the same seq, but not for the same key); a row that was inserted since has no past and is left to insert_missing.
 -- {to}, {columns}, {kept}, {desired}, {kept_values}, {keys}, {log}, {source}, {held}, {held_echo}.
 -- REPEATABLE READ. Lock: ROW EXCLUSIVE on {to}.
 with recursive moved as materialized (
@@ -12,18 +12,20 @@ with recursive moved as materialized (
     select seq, false, {old} from moved where o1 is distinct from null
 ), chained as (
     -- An arrival at the very key that is left (another image of it) comes after the leaving.
-    select seq, arrives, pg_catalog.max(seq) filter (where arrives) over (
+    select seq, arrives, {key_columns}, pg_catalog.max(seq) filter (where arrives) over (
                partition by {key_columns} order by seq, arrives
                rows between unbounded preceding and 1 preceding) as before
     from visit
 ), step as materialized (
-    select m.*, c.before from moved m left join chained c on c.seq = m.seq and not c.arrives
+    select m.*, c.before from moved m left join chained c
+        on c.seq = m.seq and not c.arrives and row({chained_key})::record operator(pg_catalog.*=) row({moved_old})::record
 ), walk as (
     select {last_as_final}, {last_old_as_origin}, l.before, l.o1 is not distinct from null as is_new
     from (select distinct on ({new}) * from step order by {new}, seq desc) l
     union all
     select {walk_final}, {step_old}, s.before, s.o1 is not distinct from null
-    from walk w join step s on s.seq = w.before
+    from walk w join step s
+        on s.seq = w.before and row({step_new})::record operator(pg_catalog.*=) row({walk_origin})::record
 ), origin as (
     select {key_of_k}, {origin_of_k}, coalesce(w.is_new, false) as is_new
     from {keys} k left join walk w on w.before is null and {final_matches_key}

@@ -42,9 +42,7 @@ pub async fn prepare(
     let both = |a: Vec<String>, b: Vec<String>| Fragment::join(a.into_iter().chain(b), ", ");
     let (log, keys, function) = (own("log"), own("keys"), own("capture"));
     let statements = [
-        sql!("capture/create_log.sql")
-            .fill("log", &log)
-            .fill("columns", &both(typed("o"), typed("n"))),
+        sql!("capture/create_log.sql").fill("log", &log).fill("columns", &both(typed("o"), typed("n"))),
         sql!("capture/create_keys.sql")
             .fill("persistence", &persistence)
             .fill("keys", &keys)
@@ -178,8 +176,10 @@ pub async fn check(client: &Client, change: &TableChange, pair: &Pair) -> Result
     }))
 }
 
-/// The names of our triggers.
+/// The names of our triggers. Triggers of one kind fire in the order of their names, and ours has to come
+/// before any that writes to the same table: it logs changes in the order in which they are made.
+/// <https://www.postgresql.org/docs/current/trigger-definition.html>
 #[must_use]
 pub fn trigger_names() -> [Ident; 2] {
-    [Ident::new("pgrecast_capture"), Ident::new("pgrecast_capture_truncate")]
+    [Ident::new("!pgrecast_capture"), Ident::new("!pgrecast_capture_truncate")]
 }

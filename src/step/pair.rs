@@ -143,7 +143,7 @@ impl Pair {
     #[must_use]
     pub fn fill(&self, mut statement: Statement) -> Statement {
         type Part = fn(&Pair) -> Fragment;
-        let parts: [(&str, Part); 35] = [
+        let parts: [(&str, Part); 39] = [
             ("from", |pair| Fragment::join([&pair.from], "")),
             ("to", |pair| Fragment::join([&pair.to], "")),
             ("log", |pair| Fragment::join([&pair.log], "")),
@@ -175,7 +175,11 @@ impl Pair {
             ("last_as_final", |pair| pair.renamed("l.n", "f")),
             ("last_old_as_origin", |pair| pair.renamed("l.o", "a")),
             ("walk_final", |pair| pair.numbered("w.f", pair.key.len())),
+            ("walk_origin", |pair| pair.numbered("w.a", pair.key.len())),
             ("step_old", |pair| pair.numbered("s.o", pair.key.len())),
+            ("step_new", |pair| pair.numbered("s.n", pair.key.len())),
+            ("moved_old", |pair| pair.numbered("m.o", pair.key.len())),
+            ("chained_key", |pair| pair.numbered("c.k", pair.key.len())),
             ("key_of_k", |pair| pair.numbered("k.k", pair.key.len())),
             ("origin_of_k", |pair| {
                 let terms = (1..=pair.key.len())

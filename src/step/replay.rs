@@ -65,8 +65,10 @@ pub async fn round(client: &Client, pair: &Pair) -> Result<Round> {
 /// that keeps all writers away.
 pub async fn round_in_transaction(client: &Client, pair: &Pair) -> Result<Round> {
     let started = Instant::now();
-    let grew: Option<i64> =
-        client.query_one(&text(pair, sql!("replay/read_balance.sql")), &[&pair.from_oid]).await?.try_get("rows")?;
+    let grew: Option<i64> = client
+        .query_one(&text(pair, sql!("replay/read_balance.sql")), &[&pair.from_oid])
+        .await?
+        .try_get("rows")?;
     collect(client, pair).await?;
     let moves: bool = pair.has_memory()
         && client.query_one(&text(pair, sql!("replay/has_moves.sql")), &[]).await?.try_get("moves")?;

@@ -14,7 +14,7 @@ use super::watch::Watch;
 use super::{capture, replay};
 use crate::catalog::{Definition, StatisticsObject, find_table, fingerprint};
 use crate::error::{Error, Kind, Result};
-use crate::name::{Ident, Literal, QualifiedName};
+use crate::name::{Ident, Literal, QualifiedName, sql};
 use crate::plan::sequence::{SequenceMove, moves};
 use crate::plan::{Kind as DependentKind, Side};
 use crate::state::{Migration, Phase, StoredDependent, TableChange, load_dependents};
@@ -226,6 +226,7 @@ async fn under_lock(
     }
     hold.limit(client).await?;
     client.batch_execute(&statements.join(";\n")).await?;
+    set_identities(client, change, exchange, &values).await?;
     hold.limit(client).await?;
     let to = match pair.direction {
         Direction::Forward => Phase::Swapped,
@@ -315,6 +316,25 @@ async fn take_sequences(client: &Client, sequences: &[SequenceMove]) -> Result<V
     Ok(values)
 }
 
+/// Lets the identity sequences of the incoming table go on where the outgoing ones stand; with a gap where
+/// somebody waits for one of these and will take a value of it after the commit.
+async fn set_identities(
+    client: &Client,
+    change: &TableChange,
+    exchange: &Exchange,
+    values: &[(i64, bool)],
+) -> Result<()> {
+    for (step, (last_value, is_called)) in exchange.sequences.iter().zip(values) {
+        if let SequenceMove::Value { from, to } = step {
+            let to = to.name.in_schema(&change.name.schema).to_string();
+            client
+                .execute(&sql!("swap/set_identity.sql").text(), &[&to, &from.oid, last_value, is_called])
+                .await?;
+        }
+    }
+    Ok(())
+}
+
 fn exchange_statements(change: &TableChange, pair: &Pair, exchange: &Exchange) -> Vec<String> {
     let name = &change.name;
     let mut out = Vec::new();
@@ -353,7 +373,7 @@ fn home<'a>(object: &StatisticsObject, outgoing: &'a [StatisticsObject]) -> Opti
 fn sequence_statements(change: &TableChange, exchange: &Exchange, values: &[(i64, bool)]) -> Vec<String> {
     let name = &change.name;
     let mut out = Vec::new();
-    for (step, (last_value, is_called)) in exchange.sequences.iter().zip(values) {
+    for (step, (last_value, _)) in exchange.sequences.iter().zip(values) {
         match step {
             SequenceMove::Owner { sequence, column: Some(column), type_name } => {
                 // Going back to a narrower type only while the value still fits it.
@@ -367,11 +387,7 @@ fn sequence_statements(change: &TableChange, exchange: &Exchange, values: &[(i64
                 }
                 out.push(format!("alter sequence {} owned by {name}.{column}", sequence.name));
             }
-            SequenceMove::Owner { column: None, .. } => {}
-            SequenceMove::Value { to, .. } => {
-                let moved = to.name.in_schema(&name.schema).to_string();
-                out.push(format!("select pg_catalog.setval({}, {last_value}, {is_called})", Literal(&moved)));
-            }
+            SequenceMove::Owner { column: None, .. } | SequenceMove::Value { .. } => {}
         }
     }
     out

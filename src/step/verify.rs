@@ -116,7 +116,13 @@ impl Slice {
 }
 
 async fn verify_slice(session: &Client, pair: &Pair, slice: Slice) -> Result<Verified> {
-    session.batch_execute("begin isolation level repeatable read").await?;
+    // The lock before the snapshot: a TRUNCATE between the two would empty one of the tables alone.
+    session
+        .batch_execute(&format!(
+            "begin isolation level repeatable read; lock table only {} in access share mode",
+            pair.from
+        ))
+        .await?;
     let result = in_snapshot(session, pair, slice).await;
     session.batch_execute("rollback").await?;
     result

@@ -59,7 +59,7 @@ from relation r
 join pg_trigger t on t.tgrelid = r.oid
 join pg_proc p on p.oid = t.tgfoid
 left join pg_constraint k on k.oid = t.tgconstraint
-where t.tgname !~ '^pgrecast_'
+where t.tgname !~ '^!?pgrecast_'
 union all
 select format('rule %I on %s | %s, enabled %s', w.rulename, r.shown, pg_get_ruledef(w.oid), w.ev_enabled)
 from relation r join pg_rewrite w on w.ev_class = r.oid
