@@ -9,7 +9,7 @@ join pg_namespace n on n.oid = c.relnamespace
 join pg_proc p on p.oid = t.tgfoid
 join pg_namespace pn on pn.oid = p.pronamespace
 where n.nspname <> 'pgrecast'
-  and (t.tgname like 'pgrecast%' or pn.nspname like 'pgrecast%' or p.proname like 'pgrecast%')
+  and (t.tgname ~ '^!?pgrecast' or pn.nspname like 'pgrecast%' or p.proname like 'pgrecast%')
 union all
 select format('function %s', p.oid::regprocedure)
 from pg_proc p join pg_namespace n on n.oid = p.pronamespace
