@@ -90,7 +90,8 @@ fn object_of(header: &str) -> Option<String> {
     let (name, rest) = header.split_once("; Type: ")?;
     let (kind, rest) = rest.split_once("; Schema: ")?;
     let (schema, _) = rest.split_once("; Owner: ").unwrap_or((rest, ""));
-    let is_ours = name.split([' ', '.', '"', '!']).any(|word| word == "pgrecast" || word.starts_with("pgrecast_"));
+    let is_ours =
+        name.split([' ', '.', '"', '!']).any(|word| word == "pgrecast" || word.starts_with("pgrecast_"));
     (!is_ours).then(|| format!("{kind} {schema}.{name}"))
 }
 
