@@ -310,7 +310,7 @@ pub(super) async fn outwait_older(
     options: Options,
     watch: &Watch,
 ) -> Result<()> {
-    watch.begin("level");
+    watch.begin("snapshots");
     swap::check_definition(control, change, pair).await?;
     let bring_level = async || rounds(control, migration, change, pair, watch).await;
     bring_level().await?;
@@ -326,7 +326,7 @@ pub(super) async fn outwait_older(
                 limit.as_secs()
             )));
     }
-    watch.end("");
+    watch.end("none is older than the level table");
     Ok(())
 }
 
