@@ -23,7 +23,9 @@ for tool in rustfmt cargo-clippy; do
 done
 
 part "Formatting" cargo fmt --check
+# What is shipped, and what is tested: with moments at which a test can kill it (src/failpoint.rs).
 part "Lints" cargo clippy --locked --all-targets -- -D warnings
-part "Tests" cargo test --locked "$@"
+part "Lints, with failpoints" cargo clippy --locked --all-targets --features failpoints -- -D warnings
+part "Tests" cargo test --locked --features failpoints "$@"
 
 heading "All good, $SECONDS s"

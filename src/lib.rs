@@ -14,14 +14,15 @@
 //! The modules in reading order: what can go wrong ([`error`]), how things are named ([`name`]),
 //! sessions with the server ([`db`]), what the user asks for ([`alter`]), what the server says of the
 //! table ([`catalog`]), what is decided from both ([`plan`]), what is written down ([`state`]), how fast
-//! and how patiently ([`pace`]), what is done, one thing at a time ([`step`]), and in which order
-//! ([`engine`]). The library never prints; the binary's `cli` does.
+//! and how patiently ([`pace`]), where a test can kill it ([`failpoint`]), what is done, one thing at a
+//! time ([`step`]), and in which order ([`engine`]). The library never prints; the binary's `cli` does.
 
 pub mod alter;
 pub mod catalog;
 pub mod db;
 pub mod engine;
 pub mod error;
+pub mod failpoint;
 pub mod name;
 pub mod pace;
 pub mod plan;

@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ORDER: [&str; 10] =
-    ["error", "name", "db", "alter", "catalog", "plan", "state", "pace", "step", "engine"];
+const ORDER: [&str; 11] =
+    ["error", "name", "db", "alter", "catalog", "plan", "state", "pace", "failpoint", "step", "engine"];
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {

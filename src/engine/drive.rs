@@ -10,6 +10,7 @@ use crate::alter::Alter;
 use crate::catalog::Definition;
 use crate::db::Sessions;
 use crate::error::{Error, Kind, Result};
+use crate::failpoint::Failpoint;
 use crate::name::{Fragment, Ident, sql};
 use crate::plan::Side;
 use crate::plan::key::KeyColumn;
@@ -80,6 +81,7 @@ async fn make_shadow(control: &Client, migration: &mut Migration, watch: &Watch)
     }
     migration.advance(control, Phase::Shadowed).await?;
     control.batch_execute("commit").await?;
+    Failpoint::Shadowed.pass();
     watch.end("");
     Ok(())
 }
@@ -160,6 +162,7 @@ async fn start_capture(
         // One table to a migration for now: the phase commits with its triggers.
         migration.advance(control, Phase::Capturing).await?;
         control.batch_execute("commit").await?;
+        Failpoint::Capturing.pass();
         copy::begin(control, &change).await?;
     }
     let story = locking.story;
@@ -191,7 +194,9 @@ async fn copy_all(
         }
         capture::check(control, &change, &pair).await?;
     }
+    Failpoint::AllCopied.pass();
     migration.advance(control, Phase::Copied).await?;
+    Failpoint::Copied.pass();
     let rows: i64 = copied_rows(control, migration).await?;
     let rate = rows as f64 / started.elapsed().as_secs_f64().max(0.001);
     watch.end(format!("{} rows, {:.0} k/s", grouped(rows), rate / 1000.0));
@@ -230,7 +235,10 @@ async fn build_indexes(
         vacuum::vacuum(control, change).await?;
     }
     watch.end("visibility map and statistics are there");
-    migration.advance(control, Phase::Indexed).await
+    Failpoint::Vacuumed.pass();
+    migration.advance(control, Phase::Indexed).await?;
+    Failpoint::Indexed.pass();
+    Ok(())
 }
 
 async fn bring_level(control: &Client, migration: &mut Migration, watch: &Watch) -> Result<()> {
@@ -240,7 +248,9 @@ async fn bring_level(control: &Client, migration: &mut Migration, watch: &Watch)
         rounds(control, migration, change, &pair, watch).await?;
     }
     watch.end("");
-    migration.advance(control, Phase::Level).await
+    migration.advance(control, Phase::Level).await?;
+    Failpoint::Level.pass();
+    Ok(())
 }
 
 /// Rounds until one is tiny, or as short as they get.
@@ -298,7 +308,9 @@ async fn verify_all(
         outwait_older(control, migration, change, &pair, options, watch).await?;
         verify(control, sessions, migration, change, &pair, watch).await?;
     }
-    migration.advance(control, Phase::Verified).await
+    migration.advance(control, Phase::Verified).await?;
+    Failpoint::Verified.pass();
+    Ok(())
 }
 
 /// Brings `to` level, and waits for every transaction that would not see it so: it keeps level meanwhile.
@@ -367,6 +379,7 @@ pub(super) async fn verify(
             &[&migration.id, &rows, &differences],
         )
         .await?;
+    Failpoint::VerificationWritten.pass();
     let found = found?;
     found.expect_equal(pair)?;
     watch.end(format!(

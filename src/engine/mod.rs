@@ -18,6 +18,7 @@ pub use status::Status;
 use crate::alter::TableRef;
 use crate::db::{Session, Sessions};
 use crate::error::{Error, Kind, Result};
+use crate::failpoint::Failpoint;
 use crate::plan::{Plan, Side};
 use crate::state::{self, Migration, NewMigration, Phase, TableChange};
 use crate::step::copy::CopyOptions;
@@ -120,6 +121,7 @@ impl Engine {
         let fingerprint = crate::catalog::fingerprint(&session, table.oid).await?;
         TableChange::insert(&session, id, 1, table, statements, reverse, &fingerprint).await?;
         session.batch_execute("commit").await?;
+        Failpoint::Planned.pass();
         Ok(id)
     }
 
@@ -261,6 +263,7 @@ impl Engine {
     ) -> Result<()> {
         for change in &migration.tables {
             remove::triggers(control, change, options.lock, &self.watch).await?;
+            Failpoint::TriggersOff.pass();
         }
         control.batch_execute("begin").await?;
         for change in &migration.tables {
@@ -272,7 +275,9 @@ impl Engine {
         if let Some(to) = to {
             migration.advance(control, to).await?;
         }
+        Failpoint::ObjectsDropped.pass();
         control.batch_execute("commit").await?;
+        Failpoint::TakenAway.pass();
         Ok(())
     }
 

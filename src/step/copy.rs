@@ -17,6 +17,7 @@ use super::replay;
 use super::watch::Watch;
 use crate::db::Sessions;
 use crate::error::{Error, Kind, Result};
+use crate::failpoint::Failpoint;
 use crate::name::sql;
 use crate::pace::ChunkSize;
 use crate::state::TableChange;
@@ -68,6 +69,7 @@ pub async fn begin(client: &Client, change: &TableChange) -> Result<()> {
         )
         .await?;
     client.batch_execute("commit").await?;
+    Failpoint::CopyBegun.pass();
     Ok(())
 }
 
@@ -161,6 +163,7 @@ async fn work(
                 .transpose()?,
         };
         let Some(chunk) = next else { return Ok(Copied::All) };
+        Failpoint::ChunkClaimed.pass();
         let started = Instant::now();
         if copy_with_retry(session, change, pair, chunk).await? == Copied::FileChanged {
             return Ok(Copied::FileChanged);
@@ -219,6 +222,7 @@ async fn copy_chunk(session: &Client, change: &TableChange, pair: &Pair, chunk: 
     let rows = session.execute(&statement, &[&chunk.first, &chunk.end]).await?;
     session.execute(&sql!("copy/finish_chunk.sql").text(), &[&chunk.id, &(rows as i64)]).await?;
     session.batch_execute("commit").await?;
+    Failpoint::ChunkCopied.pass();
     tracing::debug!(chunk = chunk.id, first = chunk.first, end = chunk.end, rows, "chunk copied");
     Ok(Copied::All)
 }

@@ -14,6 +14,7 @@ use super::swap::{is_definition_known, record_definition};
 use super::watch::Watch;
 use crate::catalog::find_table;
 use crate::error::{Error, Kind, Result};
+use crate::failpoint::Failpoint;
 use crate::name::sql;
 use crate::plan::{Kind as DependentKind, Side};
 use crate::state::{TableChange, load_dependents, mark_validated};
@@ -66,6 +67,7 @@ pub async fn validate(
             record_definition(client, change, new).await?;
         }
         client.batch_execute("commit").await?;
+        Failpoint::ForeignKeyValidated.pass();
     }
     Ok(())
 }
@@ -95,8 +97,10 @@ pub async fn take_guard_off(
         ));
         return Ok(false);
     }
+    Failpoint::GuardIdle.pass();
     let mut locking = Locking::new(client, change.migration_id, "taking the guard off", policy, watch);
     locking.acquire(&[(change.name.clone(), oid)], LockMode::AccessExclusive).await?;
     client.batch_execute(&format!("drop trigger pgrecast_guard on {}; commit", change.name)).await?;
+    Failpoint::GuardOff.pass();
     Ok(true)
 }

@@ -18,6 +18,7 @@ use super::watch::Watch;
 use crate::catalog::find_table;
 use crate::db::Sessions;
 use crate::error::{Error, Kind, Result};
+use crate::failpoint::Failpoint;
 use crate::name::{QualifiedName, sql};
 use crate::plan::{Kind as DependentKind, Side};
 use crate::state::{StoredDependent, TableChange, load_dependents, mark_made};
@@ -30,8 +31,11 @@ pub async fn build_key(client: &Client, change: &TableChange, pair: &Pair, watch
         replay::drain(client, pair).await?;
         client.batch_execute(&format!("analyze {}", pair.keys)).await?;
         client.batch_execute(&pair.fill(sql!("replay/delete_logged.sql")).text()).await?;
+        Failpoint::LoggedDeleted.pass();
         build(client, change, key).await.map_err(|error| duplicates(error, change, key))?;
+        Failpoint::KeyBuilt.pass();
         attach(client, key).await?;
+        Failpoint::KeyMade.pass();
     }
     let before = replay::catch_up(client, pair, watch).await?;
     let round = replay::round(client, pair).await?;
@@ -70,6 +74,7 @@ pub async fn build_others(
                 let next = queue.lock().await.pop();
                 let Some(next) = next else { return Ok::<(), Error>(()) };
                 build(&session, &change, &next).await.map_err(|error| duplicates(error, &change, &next))?;
+                Failpoint::IndexBuilt.pass();
                 built.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -89,6 +94,7 @@ pub async fn build_others(
     }
     for stored in &open {
         attach(client, stored).await.map_err(|error| duplicates(error, change, stored))?;
+        Failpoint::IndexMade.pass();
     }
     Ok(count)
 }

@@ -14,6 +14,7 @@ use tokio_postgres::error::SqlState;
 use super::pair::{Direction, Pair};
 use super::watch::Watch;
 use crate::error::{Error, Kind, Result};
+use crate::failpoint::Failpoint;
 use crate::name::{Fragment, Statement, sql};
 
 /// What a round did.
@@ -47,6 +48,7 @@ pub async fn round(client: &Client, pair: &Pair) -> Result<Round> {
         match round_in_transaction(client, pair).await {
             Ok(round) => {
                 client.batch_execute("commit").await?;
+                Failpoint::RoundDone.pass();
                 tracing::debug!(entries = round.entries, keys = round.keys, took = ?round.took, "round");
                 return Ok(round);
             }
@@ -98,6 +100,7 @@ pub async fn drain(client: &Client, pair: &Pair) -> Result<u64> {
     match drained.await {
         Ok(entries) => {
             client.batch_execute("commit").await?;
+            Failpoint::Drained.pass();
             Ok(entries)
         }
         Err(error) => {
@@ -170,6 +173,7 @@ async fn batch(client: &Client, pair: &Pair) -> Result<u64> {
     match bring_over(client, pair, &part, false).await {
         Ok((keys, _)) => {
             client.batch_execute("commit").await?;
+            Failpoint::BatchDone.pass();
             Ok(keys)
         }
         Err(error) => {

@@ -14,6 +14,7 @@ use super::watch::Watch;
 use super::{capture, replay};
 use crate::catalog::{Definition, StatisticsObject, find_table, fingerprint};
 use crate::error::{Error, Kind, Result};
+use crate::failpoint::Failpoint;
 use crate::name::{Ident, Literal, QualifiedName, sql};
 use crate::plan::sequence::{SequenceMove, moves};
 use crate::plan::{Kind as DependentKind, Side};
@@ -110,8 +111,10 @@ async fn once(
     let hold = Hold { since: Instant::now(), most: policy.max_lock_time };
     let error = match under_lock(client, migration, change, pair, exchange, story, hold).await {
         Ok(to) if hold.since.elapsed() <= hold.most => {
+            Failpoint::SwapReady.pass();
             client.batch_execute("commit").await?;
             let took = hold.since.elapsed();
+            Failpoint::Swapped.pass();
             migration.phase = to;
             tracing::info!(migration = %migration.short_id(), phase = %to, held_ms = took.as_millis(), "swapped");
             client
