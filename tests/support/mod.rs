@@ -3,7 +3,8 @@
 //!
 //! In reading order: [`cluster`] starts the server, [`database`] makes a database in it, [`cli`] runs
 //! `pgrecast` there, [`wait`] waits for conditions, [`dump`] and [`nothing_left`] say what a database
-//! looks like, [`workload`] writes to a table and to its [`twin`], which must stay equal.
+//! looks like, [`workload`] writes to a table and to its [`twin`], which must stay equal: each connection is
+//! a [`worker`], and [`writes`] says what it writes.
 
 // Each test binary uses a part of it.
 #![allow(dead_code, unused_imports, unreachable_pub)]
@@ -17,7 +18,9 @@ pub mod keys;
 pub mod nothing_left;
 pub mod twin;
 pub mod wait;
+pub mod worker;
 pub mod workload;
+pub mod writes;
 
 pub use cli::{Output, Running};
 pub use cluster::Cluster;

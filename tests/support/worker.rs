@@ -1,0 +1,234 @@
+//! One connection of a workload: its transactions, one after the other, and what it knows about its keys.
+//! What a transaction writes is in `writes`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use super::database::{TestDb, said};
+use super::keys::Keys;
+use super::twin::{HOT_ROWS, Random};
+use super::workload::{Plan, Report, Shared};
+
+/// After so many errors a connection gives up: more would say nothing new.
+const MOST_ERRORS: usize = 20;
+
+/// Why a transaction could not go on.
+pub(super) enum Failure {
+    /// 40001 or 40P01: to be done again.
+    Again(SqlState),
+    /// What no application expects.
+    Error(String),
+    /// The connection is gone.
+    Lost(String),
+}
+
+pub(super) struct Worker {
+    pub(super) plan: Plan,
+    pub(super) client: Client,
+    shared: Arc<Shared>,
+    pub(super) number: u64,
+    pub(super) random: Random,
+    pub(super) keys: Keys,
+    /// The hot row that this transaction locked last.
+    pub(super) last_hot: Option<u64>,
+    /// Is this transaction REPEATABLE READ? Then what it reads at the swap may be older by one round.
+    pub(super) is_snapshot_fixed: bool,
+    truncations_seen: u64,
+    report: Report,
+}
+
+impl Worker {
+    /// Connects, and learns which of its keys there are.
+    pub async fn connect(db: &TestDb<'_>, plan: Plan, shared: Arc<Shared>, number: u64) -> Worker {
+        let client = db.connect().await;
+        client.batch_execute("set application_name = 'workload'").await.expect("a plain setting");
+        let mut worker = Worker {
+            client,
+            shared,
+            number,
+            random: Random::new(plan.table.seed ^ (number << 32)),
+            keys: Keys::default(),
+            last_hot: None,
+            is_snapshot_fixed: false,
+            truncations_seen: 0,
+            report: Report { seed: plan.table.seed, ..Report::default() },
+            plan,
+        };
+        worker.learn_keys().await.unwrap_or_else(|error| panic!("{}", said(&error)));
+        worker
+    }
+
+    async fn learn_keys(&mut self) -> Result<(), tokio_postgres::Error> {
+        let table = &self.plan.table;
+        let existing = self.client.simple_query(&table.key.literals_of(self.number, &table.twin)).await?;
+        self.keys = Keys::default();
+        first_fields(&existing).into_iter().flatten().for_each(|key| self.keys.add(key));
+        self.keys.forget_the_way_back();
+        Ok(())
+    }
+
+    /// Works until it is told to stop.
+    pub async fn run(mut self) -> Report {
+        let mut tick = tokio::time::interval(Duration::from_micros(1_000_000 / self.plan.rate.max(1)));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !self.shared.stop.load(Ordering::Relaxed) && self.report.errors.len() < MOST_ERRORS {
+            tick.tick().await;
+            let shared = Arc::clone(&self.shared);
+            let outcome = if self.plan.truncates && self.number == 1 && self.random.one_in(200) {
+                let mut truncations = shared.truncations.write().await;
+                *truncations += 1;
+                self.truncation().await
+            } else {
+                let truncations = shared.truncations.read().await;
+                if *truncations > self.truncations_seen {
+                    self.truncations_seen = *truncations;
+                    self.keys.forget_all();
+                }
+                self.transaction().await
+            };
+            if let Err(Failure::Lost(why)) = self.settle(outcome).await {
+                self.report.errors.push(why);
+                break;
+            }
+        }
+        self.report
+    }
+
+    /// After a failure: rolls back, here and in what we know about the keys.
+    async fn settle(&mut self, outcome: Result<(), Failure>) -> Result<(), Failure> {
+        match outcome {
+            Ok(()) => return Ok(()),
+            Err(Failure::Lost(why)) => return Err(Failure::Lost(why)),
+            Err(Failure::Error(why)) => self.report.errors.push(why),
+            Err(Failure::Again(SqlState::T_R_DEADLOCK_DETECTED)) => self.report.deadlocks += 1,
+            Err(Failure::Again(_)) => self.report.serialization_failures += 1,
+        }
+        self.keys.go_back_to(0);
+        self.plainly("rollback").await
+    }
+
+    async fn transaction(&mut self) -> Result<(), Failure> {
+        self.last_hot = None;
+        self.keys.forget_the_way_back();
+        self.is_snapshot_fixed = self.random.one_in(4);
+        let begin = if self.is_snapshot_fixed { "begin isolation level repeatable read" } else { "begin" };
+        self.plainly(begin).await?;
+        if self.is_snapshot_fixed && self.random.one_in(2) {
+            // Takes the snapshot, and no lock on the original: the swap may come in between.
+            self.plainly(&format!("select 1 from {} limit 1", self.plan.table.twin)).await?;
+        }
+        for _ in 0..=self.random.below(4) {
+            if self.random.one_in(6) {
+                self.savepoint().await?;
+            } else {
+                self.action().await?;
+            }
+        }
+        if self.random.one_in(10) {
+            self.keys.go_back_to(0);
+            return self.plainly("rollback").await;
+        }
+        self.plainly("commit").await?;
+        self.committed();
+        Ok(())
+    }
+
+    async fn truncation(&mut self) -> Result<(), Failure> {
+        self.keys.forget_the_way_back();
+        self.plainly("begin").await?;
+        self.both(|table| format!("truncate {table}")).await?;
+        let hot = (0..HOT_ROWS).map(|number| self.plan.table.key.literal(0, number)).collect();
+        self.insert_rows(hot, "").await?;
+        self.plainly("commit").await?;
+        self.committed();
+        Ok(())
+    }
+
+    fn committed(&mut self) {
+        self.report.transactions += 1;
+        self.shared.committed[self.number as usize - 1].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Some actions under a savepoint, half of the time undone.
+    async fn savepoint(&mut self) -> Result<(), Failure> {
+        self.plainly("savepoint s").await?;
+        let mark = self.keys.mark();
+        for _ in 0..=self.random.below(2) {
+            self.action().await?;
+        }
+        if self.random.one_in(2) {
+            self.keys.go_back_to(mark);
+            self.plainly("rollback to s").await
+        } else {
+            self.plainly("release s").await
+        }
+    }
+
+    /// A statement on the original and on the twin. It must do the same to as many rows.
+    pub(super) async fn both(&mut self, statement: impl Fn(&str) -> String) -> Result<u64, Failure> {
+        let on_original = statement(&self.plan.table.original);
+        let on_twin = statement(&self.plan.table.twin);
+        let rows = affected(&self.on_original(&on_original).await?);
+        let messages = self.client.simple_query(&on_twin).await.map_err(|e| failure(&e, &on_twin))?;
+        let twin_rows = affected(&messages);
+        if rows == twin_rows {
+            return Ok(rows);
+        }
+        Err(Failure::Error(format!(
+            "{rows} rows instead of {twin_rows} were changed by: {}",
+            short(&on_original)
+        )))
+    }
+
+    /// A statement on the original, timed.
+    pub(super) async fn on_original(&mut self, statement: &str) -> Result<Vec<SimpleQueryMessage>, Failure> {
+        let start = Instant::now();
+        let outcome = self.client.simple_query(statement).await;
+        let took = start.elapsed();
+        self.report.statements += 1;
+        if took > self.report.longest {
+            self.report.longest = took;
+            self.report.longest_statement = short(statement);
+        }
+        outcome.map_err(|error| failure(&error, statement))
+    }
+
+    pub(super) async fn plainly(&self, statement: &str) -> Result<(), Failure> {
+        self.client.batch_execute(statement).await.map_err(|error| failure(&error, statement))
+    }
+}
+
+pub(super) fn failure(error: &tokio_postgres::Error, statement: &str) -> Failure {
+    match error.code() {
+        Some(code @ (&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED)) => {
+            Failure::Again(code.clone())
+        }
+        Some(_) if !error.is_closed() => {
+            Failure::Error(format!("{}\n  in: {}", said(error), short(statement)))
+        }
+        _ => Failure::Lost(format!("connection lost: {}\n  in: {}", said(error), short(statement))),
+    }
+}
+
+fn affected(messages: &[SimpleQueryMessage]) -> u64 {
+    messages
+        .iter()
+        .map(|message| if let SimpleQueryMessage::CommandComplete(rows) = message { *rows } else { 0 })
+        .sum()
+}
+
+pub(super) fn first_fields(messages: &[SimpleQueryMessage]) -> Vec<Option<String>> {
+    let field = |message: &SimpleQueryMessage| match message {
+        SimpleQueryMessage::Row(row) => Some(row.get(0).map(str::to_owned)),
+        _ => None,
+    };
+    messages.iter().filter_map(field).collect()
+}
+
+fn short(statement: &str) -> String {
+    statement.chars().take(300).collect()
+}
