@@ -61,6 +61,11 @@ impl<'c> TestDb<'c> {
         self.cluster
     }
 
+    /// Connects again, after the server was ended and started.
+    pub async fn connect_again(&mut self) {
+        self.admin = self.connect().await;
+    }
+
     /// The connection that [`TestDb::execute`] and the queries use.
     pub fn client(&self) -> &Client {
         &self.admin

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Long enough for a loaded machine; a condition that comes true is seen within [`POLL`].
-const DEADLINE: Duration = Duration::from_mins(1);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(10);
 
 /// Waits until the condition holds; panics, naming it, when it does not within a minute.
@@ -16,6 +16,11 @@ pub async fn wait_until_within(limit: Duration, what: &str, mut condition: impl 
     let start = Instant::now();
     while !condition().await {
         assert!(start.elapsed() < limit, "waited {limit:?} in vain until {what}");
-        tokio::time::sleep(POLL).await;
+        between_two_looks().await;
     }
+}
+
+/// The pause between two looks at a condition, for loops that can not be written as one.
+pub async fn between_two_looks() {
+    tokio::time::sleep(POLL).await;
 }

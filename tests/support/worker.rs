@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
-use super::database::{TestDb, said};
+use super::database::{SUPERUSER, TestDb, said};
 use super::keys::Keys;
 use super::twin::{HOT_ROWS, Random};
+use super::wait::{DEADLINE, between_two_looks};
 use super::workload::{Plan, Report, Shared};
 
 /// After so many errors a connection gives up: more would say nothing new.
@@ -29,6 +30,7 @@ pub(super) enum Failure {
 pub(super) struct Worker {
     pub(super) plan: Plan,
     pub(super) client: Client,
+    config: Config,
     shared: Arc<Shared>,
     pub(super) number: u64,
     pub(super) random: Random,
@@ -44,10 +46,12 @@ pub(super) struct Worker {
 impl Worker {
     /// Connects, and learns which of its keys there are.
     pub async fn connect(db: &TestDb<'_>, plan: Plan, shared: Arc<Shared>, number: u64) -> Worker {
-        let client = db.connect().await;
-        client.batch_execute("set application_name = 'workload'").await.expect("a plain setting");
+        let mut config = db.cluster().config(db.name(), SUPERUSER);
+        config.application_name("workload");
+        let client = connect(&config).await.unwrap_or_else(|error| panic!("{}", said(&error)));
         let mut worker = Worker {
             client,
+            config,
             shared,
             number,
             random: Random::new(plan.table.seed ^ (number << 32)),
@@ -91,11 +95,31 @@ impl Worker {
                 self.transaction().await
             };
             if let Err(Failure::Lost(why)) = self.settle(outcome).await {
-                self.report.errors.push(why);
-                break;
+                if self.plan.outlives_the_server {
+                    self.connect_again().await;
+                } else {
+                    self.report.errors.push(why);
+                    break;
+                }
             }
         }
         self.report
+    }
+
+    /// Waits for the server, and finds out what of the last transaction happened.
+    async fn connect_again(&mut self) {
+        self.report.reconnections += 1;
+        let deadline = Instant::now() + DEADLINE;
+        while Instant::now() < deadline {
+            if let Ok(client) = connect(&self.config).await {
+                self.client = client;
+                if self.learn_keys().await.is_ok() {
+                    return;
+                }
+            }
+            between_two_looks().await;
+        }
+        self.report.errors.push("the server does not come back".to_owned());
     }
 
     /// After a failure: rolls back, here and in what we know about the keys.
@@ -202,12 +226,19 @@ impl Worker {
     }
 }
 
+async fn connect(config: &Config) -> Result<Client, tokio_postgres::Error> {
+    let (client, connection) = config.connect(NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
 pub(super) fn failure(error: &tokio_postgres::Error, statement: &str) -> Failure {
     match error.code() {
         Some(code @ (&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED)) => {
             Failure::Again(code.clone())
         }
-        Some(_) if !error.is_closed() => {
+        // Class 57P: the server ends the session, or does not begin one.
+        Some(code) if !error.is_closed() && !code.code().starts_with("57P") => {
             Failure::Error(format!("{}\n  in: {}", said(error), short(statement)))
         }
         _ => Failure::Lost(format!("connection lost: {}\n  in: {}", said(error), short(statement))),

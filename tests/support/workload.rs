@@ -28,6 +28,7 @@ pub struct Plan {
     pub(super) table: Table,
     pub(super) rate: u64,
     pub(super) truncates: bool,
+    pub(super) outlives_the_server: bool,
 }
 
 impl Plan {
@@ -39,6 +40,12 @@ impl Plan {
     /// Now and then empties both tables with `truncate`.
     pub fn with_truncate(self) -> Plan {
         Plan { truncates: true, ..self }
+    }
+
+    /// Connects again when the connection is lost, as after a crash of the server. Whether the last commit
+    /// happened is not guessed: the keys are read again, and the twin was written to by the same transaction.
+    pub fn outliving_the_server(self) -> Plan {
+        Plan { outlives_the_server: true, ..self }
     }
 
     /// Begins to write. The rows that are there already, from [`Table::fill`] or an earlier workload, take
@@ -88,6 +95,8 @@ pub struct Report {
     pub longest_statement: String,
     /// Transactions ended by a serialization failure (40001).
     pub serialization_failures: u64,
+    /// Connections lost and made again.
+    pub reconnections: u64,
     /// Transactions ended by a deadlock (40P01). The workload makes none by itself.
     pub deadlocks: u64,
 }
@@ -122,6 +131,7 @@ impl Report {
             self.longest_statement = other.longest_statement;
         }
         self.serialization_failures += other.serialization_failures;
+        self.reconnections += other.reconnections;
         self.deadlocks += other.deadlocks;
     }
 }
@@ -129,7 +139,7 @@ impl Report {
 impl Workload {
     /// A workload for a table that exists and may be filled.
     pub fn on(table: &Table) -> Plan {
-        Plan { table: table.clone(), rate: RATE, truncates: false }
+        Plan { table: table.clone(), rate: RATE, truncates: false, outlives_the_server: false }
     }
 
     /// Waits until every connection has committed so many more transactions, or has given up because of
