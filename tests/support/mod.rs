@@ -4,7 +4,8 @@
 //! In reading order: [`cluster`] starts the server, [`database`] makes a database in it, [`cli`] runs
 //! `pgrecast` there, [`wait`] waits for conditions, [`dump`] and [`nothing_left`] say what a database
 //! looks like, [`workload`] writes to a table and to its [`twin`], which must stay equal: each connection is
-//! a [`worker`], and [`writes`] says what it writes.
+//! a [`worker`], and [`writes`] says what it writes. [`ending`] ends pgrecast in every way there is, some of
+//! them through a [`proxy`].
 
 // Each test binary uses a part of it.
 #![allow(dead_code, unused_imports, unreachable_pub)]
@@ -14,8 +15,10 @@ pub mod cli;
 pub mod cluster;
 pub mod database;
 pub mod dump;
+pub mod ending;
 pub mod keys;
 pub mod nothing_left;
+pub mod proxy;
 pub mod twin;
 pub mod wait;
 pub mod worker;
@@ -26,7 +29,7 @@ pub use cli::{Output, Running};
 pub use cluster::Cluster;
 pub use database::{Role, TestDb};
 pub use dump::{diff, schema_dump};
-pub use nothing_left::assert_nothing_left;
+pub use nothing_left::{assert_no_object_left, assert_nothing_left};
 pub use twin::{Table, assert_equal};
 pub use wait::{wait_until, wait_until_within};
 pub use workload::{Report, Workload};

@@ -18,6 +18,11 @@ const SESSIONS: &str = r"
 /// ended get a moment to end too.
 pub async fn assert_nothing_left(db: &TestDb<'_>) {
     assert_no_session_left(db).await;
+    assert_no_object_left(db).await;
+}
+
+/// Panics when a schema, trigger, function or lock of pgrecast is left; others may be at work meanwhile.
+pub async fn assert_no_object_left(db: &TestDb<'_>) {
     let left: Vec<String> = db.query_column(LEFT_BEHIND).await;
     assert!(left.is_empty(), "left behind in {}:\n{}", db.name(), left.join("\n"));
 }
