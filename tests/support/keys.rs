@@ -86,12 +86,6 @@ impl Keys {
         self.done.clear();
     }
 
-    pub fn forget_all(&mut self) {
-        self.live.clear();
-        self.position.clear();
-        self.done.clear();
-    }
-
     fn put(&mut self, key: String) -> bool {
         if self.has(&key) {
             return false;

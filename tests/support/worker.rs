@@ -90,9 +90,14 @@ impl Worker {
                 let truncations = shared.truncations.read().await;
                 if *truncations > self.truncations_seen {
                     self.truncations_seen = *truncations;
-                    self.keys.forget_all();
+                    // Whether it was committed is not guessed either.
+                    match self.learn_keys().await {
+                        Ok(()) => self.transaction().await,
+                        Err(error) => Err(failure(&error, "reading the keys")),
+                    }
+                } else {
+                    self.transaction().await
                 }
-                self.transaction().await
             };
             if let Err(Failure::Lost(why)) = self.settle(outcome).await {
                 if self.plan.outlives_the_server {
