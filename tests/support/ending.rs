@@ -3,14 +3,14 @@
 //! The process is stopped (SIGSTOP) at a failpoint, so that what is done to it is done just there; then it
 //! goes on, if it still can.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pgrecast::failpoint::Failpoint;
 
 use super::cli::Output;
 use super::database::{SUPERUSER, TestDb};
 use super::proxy::Proxy;
-use super::wait::{DEADLINE, between_two_looks, wait_until};
+use super::wait::{DEADLINE, any_moment, between_two_looks, wait_until};
 
 /// How a run is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,8 +45,8 @@ impl<'d, 'c> Executioner<'d, 'c> {
         Executioner { db, proxy }
     }
 
-    /// Runs a command up to the n-th pass of a failpoint and ends it there. `None`: it never came there,
-    /// and ended well.
+    /// Runs a command up to the n-th pass of a failpoint and ends it there. `None`: it never came there, and
+    /// was done or refused.
     pub async fn end_at(
         &mut self,
         arguments: &[&str],
@@ -65,7 +65,8 @@ impl<'d, 'c> Executioner<'d, 'c> {
             between_two_looks().await;
         }
         if running.has_ended() {
-            running.wait().await.expect_code(0);
+            let output = running.wait().await;
+            assert!([0, 3].contains(&output.code), "on the way to {armed}\n{}", output.whole());
             return None;
         }
         self.end(ending, || running.kill()).await;
@@ -75,6 +76,34 @@ impl<'d, 'c> Executioner<'d, 'c> {
         let codes: &[i32] = if ending == Ending::Kill { &[-1] } else { &[0, 1] };
         assert!(codes.contains(&output.code), "{ending:?} at {armed}\n{}", output.whole());
         Some(output)
+    }
+
+    /// Runs a command and ends it after some time, wherever it is then, unless it is over before. A session
+    /// that is terminated is any one of those that there are, chosen by `pick`.
+    pub async fn end_after(
+        &mut self,
+        arguments: &[&str],
+        time: Duration,
+        ending: Ending,
+        pick: u64,
+    ) -> Output {
+        let connection = self.proxy.environment();
+        let environment = connection.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let running = self.db.spawn_with(SUPERUSER, arguments, &environment);
+        any_moment(time).await;
+        if !running.has_ended() {
+            if ending == Ending::Terminate {
+                let sessions = "select pid from pg_stat_activity
+                    where datname = current_database() and application_name like 'pgrecast%' order by pid";
+                let pids: Vec<i32> = self.db.query_column(sessions).await;
+                if let Some(pid) = pids.get(pick as usize % pids.len().max(1)) {
+                    self.db.query("select pg_terminate_backend($1)", &[pid]).await;
+                }
+            } else {
+                self.end(ending, || running.kill()).await;
+            }
+        }
+        running.wait().await
     }
 
     /// Does to pgrecast what is to be done; `kill` is how its process is killed.

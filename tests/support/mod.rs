@@ -17,6 +17,7 @@ pub mod database;
 pub mod dump;
 pub mod ending;
 pub mod keys;
+pub mod model;
 pub mod nothing_left;
 pub mod proxy;
 pub mod twin;

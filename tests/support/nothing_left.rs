@@ -23,6 +23,12 @@ pub async fn assert_nothing_left(db: &TestDb<'_>) {
 
 /// Panics when a schema, trigger, function or lock of pgrecast is left; others may be at work meanwhile.
 pub async fn assert_no_object_left(db: &TestDb<'_>) {
+    wait_until("no session of pgrecast is left", async || {
+        let ours = "select from pg_stat_activity
+            where datname = current_database() and application_name like 'pgrecast%'";
+        db.query(ours, &[]).await.is_empty()
+    })
+    .await;
     let left: Vec<String> = db.query_column(LEFT_BEHIND).await;
     assert!(left.is_empty(), "left behind in {}:\n{}", db.name(), left.join("\n"));
 }

@@ -33,6 +33,7 @@ pub struct Table {
 #[derive(Debug, Clone, Copy)]
 pub enum Key {
     Int(&'static str),
+    Text(&'static str),
     TextInt(&'static str, &'static str),
     Uuid(&'static str),
 }
@@ -171,7 +172,7 @@ impl Key {
     /// The key's columns, separated by commas.
     pub fn columns(self) -> String {
         match self {
-            Key::Int(column) | Key::Uuid(column) => column.to_owned(),
+            Key::Int(column) | Key::Text(column) | Key::Uuid(column) => column.to_owned(),
             Key::TextInt(text, int) => format!("{text}, {int}"),
         }
     }
@@ -181,6 +182,7 @@ impl Key {
     pub fn literal(self, worker: u64, number: u64) -> String {
         match self {
             Key::Int(_) => format!("{}", worker * 10_000_000 + number),
+            Key::Text(_) => format!("'w{worker}-{number:06}{}'", ["", "é", "o''x"][(number % 3) as usize]),
             Key::TextInt(..) => format!("'w{worker}{}', {number}", ["a", "é", "o''x"][(number % 3) as usize]),
             // Spread over the worker's range, as random ids are.
             Key::Uuid(_) => {
@@ -205,6 +207,9 @@ impl Key {
                 let first = worker * 10_000_000;
                 format!("select {id}::text from {table} where {id} between {first} and {}", first + 9_999_999)
             }
+            Key::Text(text) => {
+                format!("select quote_literal({text}) from {table} where {text} like 'w{worker}-%'")
+            }
             Key::TextInt(text, int) => format!(
                 "select quote_literal({text}) || ', ' || {int} from {table} where {text} like 'w{worker}%'"
             ),
@@ -219,6 +224,8 @@ impl Key {
     pub fn range_from(self, literal: &str) -> String {
         match self {
             Key::Int(id) => format!("{id} between {literal} and {literal} + 30"),
+            // All but the last digit, which others share.
+            Key::Text(text) => format!("{text} between {0}' and {0}~'", &literal[..9]),
             Key::TextInt(text, int) => {
                 let (word, number) = literal.rsplit_once(", ").expect("two literals");
                 format!("{text} = {word} and {int} between {number} and {number} + 90")

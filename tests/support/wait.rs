@@ -20,6 +20,11 @@ pub async fn wait_until_within(limit: Duration, what: &str, mut condition: impl 
     }
 }
 
+/// Lets time pass, for a test that does something at no matter which moment.
+pub async fn any_moment(within: Duration) {
+    tokio::time::sleep(within).await;
+}
+
 /// The pause between two looks at a condition, for loops that can not be written as one.
 pub async fn between_two_looks() {
     tokio::time::sleep(POLL).await;

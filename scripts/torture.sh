@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# The model test: random tables, changes, writes and kills for so many minutes (10 if none are given), then a
+# summary. Each table's seed is printed: PGRECAST_TEST_SEED=<seed> scripts/torture.sh begins with that table.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/setup.sh
+
+prepare_machine
+export PGRECAST_TEST_PGBIN="$PGBIN" PGRECAST_TORTURE_MINUTES="${1:-10}"
+
+heading "Torture, $PGRECAST_TORTURE_MINUTES minutes"
+cargo test --locked --features failpoints --test torture -- --ignored --nocapture
