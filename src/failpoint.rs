@@ -75,8 +75,6 @@ failpoints! {
     Swapped = "swapped",
     /// A foreign key was validated.
     ForeignKeyValidated = "foreign-key-validated",
-    /// The scratch table that tells old snapshots is there.
-    ScratchMade = "scratch-made",
     /// No old snapshot is left, the guard is still on.
     GuardIdle = "guard-idle",
     /// The guard is off; the definition is not recorded yet.

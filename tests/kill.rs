@@ -31,7 +31,7 @@ const ALTER: &str = "alter column id type bigint, add column note text not null 
 const RUN: [&str; 8] = ["run", "t", "--alter", ALTER, "--json", "--chunk-time", "50ms", "--jobs=2"];
 
 /// The way to the end, each moment by its pass since the run began.
-const WAY: [(P, u64); 34] = [
+const WAY: [(P, u64); 33] = [
     (P::Planned, 1),
     (P::Shadowed, 1),
     (P::Capturing, 1),
@@ -62,7 +62,6 @@ const WAY: [(P, u64); 34] = [
     (P::Swapped, 1),
     (P::ForeignKeyValidated, 1),
     (P::ForeignKeyValidated, 1),
-    (P::ScratchMade, 1),
     (P::GuardIdle, 1),
     (P::GuardOff, 1),
     (P::RoundDone, 1),
@@ -71,14 +70,13 @@ const WAY: [(P, u64); 34] = [
 /// How many moments of the way are before the swap.
 const BEFORE_THE_SWAP: usize = 27;
 
-const WAY_BACK: [(P, u64); 9] = [
+const WAY_BACK: [(P, u64); 8] = [
     (P::RoundDone, 1),
     (P::VerificationWritten, 1),
     (P::SwapReady, 1),
     (P::Swapped, 1),
     (P::ForeignKeyValidated, 1),
     (P::ForeignKeyValidated, 1),
-    (P::ScratchMade, 1),
     (P::GuardIdle, 1),
     (P::GuardOff, 1),
 ];

@@ -9,7 +9,6 @@ use tokio_postgres::Client;
 
 use super::watch::Watch;
 use crate::error::{Error, Kind, Result};
-use crate::failpoint::Failpoint;
 use crate::name::sql;
 use crate::state::TableChange;
 
@@ -69,7 +68,6 @@ pub async fn older(client: &Client, change: &TableChange, point: &Point) -> Resu
 async fn is_free_of_older(client: &Client, change: &TableChange) -> Result<bool> {
     let scratch = change.own("scratch");
     client.batch_execute(&format!("drop table if exists {scratch}; create table {scratch} (a int)")).await?;
-    Failpoint::ScratchMade.pass();
     client.batch_execute(&format!("set lock_timeout = '{PROBE}'")).await?;
     let built = client.batch_execute(&format!("create index concurrently on {scratch} (a)")).await;
     client.batch_execute(&format!("set lock_timeout = '10s'; drop table {scratch}")).await?;
