@@ -2,8 +2,8 @@
 -- transaction. It looks no name or operator up in the writer's search_path, compares nothing and
 -- branches nowhere: OLD of an INSERT and NEW of a DELETE are null since PostgreSQL 11.
 -- security definer: writers need no rights on our schema.
--- {function} its name, {log} the log, {columns} o1.. n1.., {values} old.k1.. new.k1.. Lock: none.
-create function {function}() returns trigger language plpgsql security definer as $capture$
+-- {function} its name, {log} the segment of the log, {columns} o1.. n1.., {values} old.k1.. new.k1.. Lock: none.
+create or replace function {function}() returns trigger language plpgsql security definer as $capture$
 begin
     insert into {log} ({columns}) values ({values});
     return null;

@@ -55,7 +55,7 @@ where not pg_catalog.has_schema_privilege(t.relowner, n.oid, 'create')
    or exists (
        select from pg_catalog.pg_class c
        where c.relnamespace = n.oid
-         and c.relname in ('version', 'migration', 'table_change', 'mapping', 'key_column', 'dependent', 'chunk', 'event')
+         and c.relname in ('version', 'migration', 'table_change', 'mapping', 'key_column', 'dependent', 'chunk', 'segment', 'event')
          and not (pg_catalog.has_table_privilege(t.relowner, c.oid, 'select')
                   and (c.relname = 'version' or pg_catalog.has_table_privilege(t.relowner, c.oid, 'insert')
                                                 and pg_catalog.has_table_privilege(t.relowner, c.oid, 'update')

@@ -1,7 +1,7 @@
 -- Adds the keys of all log entries that this transaction's snapshot sees to the set.
 -- IS NULL would also be true of a composite value that is all nulls: hence IS DISTINCT FROM.
--- {keys}, {key_columns} k1.., {old} o1.., {new} n1.., {log}. REPEATABLE READ. Lock: none that matters.
-insert into {keys} ({key_columns})
+-- {keys_segment}, {key_columns} k1.., {old} o1.., {new} n1.., {log}. REPEATABLE READ. Lock: none that matters.
+insert into {keys_segment} ({key_columns})
 select {old} from {log} where o1 is distinct from null
 union all
 select {new} from {log}

@@ -111,6 +111,15 @@ create table pgrecast.chunk (
 );
 create index on pgrecast.chunk (table_change_id) where copied_at is null;
 
+-- The parts of logs and key sets.
+create table pgrecast.segment (
+    table_change_id bigint not null references pgrecast.table_change on delete cascade,
+    store text not null,               -- name of the log or key set
+    number int not null,               -- the highest is written to
+    writers text[],                    -- transactions that may still write to a former one; null: not known yet
+    primary key (table_change_id, store, number)
+);
+
 -- Append-only history.
 create table pgrecast.event (
     id bigint generated always as identity primary key,

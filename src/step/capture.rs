@@ -8,6 +8,7 @@ use tokio_postgres::Client;
 
 use super::lock::{LockMode, Locking};
 use super::pair::{Direction, Pair};
+use super::segment::{self, Store};
 use crate::catalog::Column;
 use crate::error::{Error, Result};
 use crate::name::{Fragment, Ident, QualifiedName, sql};
@@ -38,7 +39,6 @@ pub async fn prepare(
             .collect::<Vec<_>>()
     };
     let numbered = |prefix: &str| (1..=key.len()).map(|n| format!("{prefix}{n}")).collect::<Vec<_>>();
-    let values = |record: &str| key.iter().map(|c| format!("{record}.{}", c.name)).collect::<Vec<_>>();
     let both = |a: Vec<String>, b: Vec<String>| Fragment::join(a.into_iter().chain(b), ", ");
     let (log, keys, function) = (own("log"), own("keys"), own("capture"));
     let statements = [
@@ -47,12 +47,6 @@ pub async fn prepare(
             .fill("persistence", &persistence)
             .fill("keys", &keys)
             .fill("columns", &Fragment::join(typed("k"), ", ")),
-        sql!("capture/index_keys.sql").fill("keys", &keys).fill("name", &keys.name),
-        sql!("capture/create_function.sql")
-            .fill("function", &function)
-            .fill("log", &log)
-            .fill("columns", &both(numbered("o"), numbered("n")))
-            .fill("values", &both(values("old"), values("new"))),
         sql!("capture/create_truncate_function.sql")
             .fill("function", &own("truncate"))
             .fill("log", &log)
@@ -62,9 +56,30 @@ pub async fn prepare(
     for statement in statements {
         client.batch_execute(&statement.text()).await?;
     }
+    let always_logged = Fragment::trusted("");
+    segment::create(client, change.id, Store::Log, &log, 1, &always_logged).await?;
+    segment::create(client, change.id, Store::Keys, &keys, 1, &persistence).await?;
+    let names: Vec<&Ident> = key.iter().map(|column| &column.name).collect();
+    client.batch_execute(&row_function(&function, &segment::name(&log, 1), &names)).await?;
     client.batch_execute(&format!("create table {} (like {held_like})", own("held"))).await?;
     // NOT NULL would stand in the way of nothing, but a held row is only a row that was there.
     try_on_clone(client, change, direction, key).await
+}
+
+/// The capture function that writes to this segment of the log.
+#[must_use]
+pub fn row_function(function: &QualifiedName, segment: &QualifiedName, key: &[&Ident]) -> String {
+    let both = |old: &str, new: &str, part: fn(&str, usize, &Ident) -> String| {
+        let of =
+            |prefix: &str| key.iter().enumerate().map(|(n, c)| part(prefix, n + 1, c)).collect::<Vec<_>>();
+        Fragment::join(of(old).into_iter().chain(of(new)), ", ")
+    };
+    sql!("capture/create_function.sql")
+        .fill("function", function)
+        .fill("log", segment)
+        .fill("columns", &both("o", "n", |prefix, n, _| format!("{prefix}{n}")))
+        .fill("values", &both("old", "new", |record, _, column| format!("{record}.{column}")))
+        .text()
 }
 
 /// Fires the triggers once on a clone, inside a savepoint: a trigger that fails would fail the

@@ -13,6 +13,7 @@ pub mod pair;
 pub mod parents;
 pub mod remove;
 pub mod replay;
+pub mod segment;
 pub mod shadow;
 pub mod snapshots;
 pub mod swap;

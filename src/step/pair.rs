@@ -43,6 +43,10 @@ pub struct Pair {
     pub to: QualifiedName,
     /// Its oid.
     pub to_oid: u32,
+    /// The table change that it belongs to.
+    pub table_change: i64,
+    /// The function that captures.
+    pub capture: QualifiedName,
     /// Keys of changed rows, written by the capture triggers.
     pub log: QualifiedName,
     /// The set of keys a round works on.
@@ -128,6 +132,8 @@ impl Pair {
             from_oid,
             to,
             to_oid,
+            table_change: change.id,
+            capture: own("capture"),
             log: own("log"),
             keys: own("keys"),
             held: own("held"),
@@ -230,6 +236,12 @@ impl Pair {
             .map(|key| image(&Fragment::trusted(format!("f.c{}", self.place_of(&key.to.name))), &key.to));
         let to = self.key.iter().map(|key| image(&Fragment::trusted(format!("t.{}", key.to.name)), &key.to));
         (Fragment::join(from, ", "), Fragment::join(to, ", "))
+    }
+
+    /// The key's columns in `from`.
+    #[must_use]
+    pub fn from_key(&self) -> Vec<&Ident> {
+        self.key.iter().map(|key| &key.from.name).collect()
     }
 
     /// Columns of `to` that no column of `from` fills.

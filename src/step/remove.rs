@@ -8,10 +8,11 @@ use tokio_postgres::Client;
 
 use super::capture::trigger_names;
 use super::lock::{LockMode, LockPolicy, Locking};
+use super::segment;
 use super::watch::Watch;
 use crate::catalog::find_table;
 use crate::error::{Error, Result};
-use crate::name::sql;
+use crate::name::{Ident, QualifiedName, sql};
 use crate::state::TableChange;
 
 /// Takes our triggers off the table that applications use, under a short lock of its own.
@@ -52,6 +53,12 @@ pub async fn objects(client: &Client, change: &TableChange) -> Result<()> {
         // Only in our own schemas: the name is also that of the application's table.
         statements.push(format!("drop table if exists {table}"));
     }
+    for row in client.query(&sql!("segment/list_all.sql").text(), &[&change.id]).await? {
+        let store = Ident::new(row.try_get::<_, String>("store")?);
+        let parent = QualifiedName { schema: Ident::new("pgrecast"), name: store };
+        statements.push(format!("drop table if exists {}", segment::name(&parent, row.try_get("number")?)));
+    }
+    statements.push(format!("delete from pgrecast.segment where table_change_id = {}", change.id));
     for direction in ["forward", "reverse"] {
         for table in ["log", "keys", "held"] {
             statements.push(format!("drop table if exists {}", change.own(&format!("{table}_{direction}"))));

@@ -12,6 +12,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::pair::{Direction, Pair};
+use super::segment;
 use super::watch::Watch;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
@@ -50,6 +51,7 @@ pub async fn round(client: &Client, pair: &Pair) -> Result<Round> {
                 client.batch_execute("commit").await?;
                 Failpoint::RoundDone.pass();
                 tracing::debug!(entries = round.entries, keys = round.keys, took = ?round.took, "round");
+                segment::tend(client, pair).await?;
                 return Ok(round);
             }
             Err(error) => {
@@ -121,7 +123,8 @@ async fn collect(client: &Client, pair: &Pair) -> Result<()> {
         // no round before this one can have seen it without seeing the mark.
         client.batch_execute(&format!("truncate only {}", pair.to)).await?;
     }
-    client.execute(&text(pair, sql!("replay/drain_log.sql")), &[]).await?;
+    let segment = segment::current_keys(client, pair).await?;
+    client.execute(&text(pair, sql!("replay/drain_log.sql").fill("keys_segment", &segment)), &[]).await?;
     Ok(())
 }
 
@@ -142,10 +145,11 @@ pub async fn catch_up(client: &Client, pair: &Pair, watch: &Watch) -> Result<u64
             return Ok(total);
         }
         watch.progress(total as i64, total as i64 + waiting, "keys", "bringing changed rows over");
-        client.batch_execute(&format!("analyze {}", pair.keys)).await?;
+        client.batch_execute(&format!("analyze {}", segment::current_keys(client, pair).await?)).await?;
         let mut left = waiting;
         while left > 0 {
             let keys = batch(client, pair).await?;
+            segment::tend(client, pair).await?;
             if keys == 0 {
                 break;
             }
@@ -241,7 +245,8 @@ async fn take_out_and_put_in(client: &Client, pair: &Pair, keys: &Fragment) -> R
     client
         .batch_execute(&format!(
             "set local enable_hashjoin = on; set local enable_mergejoin = on; analyze {}; analyze {}",
-            pair.keys, pair.held
+            segment::current_keys(client, pair).await?,
+            pair.held
         ))
         .await?;
     for statement in [sql!("replay/put_in_held.sql"), sql!("replay/insert_missing.sql")] {

@@ -116,11 +116,12 @@ impl Slice {
 }
 
 async fn verify_slice(session: &Client, pair: &Pair, slice: Slice) -> Result<Verified> {
-    // The lock before the snapshot: a TRUNCATE between the two would empty one of the tables alone.
+    // The locks before the snapshot: a TRUNCATE between the two would empty one of the tables alone, and a
+    // segment whose entries the snapshot sees could be dropped.
     session
         .batch_execute(&format!(
-            "begin isolation level repeatable read; lock table only {} in access share mode",
-            pair.from
+            "begin isolation level repeatable read; lock table only {}, {}, {} in access share mode",
+            pair.from, pair.log, pair.keys
         ))
         .await?;
     let result = in_snapshot(session, pair, slice).await;
