@@ -319,6 +319,39 @@ async fn a_chunk_that_an_orphan_still_copies_is_not_copied_twice() {
     assert_nothing_left(&db).await;
 }
 
+/// The same where the next run can not see or end the orphan: the chunk's record alone keeps them apart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_chunk_is_left_alone_when_an_unknown_session_has_copied_it_meanwhile() {
+    let mut db = TestDb::create("unseen").await;
+    db.execute(
+        "create table t (id int primary key, n int);
+         insert into t select g, g from generate_series(1, 10000) g",
+    )
+    .await;
+    let run = ["run", "t", "--alter", "alter n type bigint", "--jobs=1"];
+    Executioner::of(&mut db).await.end_at(&run, P::ChunkClaimed, 1, Ending::Kill).await.unwrap();
+    let shadow: String = db.query_value("select shadow_oid::regclass::text from pgrecast.table_change").await;
+    let orphan = db.connect().await;
+    orphan
+        .batch_execute(&format!(
+            "begin; select from pgrecast.chunk for update; insert into {shadow} select id, n from t;
+             update pgrecast.chunk set copied_at = clock_timestamp(), rows_copied = 10000"
+        ))
+        .await
+        .unwrap();
+    let running = db.spawn(&run);
+    let waits = "select exists (select from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0)";
+    wait_until("the run waits for it", async || running.has_ended() || db.query_value::<bool>(waits).await)
+        .await;
+    orphan.batch_execute("commit").await.unwrap();
+    running.wait().await.expect_code(0);
+    let rows: i64 = db.query_value("select count(*) from t").await;
+    assert_eq!(rows, 10_000);
+    db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
+    drop(orphan);
+    assert_nothing_left(&db).await;
+}
+
 #[test]
 fn every_failpoint_is_on_one_of_the_ways() {
     for point in P::ALL {
