@@ -315,5 +315,9 @@ impl Change {
         if !self.alter.is_empty() {
             db.execute(&format!("alter table {table} {}", self.alter)).await;
         }
+        if self.alter.contains("serial_no type bigint") {
+            // The one difference by design: ALTER leaves a serial's sequence as narrow as it was.
+            db.execute(&format!("alter sequence {table}_serial_no_seq as bigint")).await;
+        }
     }
 }
