@@ -30,6 +30,7 @@ create table pgrecast.migration (
     rounds bigint not null default 0,
     error_sqlstate text,
     error_message text,
+    error_since timestamptz,           -- since when it is this one
     error_state text,
     error_hint text
 );
@@ -48,7 +49,7 @@ create table pgrecast.table_change (
     statements text[] not null,        -- the asked-for ALTERs, as given
     reverse text[] not null,           -- --reverse, as given
     fingerprint text not null,         -- of the original's definition when it was planned
-    new_fingerprint text,              -- of the new table's since the swap
+    new_fingerprint text,              -- of the new table's, from its last index on
     rows_estimated bigint not null,
     filenode oid,                      -- of the original while it is copied
     blocks bigint,                     -- to be copied: those that were there when capture began

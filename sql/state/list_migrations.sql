@@ -2,9 +2,10 @@
 -- $1 open ones only. Lock: none.
 select m.id, m.phase, m.owner_role, m.settings, m.runner_pid,
        m.verified_rows, m.verified_differences, m.verified_at::text as verified_at,
-       m.swap_xid, m.swapped_at::text as swapped_at, m.lock_attempts, m.lock_held_ms, m.lock_waited_ms,
+       m.swap_xid, m.swapped_at::text as swapped_at,
+       extract(epoch from pg_catalog.clock_timestamp() - m.swapped_at)::float8 as swapped_seconds_ago, m.lock_attempts, m.lock_held_ms, m.lock_waited_ms,
        m.lock_blockers, m.waiting_for, m.keys_replayed, m.rounds,
-       m.error_sqlstate, m.error_message, m.error_state, m.error_hint
+       m.error_sqlstate, m.error_message, m.error_state, m.error_hint, m.error_since::text as error_since
 from pgrecast.migration m
 where not $1 or m.phase not in ('finished', 'aborted', 'rolled_back')
 order by m.created_at desc, m.id

@@ -124,6 +124,9 @@ pub(crate) enum Command {
     Cleanup {
         #[command(flatten)]
         select: Select,
+        /// Instead of one: all that were swapped (or rolled back) longer ago than this, for example 7d
+        #[arg(long, value_parser = duration::parse, conflicts_with = "id")]
+        older_than: Option<Duration>,
         #[command(flatten)]
         locks: Locks,
     },

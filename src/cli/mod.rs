@@ -82,6 +82,7 @@ async fn run(args: &Args) -> Result<()> {
             finish(args, &engine, find(&engine, select).await, "rollback").await
         }
         Command::Abort { select, .. } => finish(args, &engine, find(&engine, select).await, "abort").await,
+        Command::Cleanup { older_than: Some(age), .. } => clean_up_old(args, &engine, *age).await,
         Command::Cleanup { select, .. } => {
             finish(args, &engine, find(&engine, select).await, "cleanup").await
         }
@@ -143,6 +144,34 @@ async fn finish(args: &Args, engine: &Engine, id: Result<Uuid>, what: &str) -> R
         say(&status_view::ending(&status, what));
     }
     result
+}
+
+/// Cleans up one after the other; goes on past one that fails, and ends with its error.
+async fn clean_up_old(args: &Args, engine: &Engine, age: std::time::Duration) -> Result<()> {
+    let old = engine.kept_for(age).await?;
+    let mut list = Vec::new();
+    let mut first_error = None;
+    for id in old {
+        progress::headline(args, engine, id).await;
+        let mut status = Status::default();
+        match engine.cleanup(id, interrupted()).await {
+            Ok(()) => status = engine.status(id).await?,
+            Err(error) => {
+                status = engine.status(id).await.unwrap_or(status).with_error(&error);
+                first_error.get_or_insert(error);
+            }
+        }
+        if !args.json && status.error.is_none() {
+            say(&status_view::ending(&status, "cleanup"));
+        }
+        list.push(status);
+    }
+    if args.json {
+        say(&to_json(&list)?);
+    } else if list.is_empty() {
+        say("nothing is kept for longer than that\n");
+    }
+    first_error.map_or(Ok(()), Err)
 }
 
 async fn show_status(args: &Args, engine: &Engine, select: &Select) -> Result<()> {

@@ -65,7 +65,8 @@ pub(crate) fn one(status: &Status) -> String {
         let _ = writeln!(out, "      {what} {retired}");
     }
     if let Some(error) = &status.error {
-        let _ = writeln!(out, "      last error: {}", error.message);
+        let since = error.since.as_ref().map(|since| format!(" (since {since})")).unwrap_or_default();
+        let _ = writeln!(out, "      last error{since}: {}", error.message);
     }
     let _ = writeln!(out, "      {}", safety(status));
     for line in next(status) {

@@ -233,6 +233,9 @@ async fn build_indexes(
     watch.begin("vacuum");
     for change in &migration.tables {
         vacuum::vacuum(control, change).await?;
+        if let Some(shadow) = change.shadow_oid {
+            swap::record_definition(control, change, shadow).await?;
+        }
     }
     watch.end("visibility map and statistics are there");
     Failpoint::Vacuumed.pass();

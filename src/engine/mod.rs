@@ -19,6 +19,7 @@ use crate::alter::TableRef;
 use crate::db::{Session, Sessions};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
+use crate::name::sql;
 use crate::plan::{Plan, Side};
 use crate::state::{self, Migration, NewMigration, Phase, TableChange};
 use crate::step::copy::CopyOptions;
@@ -281,6 +282,20 @@ impl Engine {
         Ok(())
     }
 
+    /// The migrations that keep a table for the way back, or of a rollback, for longer than this.
+    pub async fn kept_for(&self, at_least: Duration) -> Result<Vec<Uuid>> {
+        let client = self.sessions.open("find").await?;
+        let mut old = Vec::new();
+        for migration in Migration::list(&client, false).await? {
+            let is_over = matches!(migration.phase, Phase::Swapped | Phase::RolledBack);
+            if is_over && migration.swapped_ago.is_some_and(|ago| ago >= at_least) {
+                let status = Status::read(&client, &migration).await?;
+                old.extend(status.retired.map(|_| migration.id));
+            }
+        }
+        Ok(old)
+    }
+
     /// What is true of a migration now; readable while another process runs it.
     pub async fn status(&self, id: Uuid) -> Result<Status> {
         let client = self.sessions.open("status").await?;
@@ -319,7 +334,10 @@ impl Engine {
             result = work(&control, &sessions, options) => result,
             () = stop => Err(Error::stopped("stopped on request")),
         };
-        let Err(error) = result else { return Ok(()) };
+        let Err(error) = result else {
+            control.execute(&sql!("state/clear_error.sql").text(), &[&id]).await?;
+            return Ok(());
+        };
         // The connection of a stopped or failed step may be in any state: a new one tells what is true.
         drop(control);
         let tidy = sessions.open("tidy").await;

@@ -103,6 +103,8 @@ pub struct Retired {
 /// Why a run failed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Failure {
+    /// Since when runs fail with it; null for one that is just over.
+    pub since: Option<String>,
     /// The server's SQLSTATE.
     pub sqlstate: Option<String>,
     /// What and why.
@@ -120,6 +122,7 @@ impl Failure {
             None => error.message.clone(),
         };
         Failure {
+            since: None,
             sqlstate: error.sqlstate.clone(),
             message,
             state: error.state.clone(),
@@ -168,7 +171,10 @@ impl Status {
             }),
             retired: None,
             phases: migration.phase_times(client).await?,
-            error: migration.error.as_ref().map(Failure::of),
+            error: migration
+                .error
+                .as_ref()
+                .map(|error| Failure { since: migration.error_since.clone(), ..Failure::of(error) }),
         };
         if status.runner_pid.is_none() {
             status.throttle.reason = None; // nobody waits any more

@@ -1,5 +1,7 @@
 //! One migration's row.
 
+use std::time::Duration;
+
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
@@ -30,6 +32,8 @@ pub struct Migration {
     pub swap_xid: Option<String>,
     /// When it swapped.
     pub swapped_at: Option<String>,
+    /// How long ago that was.
+    pub swapped_ago: Option<Duration>,
     /// Attempts at the swap's locks.
     pub lock_attempts: i32,
     /// How long the swap's locks were held, in milliseconds.
@@ -46,6 +50,8 @@ pub struct Migration {
     pub rounds: i64,
     /// The last failure, if the last run failed.
     pub error: Option<Error>,
+    /// Since when runs fail with it.
+    pub error_since: Option<String>,
     /// Its tables, in order.
     pub tables: Vec<TableChange>,
 }
@@ -115,6 +121,9 @@ impl Migration {
             verified_at: row.try_get("verified_at")?,
             swap_xid: row.try_get("swap_xid")?,
             swapped_at: row.try_get("swapped_at")?,
+            swapped_ago: row
+                .try_get::<_, Option<f64>>("swapped_seconds_ago")?
+                .map(|seconds| Duration::from_secs_f64(seconds.max(0.0))),
             lock_attempts: row.try_get("lock_attempts")?,
             lock_held_ms: row.try_get("lock_held_ms")?,
             lock_waited_ms: row.try_get("lock_waited_ms")?,
@@ -123,6 +132,7 @@ impl Migration {
             keys_replayed: row.try_get("keys_replayed")?,
             rounds: row.try_get("rounds")?,
             error,
+            error_since: row.try_get("error_since")?,
             tables: Vec::new(),
         })
     }

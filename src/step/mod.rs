@@ -9,6 +9,7 @@ pub mod index;
 pub mod inspect;
 pub mod judge;
 pub mod lock;
+pub mod misfit;
 pub mod pair;
 pub mod parents;
 pub mod remove;

@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 
 use crate::catalog::Column;
 use crate::error::{Error, Result};
-use crate::name::{Fragment, Ident, QualifiedName, Statement};
+use crate::name::{Fragment, Ident, QualifiedName, Statement, sql};
 use crate::plan::cast::{assign, image};
 use crate::plan::{KeyColumn, Mapping};
 use crate::state::{TableChange, load_key, load_mapping};
@@ -99,12 +99,16 @@ impl Pair {
                 )
             }
         };
+        for (oid, name) in [(from_oid, &from), (to_oid, &to)] {
+            expect_table(client, change, oid, name).await?;
+        }
         let from_columns = Column::list(client, from_oid).await?;
         let to_columns = Column::list(client, to_oid).await?;
         let find = |columns: &[Column], name: &Ident| {
             columns.iter().find(|column| column.name == *name).cloned().ok_or_else(|| {
-                Error::failed(format!("column {} of the key does not exist any more", name.shown()))
-                    .hint("Its table was altered meanwhile; the migration can only be aborted.")
+                Error::needs_person(format!("column {} of the key does not exist any more", name.shown()))
+                    .because("its table was altered by somebody else: writes to it fail while it is captured by that name")
+                    .hint("Take that back, or give the migration up: `pgrecast abort`.")
             })
         };
         let key = key
@@ -448,6 +452,32 @@ impl Pair {
             self.log
         ))
     }
+}
+
+/// Makes sure that a table is there and has its name.
+async fn expect_table(client: &Client, change: &TableChange, oid: u32, name: &QualifiedName) -> Result<()> {
+    let row = client.query_opt(&sql!("catalog/find_name.sql").text(), &[&oid]).await?;
+    let is_ours = *name != change.name;
+    let what = if is_ours { "our table " } else { "" };
+    let happened = match row {
+        None => "does not exist any more".to_owned(),
+        Some(row) => {
+            let now = QualifiedName::new(row.try_get::<_, String>(0)?, row.try_get::<_, String>(1)?);
+            if now == *name {
+                return Ok(());
+            }
+            format!("was renamed or moved by somebody else: it is {} now", now.shown())
+        }
+    };
+    Err(Error::needs_person(format!("{what}{} {happened}", name.shown()))
+        .because(if is_ours {
+            "the shadow or retired table is needed to go on"
+        } else {
+            "it is the table to be changed"
+        })
+        .hint(
+            "Take that back, or give the migration up: `pgrecast abort`, after the swap `pgrecast cleanup`.",
+        ))
 }
 
 /// A logged key to be compared with the key of `to` without a conversion that fails where it does not

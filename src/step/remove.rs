@@ -10,39 +10,37 @@ use super::capture::trigger_names;
 use super::lock::{LockMode, LockPolicy, Locking};
 use super::segment;
 use super::watch::Watch;
-use crate::catalog::find_table;
 use crate::error::{Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
 use crate::state::TableChange;
 
-/// Takes our triggers off the table that applications use, under a short lock of its own.
+/// Takes our triggers off the tables that applications use, also off one that was renamed, under a short lock of its own.
 pub async fn triggers(
     client: &Client,
     change: &TableChange,
     policy: LockPolicy,
     watch: &Watch,
 ) -> Result<()> {
-    let Some(oid) = find_table(client, &change.name.to_string()).await? else { return Ok(()) };
     let own = ["capture_forward", "capture_reverse", "truncate_forward", "truncate_reverse"]
         .map(|what| change.own(what).name.as_str().to_owned());
-    let has_any: bool = client
-        .query_one(&sql!("cleanup/has_own_triggers.sql").text(), &[&oid, &own.as_slice()])
-        .await?
-        .try_get("own")?;
-    if !has_any {
-        return Ok(());
+    let statement = sql!("cleanup/list_captured.sql").text();
+    for row in client.query(&statement, &[&own.as_slice(), &change.migration_id]).await? {
+        let table = QualifiedName::new(
+            row.try_get::<_, String>("schema_name")?,
+            row.try_get::<_, String>("table_name")?,
+        );
+        let oid: u32 = row.try_get("oid")?;
+        let mut locking =
+            Locking::new(client, change.migration_id, "dropping the capture triggers", policy, watch);
+        locking.acquire(&[(table.clone(), oid)], LockMode::AccessExclusive).await?;
+        let mut text = String::new();
+        for trigger in trigger_names() {
+            text.push_str(&format!("drop trigger if exists {trigger} on {table};"));
+        }
+        client
+            .batch_execute(&format!("{text} drop trigger if exists pgrecast_guard on {table}; commit"))
+            .await?;
     }
-    let tables = [(change.name.clone(), oid)];
-    let mut locking =
-        Locking::new(client, change.migration_id, "dropping the capture triggers", policy, watch);
-    locking.acquire(&tables, LockMode::AccessExclusive).await?;
-    let mut text = String::new();
-    for trigger in trigger_names() {
-        text.push_str(&format!("drop trigger if exists {trigger} on {};", change.name));
-    }
-    client
-        .batch_execute(&format!("{text} drop trigger if exists pgrecast_guard on {}; commit", change.name))
-        .await?;
     Ok(())
 }
 

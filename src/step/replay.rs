@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+use super::misfit;
 use super::pair::{Direction, Pair};
 use super::segment;
 use super::watch::Watch;
@@ -57,7 +58,7 @@ pub async fn round(client: &Client, pair: &Pair) -> Result<Round> {
             Err(error) => {
                 client.batch_execute("rollback").await?;
                 if error.kind != Kind::Transient || tried >= TRIES {
-                    return Err(explain(error, pair));
+                    return Err(explain(error, client, pair).await);
                 }
             }
         }
@@ -187,7 +188,7 @@ async fn batch(client: &Client, pair: &Pair) -> Result<u64> {
             if is_unique_violation(&error) {
                 Ok(round(client, pair).await?.keys)
             } else {
-                Err(explain(error, pair))
+                Err(explain(error, client, pair).await)
             }
         }
     }
@@ -269,8 +270,8 @@ fn is_unique_violation(error: &Error) -> bool {
     error.is_sqlstate(&SqlState::UNIQUE_VIOLATION) || error.is_sqlstate(&SqlState::EXCLUSION_VIOLATION)
 }
 
-/// Data that the other shape can not take is for a person to decide.
-fn explain(error: Error, pair: &Pair) -> Error {
+/// Data that the other shape can not take is for a person to decide. Not within a transaction.
+async fn explain(error: Error, client: &Client, pair: &Pair) -> Error {
     let is_data = error
         .sqlstate
         .as_deref()
@@ -278,9 +279,13 @@ fn explain(error: Error, pair: &Pair) -> Error {
     if !is_data {
         return error;
     }
+    let key = match misfit::find(client, pair).await {
+        Ok(Some(key)) => format!(": {key}"),
+        _ => String::new(), // the server's message has to do
+    };
     error
         .context(format!(
-            "a row of {} that was changed meanwhile does not fit the other shape",
+            "a row of {} that was changed meanwhile does not fit the other shape{key}",
             pair.from.shown()
         ))
         .with_kind(Kind::NeedsPerson)

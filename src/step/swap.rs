@@ -270,7 +270,17 @@ async fn under_lock(
 /// [`Kind::NeedsPerson`] when it was changed.
 pub async fn check_definition(client: &Client, change: &TableChange, pair: &Pair) -> Result<()> {
     let is_known = match pair.direction {
-        Direction::Forward => fingerprint(client, pair.from_oid).await? == change.fingerprint,
+        Direction::Forward => {
+            if !is_definition_known(client, change, pair.to_oid).await? {
+                return Err(Error::needs_person(format!(
+                    "the definition of the shadow {} was changed by somebody else",
+                    pair.to.shown()
+                ))
+                .because("it would be the table's from the swap on")
+                .hint("Take that back, or `pgrecast abort` and begin again."));
+            }
+            fingerprint(client, pair.from_oid).await? == change.fingerprint
+        }
         Direction::Reverse => is_definition_known(client, change, pair.from_oid).await?,
     };
     if is_known {
@@ -287,7 +297,8 @@ pub async fn check_definition(client: &Client, change: &TableChange, pair: &Pair
     })
 }
 
-/// Writes down how the new table is defined, so that a rollback notices what was added to it since.
+/// Writes down how the new table is defined, since nobody but us has reason to change it before the swap, and so
+/// that a rollback notices what was added to it since.
 pub async fn record_definition(client: &Client, change: &TableChange, new_oid: u32) -> Result<()> {
     let found = fingerprint(client, new_oid).await?;
     client
