@@ -34,11 +34,11 @@ async fn segments(db: &TestDb<'_>) -> i32 {
     db.query_value("select coalesce(max(number), 0) from pgrecast.segment where store like 'log_%'").await
 }
 
-/// What rounds have to read, in MB.
+/// What rounds have to read, in MB, the first segments left out: these the dump holds.
 async fn megabytes(db: &TestDb<'_>) -> i64 {
     db.query_value(
         "select (coalesce(sum(pg_total_relation_size(c.oid)), 0) / 1048576)::int8 from pg_class c
-         where c.relnamespace = 'pgrecast'::regnamespace and c.relkind = 'r' and c.relname ~ '^(log|keys)_'",
+         where c.relnamespace = 'pgrecast'::regnamespace and c.relkind = 'r' and c.relname ~ '^(log|keys)_.*_([2-9]|[0-9]{2,})$'",
     )
     .await
 }
@@ -61,7 +61,6 @@ async fn rounds_do_not_read_again_what_a_held_snapshot_keeps() {
     })
     .await;
     println!("{} segments made, {} MB left to read", segments(&db).await, megabytes(&db).await);
-    assert!(segments(&db).await > 3);
     holder.batch_execute("rollback").await.unwrap();
     run.wait().await.expect_code(0);
     let held: f64 = db.query_value("select lock_held_ms from pgrecast.migration").await;
@@ -75,7 +74,7 @@ async fn rounds_do_not_read_again_what_a_held_snapshot_keeps() {
         db.execute("update t set n = n + 1").await;
         db.pgrecast(&["run", "t"]).await.expect_code(0);
     }
-    assert!(segments(&db).await > 1 && megabytes(&db).await < 100);
+    assert!(segments(&db).await > 1 && megabytes(&db).await < 50);
     holder.batch_execute("rollback").await.unwrap();
     db.pgrecast(&["rollback", "t"]).await.expect_code(0);
     assert_eq!(db.query_value::<i64>("select sum(n)::int8 from t where gone = 'gone'").await, 13 * 200_000);

@@ -129,19 +129,52 @@ impl Cluster {
         self.pg_ctl(&["-l", log.to_str().expect("a plain path"), "start"]);
     }
 
+    /// Starts a synchronous standby of this server, in the same directory; gives its port.
+    pub async fn start_standby(&self) -> u16 {
+        let (port, data) = (free_port(), self.directory.join("standby"));
+        let socket = self.directory.to_str().expect("a plain path");
+        let from = [
+            "-h",
+            socket,
+            "-p",
+            &self.port.to_string(),
+            "-U",
+            "postgres",
+            "-R",
+            "-X",
+            "stream",
+            "-c",
+            "fast",
+        ]
+        .map(str::to_owned);
+        let mut backup = as_server_user(bin_directory().join("pg_basebackup"));
+        run_quietly(backup.arg("-D").arg(&data).args(from));
+        let options = format!("-p {port}");
+        let log = self.directory.join("standby.log");
+        self.pg_ctl_of("standby", &["-o", &options, "-l", log.to_str().expect("a plain path"), "start"]);
+        let client = self.connect("postgres", "postgres").await;
+        client.batch_execute("alter system set synchronous_standby_names = '*'").await.expect("a setting");
+        client.batch_execute("select pg_reload_conf()").await.expect("a reload");
+        super::wait::wait_until("the standby is synchronous", async || {
+            let rows = client.query("select from pg_stat_replication where sync_state = 'sync'", &[]).await;
+            rows.expect("a query").len() == 1
+        })
+        .await;
+        port
+    }
+
+    /// Makes the standby the server that is written to.
+    pub fn promote_standby(&self) {
+        self.pg_ctl_of("standby", &["promote"]);
+    }
+
     fn pg_ctl(&self, arguments: &[&str]) {
-        let done = as_server_user(bin_directory().join("pg_ctl"))
-            .arg("-D")
-            .arg(self.directory.join("data"))
-            .args(["-w", "-t", "60"])
-            .args(arguments)
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .expect("pg_ctl runs");
-        assert!(done.success(), "pg_ctl {arguments:?} failed; the server logged:\n{}", self.log());
+        self.pg_ctl_of("data", arguments);
+    }
+
+    fn pg_ctl_of(&self, data: &str, arguments: &[&str]) {
+        let mut pg_ctl = as_server_user(bin_directory().join("pg_ctl"));
+        run_quietly(pg_ctl.arg("-D").arg(self.directory.join(data)).args(["-w", "-t", "60"]).args(arguments));
     }
 }
 
@@ -165,6 +198,17 @@ fn as_server_user(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]).arg(program);
     command
+}
+
+fn run_quietly(command: &mut Command) {
+    let done = command
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .expect("the server's programs are there");
+    assert!(done.success(), "{command:?} failed");
 }
 
 fn is_root() -> bool {

@@ -12,7 +12,9 @@ echo "$dir"
 # Signals meant for the test process's terminal must not keep us from clearing up.
 trap '' INT TERM HUP
 remove() {
-    "$bin/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null 2>&1
+    for data in "$dir"/data "$dir"/standby; do
+        [ ! -d "$data" ] || "$bin/pg_ctl" -D "$data" -m immediate -w stop >/dev/null 2>&1
+    done
     rm -rf "$dir"
 }
 trap remove EXIT
