@@ -283,9 +283,13 @@ pub(super) async fn rounds(
         );
         if count >= 1000 {
             return Err(Error::failed(format!(
-                "{} is written to faster than its shadow can follow: {:.0} keys a second were brought over",
-                change.name.shown(),
-                keys as f64 / started.elapsed().as_secs_f64()
+                "{} is written to faster than its rows can be brought over",
+                change.name.shown()
+            ))
+            .because(format!(
+                "{:.0} changed rows a second came in and were brought over, and the last round still took {} ms",
+                keys as f64 / started.elapsed().as_secs_f64(),
+                round.took.as_millis()
             ))
             .hint("Run the same command again at a quieter time; nothing is lost."));
         }

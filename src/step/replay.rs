@@ -34,6 +34,9 @@ pub struct Round {
 /// snapshot is held for long.
 const BATCH: i64 = 20_000;
 
+/// How often the set may be emptied in vain, more keys waiting afterwards than ever before.
+const PATIENCE: u32 = 20;
+
 /// How often a round that failed for a passing reason is tried again.
 const TRIES: u32 = 5;
 
@@ -138,12 +141,29 @@ pub async fn catch_up(client: &Client, pair: &Pair, watch: &Watch) -> Result<u64
     if pair.has_memory() {
         return Ok(0);
     }
+    let started = Instant::now();
+    let (mut entries, mut least, mut since_least) = (0u64, i64::MAX, 0);
     loop {
-        drain(client, pair).await?;
+        entries += drain(client, pair).await?;
         let waiting: i64 =
             client.query_one(&format!("select count(*) from {}", pair.keys), &[]).await?.try_get(0)?;
         if waiting <= BATCH {
             return Ok(total);
+        }
+        since_least = if waiting < least { 0 } else { since_least + 1 };
+        least = least.min(waiting);
+        if since_least >= PATIENCE {
+            let a_second = |number: u64| number as f64 / started.elapsed().as_secs_f64();
+            return Err(Error::failed(format!(
+                "{} is written to faster than its rows can be brought over",
+                pair.from.shown()
+            ))
+            .because(format!(
+                "{:.0} changes a second came in, {:.0} rows a second were brought over, {waiting} wait",
+                a_second(entries),
+                a_second(total)
+            ))
+            .hint("Run the same command again at a quieter time; nothing is lost."));
         }
         watch.progress(total as i64, total as i64 + waiting, "keys", "bringing changed rows over");
         client.batch_execute(&format!("analyze {}", segment::current_keys(client, pair).await?)).await?;
