@@ -16,7 +16,7 @@ use crate::plan::Side;
 use crate::plan::key::KeyColumn;
 use crate::state::{self, Migration, Phase, TableChange};
 use crate::step::copy::Copied;
-use crate::step::lock::{LockStory, Locking};
+use crate::step::lock::{LockStory, Locking, Purpose};
 use crate::step::pair::{Direction, Pair};
 use crate::step::shadow::Request;
 use crate::step::snapshots::{self, Point};
@@ -152,7 +152,7 @@ async fn start_capture(
     watch: &Watch,
 ) -> Result<()> {
     watch.begin("capture");
-    let mut locking = Locking::new(control, migration.id, "the capture triggers", options.lock, watch);
+    let mut locking = Locking::new(control, migration.id, Purpose::Capture, options.lock, watch);
     for change in migration.tables.clone() {
         let started = capture::start(control, &change, &mut locking).await;
         if let Err(error) = started {

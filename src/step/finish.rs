@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::lock::{LockMode, LockPolicy, Locking};
+use super::lock::{LockMode, LockPolicy, Locking, Purpose};
 use super::snapshots::{self, Point};
 use super::swap::{is_definition_known, record_definition};
 use super::watch::Watch;
@@ -43,8 +43,7 @@ pub async fn validate(
             Error::needs_person(format!("table {} does not exist any more", child.shown()))
                 .state("the change is in place")
         })?;
-        let mut locking =
-            Locking::new(client, change.migration_id, "validating a foreign key", policy, watch);
+        let mut locking = Locking::new(client, change.migration_id, Purpose::Validation, policy, watch);
         locking.acquire(&[(child.clone(), oid)], LockMode::ShareUpdateExclusive).await?;
         // Our own change of the definition, if nobody else has changed it.
         let new = change.shadow_oid.filter(|_| side == Side::New);
@@ -98,7 +97,7 @@ pub async fn take_guard_off(
         return Ok(false);
     }
     Failpoint::GuardIdle.pass();
-    let mut locking = Locking::new(client, change.migration_id, "taking the guard off", policy, watch);
+    let mut locking = Locking::new(client, change.migration_id, Purpose::Guard, policy, watch);
     locking.acquire(&[(change.name.clone(), oid)], LockMode::AccessExclusive).await?;
     client.batch_execute(&format!("drop trigger pgrecast_guard on {}; commit", change.name)).await?;
     Failpoint::GuardOff.pass();

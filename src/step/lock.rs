@@ -91,6 +91,38 @@ pub struct LockStory {
     pub blockers: Vec<String>,
 }
 
+/// What a lock is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Putting the capture triggers on.
+    Capture,
+    /// Exchanging the tables, in either direction.
+    Swap,
+    /// Taking the guard of a swap off.
+    Guard,
+    /// Validating a foreign key.
+    Validation,
+    /// Dropping the capture triggers.
+    Removal,
+}
+
+impl Purpose {
+    fn words(self) -> &'static str {
+        match self {
+            Purpose::Capture => "the capture triggers",
+            Purpose::Swap => "the swap",
+            Purpose::Guard => "taking the guard off",
+            Purpose::Validation => "validating a foreign key",
+            Purpose::Removal => "dropping the capture triggers",
+        }
+    }
+
+    /// Whether `status` shows how the request stands. What is shown after a swap is the swap's.
+    fn is_shown(self) -> bool {
+        matches!(self, Purpose::Capture | Purpose::Swap)
+    }
+}
+
 /// A holder older than this is not waited for with others queueing behind us.
 const LONG_TRANSACTION: Duration = Duration::from_secs(1);
 
@@ -101,7 +133,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub struct Locking<'a> {
     client: &'a Client,
     migration: Uuid,
-    what: &'static str,
+    purpose: Purpose,
     policy: LockPolicy,
     watch: &'a Watch,
     began: Instant,
@@ -111,19 +143,19 @@ pub struct Locking<'a> {
 }
 
 impl<'a> Locking<'a> {
-    /// Nothing is asked for yet. `what` says what the lock is for, after the word "for".
+    /// Nothing is asked for yet.
     #[must_use]
     pub fn new(
         client: &'a Client,
         migration: Uuid,
-        what: &'static str,
+        purpose: Purpose,
         policy: LockPolicy,
         watch: &'a Watch,
     ) -> Self {
         Locking {
             client,
             migration,
-            what,
+            purpose,
             policy,
             watch,
             began: Instant::now(),
@@ -177,17 +209,15 @@ impl<'a> Locking<'a> {
     /// `status` in another terminal.
     pub async fn wait(&mut self, tables: &[(QualifiedName, u32)], mode: LockMode) -> Result<()> {
         let story = &self.story;
-        self.client
-            .execute(
-                &sql!("lock/record_attempts.sql").text(),
-                &[
-                    &self.migration,
-                    &(story.attempts as i32),
-                    &(story.waited.as_secs_f64() * 1000.0),
-                    &story.blockers,
-                ],
-            )
-            .await?;
+        if self.purpose.is_shown() {
+            let waited = story.waited.as_secs_f64() * 1000.0;
+            self.client
+                .execute(
+                    &sql!("lock/record_attempts.sql").text(),
+                    &[&self.migration, &(story.attempts as i32), &waited, &story.blockers],
+                )
+                .await?;
+        }
         if story.attempts >= self.policy.attempts {
             return Err(self.given_up(tables));
         }
@@ -195,7 +225,9 @@ impl<'a> Locking<'a> {
         let who = if in_the_way.is_empty() { String::new() } else { format!(": {in_the_way}") };
         self.watch.note(format!(
             "lock for {} not had (attempt {} of {}){who}",
-            self.what, story.attempts, self.policy.attempts
+            self.purpose.words(),
+            story.attempts,
+            self.policy.attempts
         ));
         if let (Some(limit), Some((_, table))) = (self.policy.kill_blockers_after, tables.first())
             && self.began.elapsed() >= limit
@@ -247,7 +279,7 @@ impl<'a> Locking<'a> {
         let first = tables.first().map(|(name, _)| name.shown()).unwrap_or_default();
         let error = Error::failed(format!(
             "could not lock table {first} for {} ({} attempts of {} ms)",
-            self.what,
+            self.purpose.words(),
             self.policy.attempts,
             self.policy.lock_timeout.as_millis()
         ))

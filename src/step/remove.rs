@@ -7,7 +7,7 @@
 use tokio_postgres::Client;
 
 use super::capture::trigger_names;
-use super::lock::{LockMode, LockPolicy, Locking};
+use super::lock::{LockMode, LockPolicy, Locking, Purpose};
 use super::segment;
 use super::watch::Watch;
 use crate::error::{Error, Result};
@@ -30,8 +30,7 @@ pub async fn triggers(
             row.try_get::<_, String>("table_name")?,
         );
         let oid: u32 = row.try_get("oid")?;
-        let mut locking =
-            Locking::new(client, change.migration_id, "dropping the capture triggers", policy, watch);
+        let mut locking = Locking::new(client, change.migration_id, Purpose::Removal, policy, watch);
         locking.acquire(&[(table.clone(), oid)], LockMode::AccessExclusive).await?;
         let mut text = String::new();
         for trigger in trigger_names() {

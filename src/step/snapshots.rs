@@ -15,8 +15,11 @@ use crate::state::TableChange;
 /// How long the server may take to tell that there is no older snapshot.
 const PROBE: &str = "2s";
 
-/// How often to look.
+/// How long to wait between two looks, at most. The first ones come sooner: most transactions are short.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// The first wait.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
 
 /// A point that a snapshot can be older than.
 #[derive(Debug, Clone)]
@@ -89,7 +92,7 @@ pub async fn wait(
     mut meanwhile: impl AsyncFnMut() -> Result<()>,
 ) -> Result<(bool, Vec<String>)> {
     let began = Instant::now();
-    let mut said = Vec::new();
+    let (mut said, mut look) = (Vec::new(), FIRST_LOOK);
     loop {
         let found = older(client, change, point).await?;
         if found != said {
@@ -102,12 +105,14 @@ pub async fn wait(
             say(client, change, &[]).await?;
             return Ok((false, found));
         }
-        if said.is_empty() {
+        let is_long = look >= LOOK;
+        look = (look * 2).min(LOOK);
+        if look >= LOOK && !is_long {
             watch.note(format!("waiting for a transaction older than the new table: {}", found.join("; ")));
         }
         said = found;
         meanwhile().await?;
-        tokio::time::sleep(LOOK.min(limit.saturating_sub(began.elapsed()))).await;
+        tokio::time::sleep(look.min(limit.saturating_sub(began.elapsed()))).await;
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
 
-use super::lock::{LockMode, LockPolicy, LockStory, Locking};
+use super::lock::{LockMode, LockPolicy, LockStory, Locking, Purpose};
 use super::pair::{Direction, Pair};
 use super::watch::Watch;
 use super::{capture, replay};
@@ -76,7 +76,7 @@ pub async fn swap(
     policy: LockPolicy,
     watch: &Watch,
 ) -> Result<(Duration, LockStory)> {
-    let mut locking = Locking::new(client, migration.id, "the swap", policy, watch);
+    let mut locking = Locking::new(client, migration.id, Purpose::Swap, policy, watch);
     loop {
         let exchange = prepare(client, change, pair).await?;
         // As near as can be before others have to wait for it.
