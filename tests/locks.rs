@@ -161,3 +161,41 @@ async fn a_vacuum_against_wraparound_is_waited_for_and_said() {
     db.pgrecast(&["cleanup"]).await.expect_code(0);
     assert_nothing_left(&db).await;
 }
+
+#[cfg(feature = "failpoints")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_queues_behind_a_request_for_longer_than_its_budget() {
+    let db = TestDb::create("budget").await;
+    fill(&db).await;
+    let stop = [("PGRECAST_FAILPOINT", "verified:1:stop")];
+    let run = db.spawn_with("postgres", &CHANGE, &stop);
+    wait_until("it stands right before the swap", async || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", run.pid())).unwrap_or_default();
+        status.contains("State:\tT")
+    })
+    .await;
+    // A transaction so young that the lock is asked for; it is a new one for each attempt.
+    let holder = db.connect().await;
+    let hold = async || holder.batch_execute("begin; select count(*) from t").await.unwrap();
+    let probe = db.connect().await;
+    hold().await;
+    run.signal("CONT");
+    let (mut longest, mut attempt) = (Duration::ZERO, 1);
+    while longest < Duration::from_millis(200) {
+        while !run.stderr_so_far().contains(&format!("lock for the swap not had (attempt {attempt} ")) {
+            let began = std::time::Instant::now();
+            probe.query_one("select v from t where id = 1", &[]).await.unwrap();
+            longest = longest.max(began.elapsed());
+        }
+        attempt += 1;
+        holder.batch_execute("commit").await.unwrap();
+        hold().await;
+        assert!(attempt < 20, "the lock is asked for when nothing but a young transaction is in the way");
+    }
+    // --lock-timeout, and what the machine needs besides.
+    assert!(longest < Duration::from_millis(600), "{longest:?}");
+    holder.batch_execute("commit").await.unwrap();
+    run.wait().await.expect_code(0);
+    db.pgrecast(&["cleanup"]).await.expect_code(0);
+    assert_nothing_left(&db).await;
+}
