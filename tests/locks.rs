@@ -199,3 +199,28 @@ async fn nobody_queues_behind_a_request_for_longer_than_its_budget() {
     db.pgrecast(&["cleanup"]).await.expect_code(0);
     assert_nothing_left(&db).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verification_gives_way_to_a_truncate() {
+    let db = TestDb::create("give_way").await;
+    // Whoever compares stands still at the first row.
+    db.execute(
+        "create function slow(v int) returns int immutable language plpgsql as $$ begin
+             if v = 1 and current_setting('application_name') like '%verify' then perform pg_sleep(60); end if;
+             return v; end $$;
+         create table t (id int primary key, v int);
+         insert into t select g, g from generate_series(1, 1000) g",
+    )
+    .await;
+    let run = db.spawn(&["run", "t", "--alter", "alter v type bigint using slow(v)"]);
+    wait_until("it compares", async || {
+        db.query_value::<i64>("select count(*) from pg_stat_activity where wait_event = 'PgSleep'").await == 1
+    })
+    .await;
+    let began = std::time::Instant::now();
+    db.execute("truncate t; insert into t values (2, 2)").await;
+    assert!(began.elapsed() < Duration::from_secs(5), "the application waited {:?}", began.elapsed());
+    let said = run.wait().await.expect_code(0);
+    assert!(said.stderr.contains("verification gave way to pid"), "{}", said.whole());
+    assert_eq!(db.query_value::<i64>("select count(*) from t").await, 1);
+}

@@ -1,2 +1,2 @@
--- Whether a TRUNCATE is among the entries. {log}. Lock: none.
-select exists (select from {log} where o1 is not distinct from null and n1 is not distinct from null) as truncated
+-- Whether a TRUNCATE is among the entries: its mark is the only kind that is not in a segment. {log}. Lock: none.
+select exists (select from only {log}) as truncated

@@ -1,8 +1,9 @@
--- By how many rows {from} grew since the last round, as the log says. NULL when it can not be said: a
--- TRUNCATE or keys of before are among them, or the table is one that a crash empties.
+-- How many entries wait in the log, and by how many rows {from} grew since the last round, as these say. NULL
+-- when it can not be said: a TRUNCATE or keys of before are among them, or the table is one that a crash empties.
 -- {log}, {keys}; $1 oid of {from}. Lock: none.
-select case when exists (select from {keys})
-              or exists (select from {log} where o1 is not distinct from null and n1 is not distinct from null)
+select count(*) as entries,
+       case when exists (select from only {log}) or exists (select from {keys})
               or (select relpersistence <> 'p' from pg_catalog.pg_class where oid = $1) then null
-       else (select count(*) filter (where o1 is not distinct from null)
-                    - count(*) filter (where n1 is not distinct from null) from {log}) end as rows
+       else count(*) filter (where o1 is not distinct from null)
+            - count(*) filter (where n1 is not distinct from null) end as rows
+from {log}

@@ -15,7 +15,9 @@ use crate::name::{Fragment, Ident, sql};
 use crate::plan::Side;
 use crate::plan::key::KeyColumn;
 use crate::state::{self, Migration, Phase, TableChange};
+use crate::step::catch_up::Crew;
 use crate::step::copy::Copied;
+use crate::step::level::bring_level;
 use crate::step::lock::{LockStory, Locking, Purpose};
 use crate::step::pair::{Direction, Pair};
 use crate::step::shadow::Request;
@@ -23,16 +25,6 @@ use crate::step::snapshots::{self, Point};
 use crate::step::verify::grouped;
 use crate::step::watch::Watch;
 use crate::step::{capture, copy, finish, index, inspect, replay, shadow, swap, vacuum, verify as verifying};
-
-/// A round that takes less than this is as near as rounds get.
-const TINY: Duration = Duration::from_millis(50);
-
-/// Where writers are so busy that rounds do not get tiny, one that takes less than this, and it was not the
-/// first few, is near enough: the last one is to fit into `--max-lock-time`.
-const SHORT: Duration = Duration::from_millis(100);
-
-/// How many rounds make it likely that the next will not be shorter.
-const FEW: i64 = 5;
 
 /// Runs a migration from where it is to the swap, and what is to be done after it.
 pub(super) async fn drive(
@@ -53,10 +45,10 @@ pub(super) async fn drive(
             Phase::Shadowed => start_capture(control, migration, options, watch).await?,
             Phase::Capturing => copy_all(control, sessions, migration, options, watch).await?,
             Phase::Copied => build_indexes(control, sessions, migration, options, watch).await?,
-            Phase::Indexed => bring_level(control, migration, watch).await?,
+            Phase::Indexed => bring_all_level(control, sessions, migration, watch).await?,
             Phase::Level => verify_all(control, sessions, migration, options, watch).await?,
-            Phase::Verified => swap_all(control, migration, options, watch).await?,
-            Phase::Swapped => return after_swap(control, migration, options, watch).await,
+            Phase::Verified => swap_all(control, sessions, migration, options, watch).await?,
+            Phase::Swapped => return after_swap(control, sessions, migration, options, watch).await,
             Phase::Finished | Phase::Aborted | Phase::RolledBack => {
                 return Err(Error::usage(format!(
                     "migration {} is {}: there is nothing to go on with",
@@ -223,11 +215,11 @@ async fn build_indexes(
     let mut built = 0;
     for change in migration.tables.clone() {
         let pair = Pair::load(control, &change, Direction::Forward).await?;
-        index::build_key(control, &change, &pair, watch).await?;
+        index::build_key(control, sessions, &change, &pair, watch).await?;
         built +=
             1 + index::build_others(control, sessions, &change, &pair, options.index_jobs, watch).await?;
         // What came in during the builds, before the statistics are taken.
-        replay::catch_up(control, &pair, watch).await?;
+        Crew::new(control, sessions).catch_up(&pair, watch).await?;
     }
     watch.end(format!("{built} built"));
     watch.begin("vacuum");
@@ -244,62 +236,20 @@ async fn build_indexes(
     Ok(())
 }
 
-async fn bring_level(control: &Client, migration: &mut Migration, watch: &Watch) -> Result<()> {
+async fn bring_all_level(
+    control: &Client,
+    sessions: &Sessions,
+    migration: &mut Migration,
+    watch: &Watch,
+) -> Result<()> {
     watch.begin("level");
     for change in &migration.tables {
         let pair = Pair::load(control, change, Direction::Forward).await?;
-        rounds(control, migration, change, &pair, watch).await?;
+        bring_level(control, sessions, migration.id, change, &pair, watch).await?;
     }
     watch.end("");
     migration.advance(control, Phase::Level).await?;
     Failpoint::Level.pass();
-    Ok(())
-}
-
-/// Rounds until one is tiny, or as short as they get.
-pub(super) async fn rounds(
-    control: &Client,
-    migration: &Migration,
-    change: &TableChange,
-    pair: &Pair,
-    watch: &Watch,
-) -> Result<()> {
-    let (mut count, mut keys) = (0i64, 0i64);
-    let started = Instant::now();
-    loop {
-        capture::check(control, change, pair).await?;
-        keys += replay::catch_up(control, pair, watch).await? as i64;
-        let round = replay::round(control, pair).await?;
-        count += 1;
-        keys += round.keys as i64;
-        if round.took < TINY || (count >= FEW && round.took < SHORT) {
-            break;
-        }
-        watch.progress(
-            keys,
-            keys,
-            "keys",
-            format!("last round {} keys in {} ms", round.keys, round.took.as_millis()),
-        );
-        if count >= 1000 {
-            return Err(Error::failed(format!(
-                "{} is written to faster than its rows can be brought over",
-                change.name.shown()
-            ))
-            .because(format!(
-                "{:.0} changed rows a second came in and were brought over, and the last round still took {} ms",
-                keys as f64 / started.elapsed().as_secs_f64(),
-                round.took.as_millis()
-            ))
-            .hint("Run the same command again at a quieter time; nothing is lost."));
-        }
-    }
-    control
-        .execute(
-            "update pgrecast.migration set keys_replayed = keys_replayed + $2, rounds = rounds + $3 where id = $1",
-            &[&migration.id, &keys, &count],
-        )
-        .await?;
     Ok(())
 }
 
@@ -312,7 +262,7 @@ async fn verify_all(
 ) -> Result<()> {
     for change in &migration.tables {
         let pair = Pair::load(control, change, Direction::Forward).await?;
-        outwait_older(control, migration, change, &pair, options, watch).await?;
+        outwait_older(control, sessions, migration, change, &pair, options, watch).await?;
         verify(control, sessions, migration, change, &pair, watch).await?;
     }
     migration.advance(control, Phase::Verified).await?;
@@ -323,6 +273,7 @@ async fn verify_all(
 /// Brings `to` level, and waits for every transaction that would not see it so: it keeps level meanwhile.
 pub(super) async fn outwait_older(
     control: &Client,
+    sessions: &Sessions,
     migration: &Migration,
     change: &TableChange,
     pair: &Pair,
@@ -331,11 +282,11 @@ pub(super) async fn outwait_older(
 ) -> Result<()> {
     watch.begin("snapshots");
     swap::check_definition(control, change, pair).await?;
-    let bring_level = async || rounds(control, migration, change, pair, watch).await;
-    bring_level().await?;
+    let again = async || bring_level(control, sessions, migration.id, change, pair, watch).await;
+    again().await?;
     let level = Point::now(control).await?;
     let limit = options.snapshot_timeout;
-    let (is_free, left) = snapshots::wait(control, change, &level, limit, watch, bring_level).await?;
+    let (is_free, left) = snapshots::wait(control, change, &level, limit, watch, again).await?;
     if !is_free {
         return Err(Error::failed("a transaction that is older than the new table is still open")
             .because(left.join("; "))
@@ -364,7 +315,7 @@ pub(super) async fn verify(
         // A mark of TRUNCATE in the log says that nothing can be compared before it is obeyed; other keys
         // that wait are no matter.
         capture::check(control, change, pair).await?;
-        replay::catch_up(control, pair, watch).await?;
+        Crew::new(control, sessions).catch_up(pair, watch).await?;
         replay::round(control, pair).await?;
         match verifying::verify(control, sessions, change, pair, watch).await {
             Err(error) if error.kind == Kind::Transient && tries < 10 => {
@@ -399,17 +350,16 @@ pub(super) async fn verify(
 
 async fn swap_all(
     control: &Client,
+    sessions: &Sessions,
     migration: &mut Migration,
     options: Options,
     watch: &Watch,
 ) -> Result<()> {
     for change in migration.tables.clone() {
         let pair = Pair::load(control, &change, Direction::Forward).await?;
-        watch.begin("level");
-        rounds(control, migration, &change, &pair, watch).await?;
-        watch.end("");
         watch.begin("swap");
-        let (held, story) = swap::swap(control, migration, &change, &pair, options.lock, watch).await?;
+        let (held, story) =
+            swap::swap(control, sessions, migration, &change, &pair, options.lock, watch).await?;
         watch.end(lock_words(held, &story));
     }
     Ok(())
@@ -423,7 +373,13 @@ pub(super) fn lock_words(held: Duration, story: &LockStory) -> String {
 }
 
 /// Validates foreign keys, takes the guard off, and brings the retired table level once.
-async fn after_swap(control: &Client, migration: &Migration, options: Options, watch: &Watch) -> Result<()> {
+async fn after_swap(
+    control: &Client,
+    sessions: &Sessions,
+    migration: &Migration,
+    options: Options,
+    watch: &Watch,
+) -> Result<()> {
     for change in &migration.tables {
         watch.begin("finish");
         finish::validate(control, change, Side::New, options.lock, watch).await?;
@@ -432,7 +388,7 @@ async fn after_swap(control: &Client, migration: &Migration, options: Options, w
         watch.end(if guard { "foreign keys valid, guard taken off" } else { "foreign keys valid" });
         watch.begin("reverse");
         let pair = Pair::load(control, change, Direction::Reverse).await?;
-        rounds(control, migration, change, &pair, watch).await?;
+        bring_level(control, sessions, migration.id, change, &pair, watch).await?;
         watch.end("the retired table is level");
     }
     Ok(())

@@ -24,6 +24,7 @@ use crate::plan::{Plan, Side};
 use crate::state::{self, Migration, NewMigration, Phase, TableChange};
 use crate::step::copy::CopyOptions;
 use crate::step::inspect::{Examination, examine};
+use crate::step::level::bring_level;
 use crate::step::lock::LockPolicy;
 use crate::step::pair::{Direction, Pair};
 use crate::step::shadow::Request;
@@ -185,14 +186,22 @@ impl Engine {
                 if migration.phase == Phase::Swapped {
                     let pair = Pair::load(control, &change, Direction::Reverse).await?;
                     self.watch.begin("replay");
-                    drive::rounds(control, &migration, &change, &pair, &self.watch).await?;
+                    bring_level(control, sessions, migration.id, &change, &pair, &self.watch).await?;
                     self.watch.end("the retired table is level");
-                    drive::outwait_older(control, &migration, &change, &pair, options, &self.watch).await?;
+                    drive::outwait_older(control, sessions, &migration, &change, &pair, options, &self.watch)
+                        .await?;
                     drive::verify(control, sessions, &migration, &change, &pair, &self.watch).await?;
                     self.watch.begin("swap back");
-                    let (held, story) =
-                        swap::swap(control, &mut migration, &change, &pair, options.lock, &self.watch)
-                            .await?;
+                    let (held, story) = swap::swap(
+                        control,
+                        sessions,
+                        &mut migration,
+                        &change,
+                        &pair,
+                        options.lock,
+                        &self.watch,
+                    )
+                    .await?;
                     self.watch.end(drive::lock_words(held, &story));
                 }
                 finish::validate(control, &change, Side::Original, options.lock, &self.watch).await?;

@@ -2,6 +2,8 @@
 
 mod backoff;
 mod chunk_size;
+mod headway;
 
 pub use backoff::backoff;
 pub use chunk_size::ChunkSize;
+pub use headway::Headway;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 
 use super::pair::Pair;
-use super::replay;
+use super::replay::{self, Which};
 use super::watch::Watch;
 use crate::db::Sessions;
 use crate::error::{Error, Kind, Result};
@@ -106,7 +106,7 @@ pub async fn copy(
                 },
             },
             _ = tick.tick() => {
-                replay::drain(&drainer, pair).await?;
+                replay::drain(&drainer, pair, Which::All).await?;
                 report(client, change, watch).await?;
             }
         }
@@ -192,7 +192,11 @@ async fn copy_with_retry(
         if error.kind == Kind::Transient && tries < 5 {
             continue;
         }
-        return Err(if is_data(&error) { find_bad_row(session, pair, chunk, error).await? } else { error });
+        return Err(if replay::is_misfit(&error) {
+            find_bad_row(session, pair, chunk, error).await?
+        } else {
+            error
+        });
     }
 }
 
@@ -225,13 +229,6 @@ async fn copy_chunk(session: &Client, change: &TableChange, pair: &Pair, chunk: 
     Failpoint::ChunkCopied.pass();
     tracing::debug!(chunk = chunk.id, first = chunk.first, end = chunk.end, rows, "chunk copied");
     Ok(Copied::All)
-}
-
-fn is_data(error: &Error) -> bool {
-    error
-        .sqlstate
-        .as_deref()
-        .is_some_and(|code| code.starts_with("22") || code.starts_with("23") || code == "P0001")
 }
 
 /// Finds the rows of a chunk that do not fit, by halving down to a block and then row by row, and

@@ -12,8 +12,9 @@ use std::time::Duration;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+use super::catch_up::Crew;
 use super::pair::Pair;
-use super::replay;
+use super::replay::{self, Which};
 use super::watch::Watch;
 use crate::catalog::find_table;
 use crate::db::Sessions;
@@ -24,11 +25,17 @@ use crate::plan::{Kind as DependentKind, Side};
 use crate::state::{StoredDependent, TableChange, load_dependents, mark_made};
 
 /// Builds the key's index and brings over what changed while rows were copied.
-pub async fn build_key(client: &Client, change: &TableChange, pair: &Pair, watch: &Watch) -> Result<()> {
+pub async fn build_key(
+    client: &Client,
+    sessions: &Sessions,
+    change: &TableChange,
+    pair: &Pair,
+    watch: &Watch,
+) -> Result<()> {
     let all = load_dependents(client, change.id, Side::New).await?;
     let key = all.iter().find(|stored| stored.dependent.kind == DependentKind::KeyIndex);
     if let Some(key) = key.filter(|key| !key.is_made) {
-        replay::drain(client, pair).await?;
+        replay::drain(client, pair, Which::All).await?;
         client.batch_execute(&format!("analyze {}", pair.keys)).await?;
         client.batch_execute(&pair.fill(sql!("replay/delete_logged.sql")).text()).await?;
         Failpoint::LoggedDeleted.pass();
@@ -37,7 +44,7 @@ pub async fn build_key(client: &Client, change: &TableChange, pair: &Pair, watch
         attach(client, key).await?;
         Failpoint::KeyMade.pass();
     }
-    let before = replay::catch_up(client, pair, watch).await?;
+    let before = Crew::new(client, sessions).catch_up(pair, watch).await?;
     let round = replay::round(client, pair).await?;
     tracing::debug!(keys = before + round.keys, "caught up with the copy");
     Ok(())
@@ -87,7 +94,7 @@ pub async fn build_others(
                 Some(result) => result.map_err(|e| Error::failed(format!("an index worker failed: {e}")))??,
             },
             _ = tick.tick() => {
-                replay::drain(client, pair).await?;
+                replay::drain(client, pair, Which::All).await?;
                 watch.progress(built.load(Ordering::Relaxed), count as i64, "indexes", "");
             }
         }

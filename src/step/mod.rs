@@ -2,12 +2,14 @@
 
 pub mod added;
 pub mod capture;
+pub mod catch_up;
 pub mod copy;
 pub mod finish;
 pub mod holders;
 pub mod index;
 pub mod inspect;
 pub mod judge;
+pub mod level;
 pub mod lock;
 pub mod misfit;
 pub mod pair;

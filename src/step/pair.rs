@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use crate::catalog::Column;
 use crate::error::{Error, Result};
 use crate::name::{Fragment, Ident, QualifiedName, Statement, sql};
-use crate::plan::cast::{assign, image};
+use crate::plan::cast::{assign, image, is_one_to_one};
 use crate::plan::{KeyColumn, Mapping};
 use crate::state::{TableChange, load_key, load_mapping};
 
@@ -153,7 +153,7 @@ impl Pair {
     #[must_use]
     pub fn fill(&self, mut statement: Statement) -> Statement {
         type Part = fn(&Pair) -> Fragment;
-        let parts: [(&str, Part); 39] = [
+        let parts: [(&str, Part); 42] = [
             ("from", |pair| Fragment::join([&pair.from], "")),
             ("to", |pair| Fragment::join([&pair.to], "")),
             ("log", |pair| Fragment::join([&pair.log], "")),
@@ -163,6 +163,9 @@ impl Pair {
             ("columns", |pair| Fragment::join(pair.mapping.columns().iter().map(|o| &o.name), ", ")),
             ("values", |pair| Fragment::join(pair.values(), ", ")),
             ("key_columns", |pair| pair.numbered("k", pair.key.len())),
+            ("moves", Pair::moves),
+            ("logged_key", |pair| Fragment::join(pair.logged_key(), ", ")),
+            ("logged_hash", Pair::logged_hash),
             ("old", |pair| pair.numbered("o", pair.key.len())),
             ("new", |pair| pair.numbered("n", pair.key.len())),
             ("from_matches", Pair::matches_from),
@@ -288,6 +291,20 @@ impl Pair {
     #[must_use]
     pub fn has_memory(&self) -> bool {
         self.direction == Direction::Reverse && (self.needs_echo() || !self.kept_columns().is_empty())
+    }
+
+    /// Whether two rows with different keys certainly have different keys in `to`. Where not, only the account
+    /// that a round keeps of its rows can tell that one came to stand for two.
+    #[must_use]
+    pub fn keeps_keys_apart(&self) -> bool {
+        self.mapping.levels.len() == 1
+            && self.key.iter().all(|key| {
+                let plain = Fragment::trusted(format!("{}.{}", self.from.name, key.from.name));
+                let expression = &self.mapping.columns()[self.place_of(&key.to.name) - 1].expression;
+                key.from.collation == key.to.collation
+                    && is_one_to_one(&key.from, &key.to)
+                    && (*expression == plain || *expression == assign(&plain, &key.to))
+            })
     }
 
     /// The `from` row of a logged key.
@@ -436,6 +453,31 @@ impl Pair {
             std::iter::once(String::new()).chain(columns.iter().map(ToString::to_string)),
             separator,
         )
+    }
+
+    /// Whether a log entry is the move of a row from key to key.
+    pub(super) fn moves(&self) -> Fragment {
+        Fragment::trusted(format!(
+            "o1 is distinct from null and n1 is distinct from null \
+             and row({})::record operator(pg_catalog.*<>) row({})::record",
+            self.numbered("o", self.key.len()),
+            self.numbered("n", self.key.len())
+        ))
+    }
+
+    /// The key of a log entry that is no move: the new one, or of a row that was deleted the old one.
+    fn logged_key(&self) -> impl Iterator<Item = String> {
+        (1..=self.key.len()).map(|n| format!("case when n1 is distinct from null then n{n} else o{n} end"))
+    }
+
+    /// A number that is the same for all entries of one key.
+    fn logged_hash(&self) -> Fragment {
+        let images = self.key.iter().zip(self.logged_key());
+        let images = images.map(|(key, logged)| image(&Fragment::trusted(logged), &key.from));
+        Fragment::trusted(format!(
+            "pg_catalog.hash_record_extended(row({})::record, 0)",
+            Fragment::join(images, ", ")
+        ))
     }
 
     /// Keys with a change that was not brought over: in the set, or still in the log.

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 
 use super::misfit;
 use super::pair::{Direction, Pair};
 use super::segment;
-use super::watch::Watch;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
 use crate::name::{Fragment, Statement, sql};
@@ -30,12 +30,13 @@ pub struct Round {
     pub took: Duration,
 }
 
-/// More keys than this are brought over in batches, each in a transaction of its own, so that no
-/// snapshot is held for long.
-const BATCH: i64 = 20_000;
+/// Few keys against large tables: never a scan of these, whatever the planner thinks of fresh tables. One
+/// reader that starts at the beginning sees the keys in the order in which they were put into the set.
+pub(super) const FEW_KEYS: &str = "set local enable_hashjoin = off; set local enable_mergejoin = off; \
+     set local synchronize_seqscans = off; set local max_parallel_workers_per_gather = 0";
 
-/// How often the set may be emptied in vain, more keys waiting afterwards than ever before.
-const PATIENCE: u32 = 20;
+/// From so many entries on the set is a detour.
+const MANY: i64 = 500;
 
 /// How often a round that failed for a passing reason is tried again.
 const TRIES: u32 = 5;
@@ -73,15 +74,18 @@ pub async fn round(client: &Client, pair: &Pair) -> Result<Round> {
 /// that keeps all writers away.
 pub async fn round_in_transaction(client: &Client, pair: &Pair) -> Result<Round> {
     let started = Instant::now();
-    let grew: Option<i64> = client
-        .query_one(&text(pair, sql!("replay/read_balance.sql")), &[&pair.from_oid])
-        .await?
-        .try_get("rows")?;
-    collect(client, pair).await?;
-    let moves: bool = pair.has_memory()
-        && client.query_one(&text(pair, sql!("replay/has_moves.sql")), &[]).await?.try_get("moves")?;
-    let (keys, growth) = bring_over(client, pair, "", moves).await?;
-    if grew.is_some_and(|grew| grew != growth) {
+    let balance = client.query_one(&text(pair, sql!("replay/read_balance.sql")), &[&pair.from_oid]).await?;
+    let (waiting, grew): (i64, Option<i64>) = (balance.try_get("entries")?, balance.try_get("rows")?);
+    let is_apart = pair.keeps_keys_apart();
+    let at_once = if waiting > MANY && is_apart && !pair.has_memory() {
+        take_all(client, pair).await?
+    } else {
+        Taken::default()
+    };
+    collect(client, pair, Which::All).await?;
+    let moves = pair.has_memory() && has_moves(client, pair).await?;
+    let (keys, growth) = bring_over(client, pair, moves).await?;
+    if !is_apart && grew.is_some_and(|grew| grew != growth) {
         // Keys differ in `from` and are the same in `to`: one row would stand for two.
         return Err(Error::needs_person(format!(
             "two rows of {} have keys that are one and the same in the other shape",
@@ -91,152 +95,147 @@ pub async fn round_in_transaction(client: &Client, pair: &Pair) -> Result<Round>
         .state("nothing was swapped; all changes are still being captured")
         .hint("Find such rows, change their keys, and run the same command again."));
     }
-    let entries = client.execute(&text(pair, sql!("replay/delete_log.sql")), &[]).await?;
+    let entries = forget(client, pair, Which::All).await?;
+    let (entries, keys) = (entries + at_once.entries, keys + at_once.keys);
     Ok(Round { entries, keys, took: started.elapsed() })
+}
+
+/// Which entries of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// All that the snapshot sees.
+    All,
+    /// Those of rows that went from key to key.
+    Moves,
+}
+
+impl Which {
+    fn condition(self, pair: &Pair) -> Fragment {
+        match self {
+            Which::All => Fragment::trusted("true"),
+            Which::Moves => pair.moves(),
+        }
+    }
 }
 
 /// Takes what is logged into the set of keys, in a transaction of its own. The log then is bounded by
 /// the number of rows, not by how long a copy or an index build takes.
-pub async fn drain(client: &Client, pair: &Pair) -> Result<u64> {
+pub async fn drain(client: &Client, pair: &Pair, which: Which) -> Result<()> {
     client.batch_execute("begin isolation level repeatable read").await?;
     let drained = async {
-        collect(client, pair).await?;
-        Ok::<u64, Error>(client.execute(&text(pair, sql!("replay/delete_log.sql")), &[]).await?)
+        collect(client, pair, which).await?;
+        forget(client, pair, which).await
     };
     match drained.await {
-        Ok(entries) => {
+        Ok(_) => {
             client.batch_execute("commit").await?;
             Failpoint::Drained.pass();
-            Ok(entries)
+            Ok(())
         }
         Err(error) => {
             client.batch_execute("rollback").await?;
-            if error.kind == Kind::Transient { Ok(0) } else { Err(error) }
+            if error.kind == Kind::Transient { Ok(()) } else { Err(error) }
         }
     }
 }
 
-/// Adds the keys of all entries that the snapshot sees to the set, and obeys the mark of a TRUNCATE.
-async fn collect(client: &Client, pair: &Pair) -> Result<()> {
-    let truncated: bool = client
-        .query_one(&text(pair, sql!("replay/has_truncate_mark.sql")), &[])
-        .await?
-        .try_get("truncated")?;
-    if truncated {
+/// Whether rows went from key to key: what only `to` has must go with them.
+pub(super) async fn has_moves(client: &Client, pair: &Pair) -> Result<bool> {
+    Ok(client.query_one(&text(pair, sql!("replay/has_moves.sql")), &[]).await?.try_get("moves")?)
+}
+
+/// Adds the keys of entries that the snapshot sees to the set, and obeys the mark of a TRUNCATE.
+async fn collect(client: &Client, pair: &Pair, which: Which) -> Result<()> {
+    if has_truncate_mark(client, pair).await? {
         // Whatever was brought over before is gone; what came after the TRUNCATE is in the log, and
         // no round before this one can have seen it without seeing the mark.
-        client.batch_execute(&format!("truncate only {}", pair.to)).await?;
+        client.batch_execute(&format!("truncate only {}; delete from only {}", pair.to, pair.log)).await?;
     }
     let segment = segment::current_keys(client, pair).await?;
-    client.execute(&text(pair, sql!("replay/drain_log.sql").fill("keys_segment", &segment)), &[]).await?;
+    let drain = sql!("replay/drain_log.sql").fill("keys_segment", &segment);
+    client.execute(&text(pair, drain.fill("which", &which.condition(pair))), &[]).await?;
     Ok(())
 }
 
-/// Brings the keys of the set over in batches until none is left: after a copy there may be as many as
-/// rows were changed meanwhile. Each batch is exact for its keys in its own snapshot; whatever changes
-/// later is in the log.
-/// Where rows must be followed from key to key, only a round can do it: it still has the log.
-pub async fn catch_up(client: &Client, pair: &Pair, watch: &Watch) -> Result<u64> {
-    let mut total = 0;
-    if pair.has_memory() {
-        return Ok(0);
-    }
-    let started = Instant::now();
-    let (mut entries, mut least, mut since_least) = (0u64, i64::MAX, 0);
-    loop {
-        entries += drain(client, pair).await?;
-        let waiting: i64 =
-            client.query_one(&format!("select count(*) from {}", pair.keys), &[]).await?.try_get(0)?;
-        if waiting <= BATCH {
-            return Ok(total);
-        }
-        since_least = if waiting < least { 0 } else { since_least + 1 };
-        least = least.min(waiting);
-        if since_least >= PATIENCE {
-            let a_second = |number: u64| number as f64 / started.elapsed().as_secs_f64();
-            return Err(Error::failed(format!(
-                "{} is written to faster than its rows can be brought over",
-                pair.from.shown()
-            ))
-            .because(format!(
-                "{:.0} changes a second came in, {:.0} rows a second were brought over, {waiting} wait",
-                a_second(entries),
-                a_second(total)
-            ))
-            .hint("Run the same command again at a quieter time; nothing is lost."));
-        }
-        watch.progress(total as i64, total as i64 + waiting, "keys", "bringing changed rows over");
-        client.batch_execute(&format!("analyze {}", segment::current_keys(client, pair).await?)).await?;
-        let mut left = waiting;
-        while left > 0 {
-            let keys = batch(client, pair).await?;
-            segment::tend(client, pair).await?;
-            if keys == 0 {
-                break;
-            }
-            total += keys;
-            left -= keys as i64;
-            watch.progress(total as i64, total as i64 + left.max(0), "keys", "bringing changed rows over");
-        }
+/// Takes away the entries whose keys are in the set. Says how many that were.
+async fn forget(client: &Client, pair: &Pair, which: Which) -> Result<u64> {
+    let delete = sql!("replay/delete_log.sql").fill("which", &which.condition(pair));
+    Ok(client.execute(&text(pair, delete), &[]).await?)
+}
+
+/// Whether the table was truncated and that was not obeyed yet.
+pub(super) async fn has_truncate_mark(client: &Client, pair: &Pair) -> Result<bool> {
+    let statement = text(pair, sql!("replay/has_truncate_mark.sql"));
+    Ok(client.query_one(&statement, &[]).await?.try_get("truncated")?)
+}
+
+/// What one statement took and brought over.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Taken {
+    /// Entries of the log, or keys of the set.
+    pub entries: u64,
+    /// Distinct keys.
+    pub keys: u64,
+}
+
+impl Taken {
+    pub(super) fn from_row(row: &tokio_postgres::Row) -> Result<Self> {
+        let count = |name| Ok::<_, Error>(row.try_get::<_, i64>(name)?.unsigned_abs());
+        Ok(Taken { entries: count("taken")?, keys: count("keys")? })
     }
 }
 
-/// Brings over the first keys of the set, by their place in its file.
-async fn batch(client: &Client, pair: &Pair) -> Result<u64> {
-    // One reader that starts at the beginning sees the keys in the order of their places.
-    client
-        .batch_execute(
-            "begin isolation level repeatable read; set local synchronize_seqscans = off; \
-             set local max_parallel_workers_per_gather = 0",
-        )
-        .await?;
-    let end: Option<String> = client
-        .query_opt(&format!("select ctid::text from {} offset {BATCH} limit 1", pair.keys), &[])
-        .await?
-        .map(|row| row.get(0));
-    let part = end.map(|ctid| format!(" where ctid < '{ctid}'")).unwrap_or_default();
-    match bring_over(client, pair, &part, false).await {
-        Ok((keys, _)) => {
-            client.batch_execute("commit").await?;
-            Failpoint::BatchDone.pass();
-            Ok(keys)
+/// Brings over what needs no set: entries of rows that stayed under their key. Nothing, where that does not
+/// go: rows have exchanged a unique value, or the table was truncated.
+async fn take_all(client: &Client, pair: &Pair) -> Result<Taken> {
+    if has_truncate_mark(client, pair).await? {
+        return Ok(Taken::default());
+    }
+    client.batch_execute(&format!("{FEW_KEYS}; savepoint pgrecast_at_once")).await?;
+    let statement = taking(pair, sql!("replay/take_share.sql"));
+    let every: [&(dyn ToSql + Sync); 4] = [&0i64, &i64::from(u32::MAX), &1i64, &0i64];
+    let taken = async {
+        let row = client.query_one(&statement, &every).await?;
+        client.batch_execute("set constraints all immediate").await?;
+        Taken::from_row(&row)
+    };
+    match taken.await {
+        Err(error) if is_unique_violation(&error) => {
+            client.batch_execute("rollback to savepoint pgrecast_at_once").await?;
+            Ok(Taken::default())
         }
-        Err(error) => {
-            client.batch_execute("rollback").await?;
-            // The other half of an exchange may be beyond this batch or still in the log: one full
-            // round sees both.
-            if is_unique_violation(&error) {
-                Ok(round(client, pair).await?.keys)
-            } else {
-                Err(explain(error, client, pair).await)
-            }
-        }
+        other => other,
     }
 }
 
-/// Makes `to` right for the keys of the set, or of the part of it that `part` (a WHERE clause) says,
-/// and takes these from the set. Row by row in place; and if rows have moved from key to key, or two
-/// have exchanged a unique value, by taking all of them out and putting them in again.
+/// One statement that takes keys by `take` and brings them over.
+pub(super) fn taking(pair: &Pair, take: Statement) -> String {
+    let part = |statement| Fragment::trusted(fill(pair, statement, &Fragment::trusted("keys")));
+    let insert = sql!("replay/insert_missing.sql").fill(
+        "after",
+        &Fragment::trusted(" and (select count(*) from gone) + (select count(*) from changed) >= 0"),
+    );
+    text(
+        pair,
+        sql!("replay/bring_over.sql")
+            .fill("take", &Fragment::trusted(text(pair, take)))
+            .fill("delete_gone", &part(sql!("replay/delete_gone.sql")))
+            .fill("update_changed", &part(sql!("replay/update_changed.sql")))
+            .fill("insert_missing", &part(insert)),
+    )
+}
+
+/// Makes `to` right for the keys of the set and empties it. Row by row in place; and if rows have moved from
+/// key to key, or two have exchanged a unique value, by taking all of them out and putting them in again.
 /// Says how many keys that were, and by how many rows `to` grew.
-async fn bring_over(client: &Client, pair: &Pair, part: &str, moves: bool) -> Result<(u64, i64)> {
-    let is_empty: bool = client
-        .query_one(&format!("select not exists (select from {}{part})", pair.keys), &[])
-        .await?
-        .try_get(0)?;
+async fn bring_over(client: &Client, pair: &Pair, moves: bool) -> Result<(u64, i64)> {
+    let is_empty: bool =
+        client.query_one(&format!("select not exists (select from {})", pair.keys), &[]).await?.try_get(0)?;
     if is_empty {
         return Ok((0, 0));
     }
-    let keys = Fragment::trusted(if part.is_empty() {
-        pair.keys.to_string()
-    } else {
-        format!("(select * from {}{part})", pair.keys)
-    });
-    // Few keys against large tables: never a scan of these, whatever the planner thinks of fresh tables.
-    client
-        .batch_execute(
-            "set local enable_hashjoin = off; set local enable_mergejoin = off; savepoint pgrecast_in_place",
-        )
-        .await?;
+    let keys = Fragment::trusted(pair.keys.to_string());
+    client.batch_execute(&format!("{FEW_KEYS}; savepoint pgrecast_in_place")).await?;
     let in_place = if moves { None } else { Some(in_place(client, pair, &keys).await) };
     let growth = match in_place {
         None => take_out_and_put_in(client, pair, &keys).await?,
@@ -247,13 +246,19 @@ async fn bring_over(client: &Client, pair: &Pair, part: &str, moves: bool) -> Re
         }
         Some(Err(error)) => return Err(error),
     };
-    Ok((client.execute(&format!("delete from {}{part}", pair.keys), &[]).await?, growth))
+    Ok((client.execute(&format!("delete from {}", pair.keys), &[]).await?, growth))
 }
 
+/// Makes `to` right for some keys: deletes, updates and inserts what differs. Says by how many rows it grew.
 async fn in_place(client: &Client, pair: &Pair, keys: &Fragment) -> Result<i64> {
     let deleted = client.execute(&fill(pair, sql!("replay/delete_gone.sql"), keys), &[]).await?;
     client.execute(&fill(pair, sql!("replay/update_changed.sql"), keys), &[]).await?;
-    let inserted = client.execute(&fill(pair, sql!("replay/insert_missing.sql"), keys), &[]).await?;
+    let inserted = client
+        .execute(
+            &fill(pair, sql!("replay/insert_missing.sql").fill("after", &Fragment::trusted("")), keys),
+            &[],
+        )
+        .await?;
     // A deferred constraint is to speak now, where we can answer.
     client.batch_execute("set constraints all immediate").await?;
     Ok(inserted as i64 - deleted as i64)
@@ -270,7 +275,10 @@ async fn take_out_and_put_in(client: &Client, pair: &Pair, keys: &Fragment) -> R
             pair.held
         ))
         .await?;
-    for statement in [sql!("replay/put_in_held.sql"), sql!("replay/insert_missing.sql")] {
+    for statement in [
+        sql!("replay/put_in_held.sql"),
+        sql!("replay/insert_missing.sql").fill("after", &Fragment::trusted("")),
+    ] {
         growth += client.execute(&fill(pair, statement, keys), &[]).await? as i64;
     }
     client.batch_execute(&format!("delete from {}; set constraints all immediate", pair.held)).await?;
@@ -286,17 +294,21 @@ fn text(pair: &Pair, statement: Statement) -> String {
     pair.fill(statement).text()
 }
 
-fn is_unique_violation(error: &Error) -> bool {
+pub(super) fn is_unique_violation(error: &Error) -> bool {
     error.is_sqlstate(&SqlState::UNIQUE_VIOLATION) || error.is_sqlstate(&SqlState::EXCLUSION_VIOLATION)
 }
 
-/// Data that the other shape can not take is for a person to decide. Not within a transaction.
-async fn explain(error: Error, client: &Client, pair: &Pair) -> Error {
-    let is_data = error
+/// Whether the other shape can not take a row.
+pub(super) fn is_misfit(error: &Error) -> bool {
+    error
         .sqlstate
         .as_deref()
-        .is_some_and(|code| code.starts_with("22") || code.starts_with("23") || code == "P0001");
-    if !is_data {
+        .is_some_and(|code| code.starts_with("22") || code.starts_with("23") || code == "P0001")
+}
+
+/// Data that the other shape can not take is for a person to decide. Not within a transaction.
+pub(super) async fn explain(error: Error, client: &Client, pair: &Pair) -> Error {
+    if !is_misfit(&error) {
         return error;
     }
     let key = match misfit::find(client, pair).await {

@@ -8,23 +8,19 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
 
+use super::level::bring_level;
 use super::lock::{LockMode, LockPolicy, LockStory, Locking, Purpose};
 use super::pair::{Direction, Pair};
 use super::watch::Watch;
 use super::{capture, replay};
 use crate::catalog::{Definition, StatisticsObject, find_table, fingerprint};
+use crate::db::Sessions;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
 use crate::name::{Ident, Literal, QualifiedName, sql};
 use crate::plan::sequence::{SequenceMove, moves};
 use crate::plan::{Kind as DependentKind, Side};
 use crate::state::{Migration, Phase, StoredDependent, TableChange, load_dependents};
-
-/// A round as short as this leaves little for the one under the lock.
-const TINY: Duration = Duration::from_millis(20);
-
-/// If rounds do not get tiny, writers are as fast as we are: then `max_lock_time` decides.
-const MOST_ROUNDS: u32 = 20;
 
 /// Everything that can be known before the lock is asked for.
 struct Exchange {
@@ -70,6 +66,7 @@ impl Hold {
 /// Anything before the commit leaves everything as it was. [`Kind::ConnectionLost`]: look at the phase.
 pub async fn swap(
     client: &Client,
+    sessions: &Sessions,
     migration: &mut Migration,
     change: &TableChange,
     pair: &Pair,
@@ -80,11 +77,7 @@ pub async fn swap(
     loop {
         let exchange = prepare(client, change, pair).await?;
         // As near as can be before others have to wait for it.
-        for _ in 0..MOST_ROUNDS {
-            if replay::round(client, pair).await?.took < TINY {
-                break;
-            }
-        }
+        bring_level(client, sessions, migration.id, change, pair, watch).await?;
         if locking.try_acquire(&exchange.locks, LockMode::AccessExclusive).await? {
             match once(client, migration, change, pair, &exchange, policy, &locking.story).await {
                 Ok(held) => return Ok((held, locking.story)),

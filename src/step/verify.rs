@@ -2,15 +2,21 @@
 //!
 //! Slices (buckets of the key's hash) that together cover every possible key; each in one snapshot of
 //! its own. Whatever differs must be a key whose change is still in the log in that very snapshot.
+//! A slice holds ACCESS SHARE, and gives way to whoever waits for more.
 //! Run twice: compares again. Killed midway: nothing counts.
 
+use std::time::Duration;
+
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use uuid::Uuid;
 
 use super::pair::{Direction, Pair};
 use super::watch::Watch;
-use crate::db::Sessions;
+use crate::db::{Session, Sessions};
 use crate::error::{Error, Kind, Result};
 use crate::name::{Fragment, Statement, sql};
+use crate::pace::backoff;
 use crate::state::TableChange;
 
 /// What was compared.
@@ -54,6 +60,9 @@ impl Verified {
 /// A slice should not hold its snapshot much longer than a minute: that is about so many bytes.
 const SLICE_BYTES: i64 = 16 << 30;
 
+/// How often to look whether somebody waits for the table: well below what others may wait for a lock.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Compares the two tables of a pair, up to the first slice in which rows differ.
 ///
 /// # Errors
@@ -72,7 +81,7 @@ pub async fn verify(
     let mut total = Verified::default();
     for slice in 0..slices {
         watch.progress(slice, slices, "slices", format!("{} rows equal", grouped(total.rows)));
-        let found = verify_slice(&session, pair, Slice { number: slice, of: slices }).await?;
+        let found = giving_way(client, &session, pair, Slice { number: slice, of: slices }, watch).await?;
         total.rows += found.rows;
         total.pending = total.pending.max(found.pending);
         total.differences += found.differences;
@@ -113,6 +122,57 @@ impl Slice {
         let hash = format!("pg_catalog.hash_record_extended(row({key})::record, 1) & {}", i64::MAX);
         Fragment::trusted(if of == 1 { String::new() } else { format!(" and ({hash}) % {of} = {number}") })
     }
+}
+
+/// One slice; given up and begun again later whenever somebody waits for the table because of it: readers
+/// would queue behind whoever waits.
+async fn giving_way(
+    client: &Client,
+    session: &Session,
+    pair: &Pair,
+    slice: Slice,
+    watch: &Watch,
+) -> Result<Verified> {
+    let mut given_way = 0;
+    loop {
+        let mut slice = std::pin::pin!(verify_slice(session, pair, slice));
+        let mut tick = tokio::time::interval(LOOK);
+        let mut waits = None;
+        let found = loop {
+            tokio::select! {
+                found = &mut slice => break found,
+                _ = tick.tick() => {
+                    if let Some(somebody) = waiting(client, session, pair).await? {
+                        cancel(client, session).await?;
+                        waits = Some(somebody);
+                    }
+                }
+            }
+        };
+        match (found, waits) {
+            (Err(error), Some(somebody)) if error.is_sqlstate(&SqlState::QUERY_CANCELED) => {
+                given_way += 1;
+                watch.note(format!("verification gave way to {somebody}, who waits for the table"));
+                tokio::time::sleep(backoff(given_way, Uuid::new_v4().as_u128() as u64)).await;
+            }
+            (found, _) => return found,
+        }
+    }
+}
+
+/// Cancels what a session of ours does: the role that logged in may, the table's owner may not.
+async fn cancel(client: &Client, session: &Session) -> Result<()> {
+    let pid = session.pid();
+    let text = format!("begin; set local role none; select pg_catalog.pg_cancel_backend({pid}); commit");
+    Ok(client.batch_execute(&text).await?)
+}
+
+/// Who waits for the table because of a session of ours.
+async fn waiting(client: &Client, session: &Session, pair: &Pair) -> Result<Option<String>> {
+    let statement = sql!("verify/list_waiting.sql").text();
+    let rows = client.query(&statement, &[&pair.from_oid, &session.pid()]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(Some(format!("pid {} ({})", row.try_get::<_, i32>("pid")?, row.try_get::<_, String>("application")?)))
 }
 
 async fn verify_slice(session: &Client, pair: &Pair, slice: Slice) -> Result<Verified> {

@@ -1,0 +1,22 @@
+-- Takes keys and makes {to} right for them, in one statement: what is gone goes first, then what changed, then
+-- what is missing comes, so that a unique value is free before it is needed again. In the order of the keys'
+-- images: neighbours in the indexes, too. {take} gives and removes the keys; {delete_gone}, {update_changed} and
+-- {insert_missing} are what a round runs one by one. REPEATABLE READ. Lock: ROW EXCLUSIVE on {to}.
+with taken ({key_columns}) as (
+{take}
+), keys as materialized (
+    select distinct on (row({key_columns})::record) {key_columns} from taken
+    order by row({key_columns})::record using operator(pg_catalog.*<)
+), gone as (
+{delete_gone}
+    returning 1
+), changed as (
+{update_changed}
+  and (select count(*) from gone) >= 0
+    returning 1
+), inserted as (
+{insert_missing}
+    returning 1
+)
+select (select count(*) from taken) as taken, (select count(*) from keys) as keys,
+       (select count(*) from gone) + (select count(*) from changed) + (select count(*) from inserted) as rows

@@ -1,0 +1,99 @@
+//! With how many sessions to bring changed rows over, and when it can not be done.
+
+use std::time::Duration;
+
+/// From so many entries on it begins with two sessions.
+const MANY: i64 = 20_000;
+
+/// More sessions than this would take the machine from the application.
+const MOST: usize = 8;
+
+/// How long the fewest entries that ever waited may stay the fewest, with all sessions at work.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How it goes with what waits, from look to look.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Headway {
+    sessions: usize,
+    last: Option<i64>,
+    fewest: Option<(i64, Duration)>,
+}
+
+impl Headway {
+    /// Begins with so many sessions at least.
+    #[must_use]
+    pub fn with(sessions: usize) -> Self {
+        Headway { sessions, ..Headway::default() }
+    }
+
+    /// Learns how many entries wait now, `at` so long after the beginning, and how many were brought over
+    /// since the last look. Says how many sessions should go on: twice as many as before when three came for
+    /// four that were brought over. `None`: writers are faster.
+    pub fn learn(&mut self, waiting: i64, brought: i64, at: Duration) -> Option<usize> {
+        let before = self.sessions;
+        self.sessions = match self.last {
+            None => before.max(if waiting < MANY { 1 } else { 2 }),
+            Some(last) if (waiting - last + brought) * 4 > brought * 3 => (before * 2).min(MOST),
+            Some(_) => before,
+        };
+        self.last = Some(waiting);
+        match self.fewest {
+            Some((fewest, since)) if waiting >= fewest && self.sessions == before => {
+                (self.sessions < MOST || at.saturating_sub(since) < PATIENCE).then_some(self.sessions)
+            }
+            fewest => {
+                self.fewest = Some((fewest.map_or(waiting, |(fewest, _)| fewest.min(waiting)), at));
+                Some(self.sessions)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What is said in the end when so many wait at each look, and this many were brought over between two.
+    fn learn_all(waiting: &[i64], brought: i64, every: Duration) -> Option<usize> {
+        let mut headway = Headway::default();
+        let mut sessions = None;
+        for (n, waiting) in (0u32..).zip(waiting) {
+            sessions = headway.learn(*waiting, brought, every * n);
+        }
+        sessions
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn sessions_are_added_only_while_little_is_gained() {
+        assert_eq!(learn_all(&[3_000, 100], 2_950, SECOND), Some(1));
+        assert_eq!(learn_all(&[9_000_000, 8_960_000, 8_920_000], 50_000, SECOND), Some(2));
+        assert_eq!(learn_all(&[1_000_000, 990_000, 900_000], 100_000, SECOND), Some(4));
+        assert_eq!(learn_all(&[3_000; 6], 5_000, SECOND), Some(8));
+        assert_eq!(Headway::with(4).learn(1, 0, Duration::ZERO), Some(4));
+    }
+
+    #[test]
+    fn it_gives_up_when_nothing_is_gained_for_long_by_all() {
+        assert_eq!(learn_all(&[50_000; 24], 5_000, SECOND), None);
+        assert_eq!(learn_all(&[50_000; 24], 5_000, SECOND / 10), Some(8));
+        assert_eq!(learn_all(&[50_000, 60_000, 70_000, 80_000], 5_000, SECOND * 30), None);
+        assert_eq!(learn_all(&[50_000, 60_000, 70_000], 5_000, SECOND * 30), Some(8));
+    }
+
+    proptest! {
+        #[test]
+        fn what_shrinks_is_never_given_up(
+            waiting in prop::collection::vec(0i64..1_000_000, 1..40), brought in 0i64..1_000_000, seconds in 0u32..100
+        ) {
+            let mut waiting = waiting;
+            waiting.sort_unstable_by(|a, b| b.cmp(a));
+            waiting.dedup();
+            let sessions = learn_all(&waiting, brought, SECOND * seconds);
+            prop_assert!(sessions.is_some_and(|sessions| (1..=MOST).contains(&sessions)));
+        }
+    }
+}
