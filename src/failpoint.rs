@@ -1,7 +1,7 @@
 //! Moments between two commits, by name, at which a test stops or kills this process: the very moments
 //! that a kill at random hardly ever meets.
 //!
-//! Compiled in with the feature `failpoints` only. In any other build [`Failpoint::pass`] is nothing.
+//! Compiled in with the feature `failpoints` only. In any other build [`Failpoint::pass`] and [`many`] do nothing.
 
 macro_rules! failpoints {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
@@ -94,6 +94,18 @@ impl Failpoint {
         #[cfg(feature = "failpoints")]
         armed::pass(self);
     }
+}
+
+/// So many, or next to nothing if a test wants small tables to go the ways of large ones, by
+/// `PGRECAST_LITTLE_IS_MUCH`.
+#[must_use]
+#[inline]
+pub fn many(number: i64) -> i64 {
+    #[cfg(feature = "failpoints")]
+    if std::env::var_os("PGRECAST_LITTLE_IS_MUCH").is_some() {
+        return number.min(3);
+    }
+    number
 }
 
 #[cfg(feature = "failpoints")]

@@ -136,7 +136,7 @@ async fn end_at_each(
 /// The change is made although its run is ended at every moment.
 async fn runs_to_the_end_in_spite_of(ending: Ending) {
     let cluster = Cluster::start(&[]);
-    let mut db = TestDb::create_in(&cluster, "kill").await;
+    let mut db = TestDb::create_in(&cluster, "kill").await.with_little_as_much();
     let table = create(&db).await;
     let workload = Workload::on(&table).outliving_the_server().start(&db).await;
     let mut executioner = Executioner::of(&mut db).await;
@@ -157,7 +157,7 @@ async fn runs_to_the_end_in_spite_of(ending: Ending) {
 /// The way back is gone although it is ended at every moment.
 async fn rolls_back_in_spite_of(ending: Ending) {
     let cluster = Cluster::start(&[]);
-    let mut db = TestDb::create_in(&cluster, "back").await;
+    let mut db = TestDb::create_in(&cluster, "back").await.with_little_as_much();
     let table = create(&db).await;
     let before = schema_dump(&db).await;
     let workload = Workload::on(&table).outliving_the_server().start(&db).await;
@@ -183,7 +183,7 @@ async fn rolls_back_in_spite_of(ending: Ending) {
 /// Given up after it was ended at any moment before the swap, and ended again while it is given up.
 async fn is_given_up_in_spite_of(ending: Ending) {
     let cluster = Cluster::start(&[]);
-    let mut db = TestDb::create_in(&cluster, "abort").await;
+    let mut db = TestDb::create_in(&cluster, "abort").await.with_little_as_much();
     let table = create(&db).await;
     let before = schema_dump(&db).await;
     let workload = Workload::on(&table).outliving_the_server().start(&db).await;

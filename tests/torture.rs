@@ -201,7 +201,7 @@ impl Story<'_, '_, '_> {
 async fn torture(cluster: &Cluster, seed: u64, summary: &mut Summary) {
     let mut random = Random::new(seed);
     let model = Model::new(&mut random);
-    let mut db = TestDb::create_in(cluster, "torture").await;
+    let mut db = TestDb::create_in(cluster, "torture").await.with_little_as_much();
     let table = model.create(&db, seed, model.rows).await;
     println!("PGRECAST_TEST_SEED={seed}: {} rows, {}", model.rows, model.definition);
     let mut plan = Workload::on(&table).outliving_the_server();

@@ -143,7 +143,7 @@ const MANY_TYPES: Case = Case {
 
 /// The change is made while others write, and then equals the plain ALTER: in rows, and in the catalog.
 async fn equals_the_plain_alter(case: &Case) {
-    let db = TestDb::create("twin").await;
+    let db = TestDb::create("twin").await.with_little_as_much();
     let table = case.create(&db).await;
     table.fill(&db, ROWS).await;
 
@@ -170,7 +170,7 @@ async fn equals_the_plain_alter(case: &Case) {
 
 /// What is written after the swap is in the old table after the rollback, and the catalog is as it was.
 async fn rolls_back_without_losing_a_write(case: &Case) {
-    let db = TestDb::create("rollback").await;
+    let db = TestDb::create("rollback").await.with_little_as_much();
     let table = case.create(&db).await;
     table.fill(&db, ROWS).await;
     let before = schema_dump(&db).await;

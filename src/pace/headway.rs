@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-/// From so many entries on it begins with two sessions.
-const MANY: i64 = 20_000;
-
 /// More sessions than this would take the machine from the application.
 const MOST: usize = 8;
 
@@ -15,15 +12,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Headway {
     sessions: usize,
+    many: i64,
     last: Option<i64>,
     fewest: Option<(i64, Duration)>,
 }
 
 impl Headway {
-    /// Begins with so many sessions at least.
+    /// Begins with so many sessions, and with two at least when `many` entries wait.
     #[must_use]
-    pub fn with(sessions: usize) -> Self {
-        Headway { sessions, ..Headway::default() }
+    pub fn with(sessions: usize, many: i64) -> Self {
+        Headway { sessions, many, ..Headway::default() }
     }
 
     /// Learns how many entries wait now, `at` so long after the beginning, and how many were brought over
@@ -32,7 +30,7 @@ impl Headway {
     pub fn learn(&mut self, waiting: i64, brought: i64, at: Duration) -> Option<usize> {
         let before = self.sessions;
         self.sessions = match self.last {
-            None => before.max(if waiting < MANY { 1 } else { 2 }),
+            None => before.max(if waiting < self.many { 1 } else { 2 }),
             Some(last) if (waiting - last + brought) * 4 > brought * 3 => (before * 2).min(MOST),
             Some(_) => before,
         };
@@ -57,7 +55,7 @@ mod tests {
 
     /// What is said in the end when so many wait at each look, and this many were brought over between two.
     fn learn_all(waiting: &[i64], brought: i64, every: Duration) -> Option<usize> {
-        let mut headway = Headway::default();
+        let mut headway = Headway::with(1, 20_000);
         let mut sessions = None;
         for (n, waiting) in (0u32..).zip(waiting) {
             sessions = headway.learn(*waiting, brought, every * n);
@@ -73,7 +71,7 @@ mod tests {
         assert_eq!(learn_all(&[9_000_000, 8_960_000, 8_920_000], 50_000, SECOND), Some(2));
         assert_eq!(learn_all(&[1_000_000, 990_000, 900_000], 100_000, SECOND), Some(4));
         assert_eq!(learn_all(&[3_000; 6], 5_000, SECOND), Some(8));
-        assert_eq!(Headway::with(4).learn(1, 0, Duration::ZERO), Some(4));
+        assert_eq!(Headway::with(4, 20_000).learn(1, 0, Duration::ZERO), Some(4));
     }
 
     #[test]

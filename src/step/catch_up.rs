@@ -20,12 +20,15 @@ use super::segment;
 use super::watch::Watch;
 use crate::db::{Session, Sessions};
 use crate::error::{Error, Kind, Result};
-use crate::failpoint::Failpoint;
+use crate::failpoint::{Failpoint, many};
 use crate::name::sql;
 use crate::pace::Headway;
 
 /// So little is a matter for a round.
 const FEW: i64 = 2_000;
+
+/// From so many entries on it begins with two sessions.
+const MANY: i64 = 20_000;
 
 /// Keys of a batch: more would hold a snapshot for long, fewer cost more in round trips than in work.
 const BATCH: RangeInclusive<i64> = 500..=20_000;
@@ -117,11 +120,11 @@ impl<'a> Crew<'a> {
         // Where keys may fall together a round keeps account of rows by the log, and batches would spoil that.
         // So there is none but for what waits since the copy, and then all of the log goes into the set.
         let is_apart = pair.keeps_keys_apart();
-        if !is_apart && (pair.has_memory() || Backlog::read(self.control, pair).await?.keys <= FEW) {
+        if !is_apart && (pair.has_memory() || Backlog::read(self.control, pair).await?.keys <= many(FEW)) {
             return Ok(0);
         }
         let started = Instant::now();
-        let mut headway = Headway::with(self.len());
+        let mut headway = Headway::with(self.len(), many(MANY));
         let mut all = Outcome::default();
         let (mut last, mut first) = (Outcome::default(), None);
         loop {
@@ -132,7 +135,7 @@ impl<'a> Crew<'a> {
             }
             let backlog = Backlog::read(self.control, pair).await?;
             let waiting = backlog.keys + backlog.entries;
-            if waiting <= FEW || (!is_apart && backlog.keys <= FEW) {
+            if waiting <= many(FEW) || (!is_apart && backlog.keys <= many(FEW)) {
                 return Ok(all.keys);
             }
             let Some(wanted) = headway.learn(waiting, last.taken, started.elapsed()) else {
@@ -152,7 +155,7 @@ impl<'a> Crew<'a> {
                 let keys = (all.keys + keys) as i64;
                 watch.progress(keys, keys + waiting, "keys", &*detail);
             };
-            let batches = if backlog.keys > FEW {
+            let batches = if backlog.keys > many(FEW) {
                 parts(backlog, self.len())
             } else {
                 stretches(backlog, self.len(), pair.has_memory())
@@ -168,7 +171,7 @@ impl<'a> Crew<'a> {
             if let Some(error) = last.misfit {
                 return Err(replay::explain(error, self.control, pair).await);
             }
-            if last.has_rest || (backlog.keys <= FEW && took < SHORT) {
+            if last.has_rest || (backlog.keys <= many(FEW) && took < SHORT) {
                 return Ok(all.keys);
             }
         }
@@ -188,7 +191,7 @@ fn too_slow(pair: &Pair, all: &Outcome, first: i64, waiting: i64, took: Duration
 
 /// The set in batches, for so many sessions to share out.
 fn parts(backlog: Backlog, sessions: usize) -> Vec<Take> {
-    let wanted = (backlog.keys / (2 * sessions as i64)).clamp(*BATCH.start(), *BATCH.end());
+    let wanted = (backlog.keys / (2 * sessions as i64)).clamp(many(*BATCH.start()), *BATCH.end());
     ranges(backlog.key_blocks, backlog.keys, wanted).map(|(first, end)| Take::Keys(first, end)).collect()
 }
 
@@ -270,7 +273,13 @@ async fn batch(
     sessions: usize,
     number: usize,
 ) -> Result<Option<Taken>> {
-    client.batch_execute(&format!("begin isolation level repeatable read; {}", replay::FEW_KEYS)).await?;
+    // Two sessions that want each other's unique values part before the server calls it a deadlock.
+    client
+        .batch_execute(&format!(
+            "begin isolation level repeatable read; {}; set local lock_timeout = '100ms'",
+            replay::FEW_KEYS
+        ))
+        .await?;
     match batch_in_transaction(client, pair, take, sessions, number).await {
         Ok(Some(done)) => {
             client.batch_execute("commit").await?;
@@ -280,7 +289,7 @@ async fn batch(
         other => {
             client.batch_execute("rollback").await?;
             match other {
-                // Two sessions with two images of one key, or two rows that exchange a value.
+                // Two sessions had two images of one key, or two rows exchange a value.
                 Err(error) if error.kind == Kind::Transient || replay::is_unique_violation(&error) => {
                     Ok(None)
                 }

@@ -16,7 +16,7 @@ use super::misfit;
 use super::pair::{Direction, Pair};
 use super::segment;
 use crate::error::{Error, Kind, Result};
-use crate::failpoint::Failpoint;
+use crate::failpoint::{Failpoint, many};
 use crate::name::{Fragment, Statement, sql};
 
 /// What a round did.
@@ -77,7 +77,7 @@ pub async fn round_in_transaction(client: &Client, pair: &Pair) -> Result<Round>
     let balance = client.query_one(&text(pair, sql!("replay/read_balance.sql")), &[&pair.from_oid]).await?;
     let (waiting, grew): (i64, Option<i64>) = (balance.try_get("entries")?, balance.try_get("rows")?);
     let is_apart = pair.keeps_keys_apart();
-    let at_once = if waiting > MANY && is_apart && !pair.has_memory() {
+    let at_once = if waiting > many(MANY) && is_apart && !pair.has_memory() {
         take_all(client, pair).await?
     } else {
         Taken::default()

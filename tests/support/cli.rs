@@ -144,6 +144,9 @@ impl TestDb<'_> {
             }
         }
         command.envs(self.psql_env_as(role)).env("NO_COLOR", "1");
+        if self.little_is_much {
+            command.env("PGRECAST_LITTLE_IS_MUCH", "1");
+        }
         for (name, value) in environment {
             if value.is_empty() {
                 command.env_remove(name);

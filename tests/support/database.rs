@@ -19,6 +19,7 @@ pub struct TestDb<'c> {
     name: String,
     admin: Client,
     roles: Mutex<Vec<String>>,
+    pub(super) little_is_much: bool,
 }
 
 /// A role that can log in. Its name is unique in the cluster.
@@ -48,7 +49,14 @@ impl<'c> TestDb<'c> {
             .await
             .unwrap_or_else(|error| panic!("could not create database {name}: {error:?}"));
         let admin = cluster.connect(&name, SUPERUSER).await;
-        TestDb { cluster, name, admin, roles: Mutex::default() }
+        TestDb { cluster, name, admin, roles: Mutex::default(), little_is_much: false }
+    }
+
+    /// Small tables go the ways of large ones: several sessions bring even a few changes over.
+    #[must_use]
+    pub fn with_little_as_much(mut self) -> Self {
+        self.little_is_much = true;
+        self
     }
 
     /// The database's name.
