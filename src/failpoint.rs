@@ -51,6 +51,8 @@ failpoints! {
     KeyBuilt = "key-built",
     /// The key's index is made and marked so.
     KeyMade = "key-made",
+    /// What waits was measured and is to be brought over in batches.
+    Measured = "measured",
     /// A batch of keys was brought over.
     BatchDone = "batch-done",
     /// A round is committed.

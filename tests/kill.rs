@@ -31,7 +31,7 @@ const ALTER: &str = "alter column id type bigint, add column note text not null 
 const RUN: [&str; 8] = ["run", "t", "--alter", ALTER, "--json", "--chunk-time", "50ms", "--jobs=2"];
 
 /// The way to the end, each moment by its pass since the run began.
-const WAY: [(P, u64); 33] = [
+const WAY: [(P, u64); 34] = [
     (P::Planned, 1),
     (P::Shadowed, 1),
     (P::Capturing, 1),
@@ -45,6 +45,7 @@ const WAY: [(P, u64); 33] = [
     (P::LoggedDeleted, 1),
     (P::KeyBuilt, 1),
     (P::KeyMade, 1),
+    (P::Measured, 1),
     (P::BatchDone, 1),
     (P::RoundDone, 1),
     (P::IndexBuilt, 1),
@@ -68,7 +69,7 @@ const WAY: [(P, u64); 33] = [
 ];
 
 /// How many moments of the way are before the swap.
-const BEFORE_THE_SWAP: usize = 27;
+const BEFORE_THE_SWAP: usize = 28;
 
 const WAY_BACK: [(P, u64); 8] = [
     (P::RoundDone, 1),

@@ -3,6 +3,8 @@
 
 mod support;
 
+use support::database::SUPERUSER;
+use support::ending::is_stopped;
 use support::*;
 
 const CHANGE: [&str; 4] = ["run", "t", "--alter", "alter column id type bigint"];
@@ -130,6 +132,27 @@ async fn a_value_that_the_old_shape_can_not_hold_is_found_early_and_named() {
     assert_eq!(rows, "3001 1500 4000");
     db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
     assert_nothing_left(&db).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_truncate_between_looking_and_batches_is_obeyed_first() {
+    let db = TestDb::create("truncate_batches").await.with_little_as_much();
+    db.execute("create table t (id int primary key, v int); insert into t select g, 0 from generate_series(1, 500) g")
+        .await;
+    let at = |moment: &'static str, command: &[&str]| {
+        db.spawn_with(SUPERUSER, command, &[("PGRECAST_FAILPOINT", moment)])
+    };
+    at("indexed", &CHANGE).wait().await.expect_code(-1);
+    for (command, value) in [("run", 1), ("rollback", 2)] {
+        db.execute("update t set v = 0").await;
+        let running = at("measured:1:stop", &[command, "t"]);
+        wait_until("it stands still", async || is_stopped(running.pid())).await;
+        db.execute(&format!("truncate t; insert into t select g, {value} from generate_series(1, 50) g"))
+            .await;
+        running.signal("CONT");
+        running.wait().await.expect_code(0);
+        assert_eq!(db.query_value::<i64>("select sum(v)::int8 from t").await, 50 * value, "{command}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -148,6 +148,7 @@ impl<'a> Crew<'a> {
                     &self.shown(),
                 ));
             };
+            Failpoint::Measured.pass();
             first.get_or_insert(waiting);
             self.grow(wanted).await;
             let detail = format!("bringing changed rows over by {}", self.shown());

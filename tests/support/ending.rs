@@ -138,7 +138,8 @@ impl<'d, 'c> Executioner<'d, 'c> {
     }
 }
 
-fn is_stopped(pid: u32) -> bool {
+/// Whether a process stands still since it got SIGSTOP.
+pub fn is_stopped(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status.lines().any(|line| line.starts_with("State:\tT"))
 }
