@@ -11,7 +11,7 @@ use support::proxy::{Loss, Proxy};
 use support::twin::{Column, Key, Values};
 use support::*;
 
-/// More than one batch of keys, when all of them change; and with rows this sparse, more than one chunk.
+/// More than one batch of keys, when all of them change; and with rows this sparse, many parts of a chunk.
 const ROWS: u64 = 32_000;
 
 const DEFINITION: &str = "
@@ -37,8 +37,8 @@ const WAY: [(P, u64); 34] = [
     (P::Capturing, 1),
     (P::CopyBegun, 1),
     (P::ChunkClaimed, 1),
-    (P::ChunkClaimed, 2),
     (P::ChunkCopied, 1),
+    (P::ChunkCopied, 2),
     (P::AllCopied, 1),
     (P::Copied, 1),
     (P::Drained, 1),

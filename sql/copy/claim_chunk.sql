@@ -6,6 +6,6 @@ with claimed as (
     where c.id = before.id and before.next_block < c.blocks
     returning before.next_block as first_block, c.next_block as end_block
 )
-insert into pgrecast.chunk (table_change_id, first_block, end_block)
-select $1, first_block, end_block from claimed
-returning id, first_block, end_block
+insert into pgrecast.chunk (table_change_id, first_block, end_block, next_block)
+select $1, first_block, end_block, first_block from claimed
+returning id, next_block, end_block

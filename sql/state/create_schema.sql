@@ -101,13 +101,14 @@ create table pgrecast.dependent (
     validated_at timestamptz
 );
 
--- A range of blocks, copied in one transaction together with copied_at.
+-- A range of blocks that one session copies, part by part: each part in one transaction with next_block.
 create table pgrecast.chunk (
     id bigint generated always as identity primary key,
     table_change_id bigint not null references pgrecast.table_change on delete cascade,
     first_block bigint not null,
     end_block bigint not null,
-    rows_copied bigint,
+    next_block bigint not null,        -- all before it are copied
+    rows_copied bigint not null default 0,
     copied_at timestamptz
 );
 create index on pgrecast.chunk (table_change_id) where copied_at is null;

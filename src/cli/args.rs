@@ -231,14 +231,18 @@ pub(crate) struct Select {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Pace {
     /// Sessions that copy at the same time
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
     /// Indexes that are built at the same time
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     index_jobs: u16,
-    /// How long one chunk of the copy should take
-    #[arg(long, default_value = "1s", value_parser = duration::parse)]
+    /// How long one transaction of the copy should take
+    #[arg(long, default_value = "10ms", value_parser = duration::parse)]
     chunk_time: Duration,
+    /// How long to pause after it, in such times; 0: none, and the server may use as many processors for an index
+    /// or a comparison as its settings allow
+    #[arg(long, default_value_t = 1.5, value_parser = nice_ratio)]
+    nice_ratio: f64,
 }
 
 /// How patiently.
@@ -261,6 +265,14 @@ pub(crate) struct Locks {
     kill_blockers_after: Option<Duration>,
 }
 
+/// A ratio from 0 to 100.
+fn nice_ratio(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(ratio) if (0.0..=100.0).contains(&ratio) => Ok(ratio),
+        _ => Err("a number from 0 to 100 is needed".to_owned()),
+    }
+}
+
 impl Args {
     pub(crate) fn connection(&self) -> ConnectionArgs {
         ConnectionArgs {
@@ -275,7 +287,11 @@ impl Args {
         let mut options = Options::default();
         let locks = match &self.command {
             Command::Run { pace, locks, .. } => {
-                options.copy = CopyOptions { jobs: pace.jobs.into(), chunk_time: pace.chunk_time };
+                options.copy = CopyOptions {
+                    jobs: pace.jobs.into(),
+                    chunk_time: pace.chunk_time,
+                    nice_ratio: pace.nice_ratio,
+                };
                 options.index_jobs = pace.index_jobs.into();
                 Some(locks)
             }

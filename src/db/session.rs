@@ -43,6 +43,10 @@ const OURS: [(&str, &str); 16] = [
     ("jit", "off"), // compiling costs more than it saves in statements as short as these
 ];
 
+/// What keeps a session to one processor: builds and queries without workers of their own.
+const ONE_PROCESSOR: [(&str, &str); 2] =
+    [("max_parallel_maintenance_workers", "0"), ("max_parallel_workers_per_gather", "0")];
+
 /// Opens sessions for one migration.
 #[derive(Debug, Clone)]
 pub struct Sessions {
@@ -50,6 +54,7 @@ pub struct Sessions {
     label: String,
     owner: Option<Ident>,
     settings: Vec<(String, String)>,
+    is_nice: bool,
 }
 
 /// A connection that is set up.
@@ -76,7 +81,7 @@ impl Sessions {
     /// Sessions of no migration yet: under the role that connects and its own settings.
     #[must_use]
     pub fn new(target: Arc<Target>) -> Self {
-        Sessions { target, label: "-".into(), owner: None, settings: Vec::new() }
+        Sessions { target, label: "-".into(), owner: None, settings: Vec::new(), is_nice: false }
     }
 
     /// The same server, for a migration: `label` is its short id.
@@ -87,7 +92,23 @@ impl Sessions {
             label: label.to_owned(),
             owner: Some(owner.clone()),
             settings: settings.to_vec(),
+            is_nice: false,
         }
+    }
+
+    /// The same, each kept to one processor or not.
+    #[must_use]
+    pub fn nice(self, is_nice: bool) -> Self {
+        Sessions { is_nice, ..self }
+    }
+
+    /// Opens one that writes much, and whose commits need not wait for the disk: rows and the record of them
+    /// are lost in a crash together, and with everything after them (the WAL is one sequence), or not at all.
+    /// <https://www.postgresql.org/docs/current/wal-async-commit.html>
+    pub async fn open_worker(&self, role: &str) -> Result<Session> {
+        let session = self.open(role).await?;
+        session.batch_execute("set synchronous_commit = off").await?;
+        Ok(session)
     }
 
     /// Opens one. `role` says in `pg_stat_activity` what it is for.
@@ -95,7 +116,8 @@ impl Sessions {
         let connection = self.target.connect(&format!("pgrecast {} {role}", self.label)).await?;
         let mut text = String::new();
         let recorded = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in OURS.into_iter().chain(recorded) {
+        let nice = ONE_PROCESSOR.into_iter().filter(|_| self.is_nice);
+        for (name, value) in OURS.into_iter().chain(nice).chain(recorded) {
             // set_config takes a list such as search_path's in one string, as SHOW gives it.
             text.push_str(&format!(
                 "select pg_catalog.set_config({}, {}, false);",

@@ -47,7 +47,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            copy: CopyOptions { jobs: 2, chunk_time: Duration::from_secs(1) },
+            copy: CopyOptions { jobs: 1, chunk_time: Duration::from_millis(10), nice_ratio: 1.5 },
             lock: LockPolicy {
                 lock_timeout: Duration::from_millis(300),
                 max_lock_time: Duration::from_millis(300),
@@ -55,7 +55,7 @@ impl Default for Options {
                 kill_blockers_after: None,
             },
             snapshot_timeout: Duration::from_mins(10),
-            index_jobs: 2,
+            index_jobs: 1,
         }
     }
 }
@@ -333,8 +333,10 @@ impl Engine {
         work: impl AsyncFnOnce(&Session, &Sessions, Options) -> Result<()>,
     ) -> Result<()> {
         let migration = Migration::load(&*self.sessions.open("find").await?, id).await?;
-        let sessions =
-            self.sessions.for_migration(&migration.short_id(), &migration.owner, &migration.settings);
+        let sessions = self
+            .sessions
+            .for_migration(&migration.short_id(), &migration.owner, &migration.settings)
+            .nice(self.options.copy.nice_ratio > 0.0);
         let control = sessions.open("control").await?;
         lease::take(&control, &migration, &self.watch).await?;
         let mut options = self.options;

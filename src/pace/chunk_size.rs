@@ -9,8 +9,8 @@ pub struct ChunkSize {
     blocks: i64,
 }
 
-/// 16 MB with 8 kB blocks: short whatever the machine.
-const FIRST: i64 = 2048;
+/// 1 MB with 8 kB blocks: short whatever the machine.
+const FIRST: i64 = 128;
 /// 8 GB: more would make a chunk's loss dear and progress coarse.
 const LARGEST: i64 = 1 << 20;
 

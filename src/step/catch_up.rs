@@ -96,7 +96,7 @@ impl<'a> Crew<'a> {
     /// Opens sessions until there are so many; fewer have to do when the server gives no more.
     async fn grow(&mut self, wanted: usize) {
         while self.len() < wanted {
-            match self.sessions.open(&format!("replay {}", self.len())).await {
+            match self.sessions.open_worker(&format!("replay {}", self.len())).await {
                 Ok(session) => self.helpers.push(session),
                 Err(error) => {
                     tracing::warn!(%error, "no more sessions for the replay");

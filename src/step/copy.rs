@@ -1,16 +1,17 @@
 //! Copy: every block of the original as it was when capture began, by ranges of blocks, several at a
-//! time, into a shadow without any index. Each chunk is one transaction together with the record that
-//! it is done.
+//! time, into a shadow without any index. A worker claims a chunk and copies it part by part, each part in one
+//! transaction together with the record of how far it is, with a pause after each.
 //!
 //! Relies on capture: a row that changes is in the log, whether it is copied never, once or twice.
 //! Holds afterwards: a row that did not change since capture began was copied exactly once.
-//! Run twice: chunks that are done are left alone. Killed midway: open chunks are copied again; an
+//! Run twice: what is done is left alone. Killed midway: open chunks are copied from where they were; an
 //! orphan that still copies one holds its record, and who waits for it looks again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio_postgres::Client;
+use futures::future::try_join;
+use tokio_postgres::{Client, Statement};
 
 use super::pair::Pair;
 use super::replay::{self, Which};
@@ -27,16 +28,32 @@ use crate::state::TableChange;
 pub struct CopyOptions {
     /// Sessions that copy at the same time.
     pub jobs: usize,
-    /// How long a chunk should take.
+    /// How long a transaction of the copy should take.
     pub chunk_time: Duration,
+    /// How long to pause after it, in such times.
+    pub nice_ratio: f64,
 }
+
+/// Parts of a chunk: of these there are by the million, records of chunks should be by the thousand.
+const PARTS: i64 = 128;
 
 /// A range of blocks to copy.
 #[derive(Debug, Clone, Copy)]
 struct Chunk {
     id: i64,
-    first: i64,
+    next: i64,
     end: i64,
+}
+
+/// What became of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// It is copied.
+    Copied,
+    /// Others have copied up to this block.
+    Behind(i64),
+    /// The table's file is another one.
+    FileChanged,
 }
 
 /// How a copy ended.
@@ -89,11 +106,11 @@ pub async fn copy(
         let (sessions, change, pair) = (sessions.clone(), change.clone(), Arc::clone(pair));
         let leftovers = Arc::clone(&leftovers);
         workers.spawn(async move {
-            let session = sessions.open(&format!("copy {n}")).await?;
-            work(&session, &change, &pair, options, &leftovers).await
+            let session = sessions.open_worker(&format!("copy {n}")).await?;
+            Worker::new(&session, &pair).await?.work(&change, options, &leftovers).await
         });
     }
-    let drainer = sessions.open("drain").await?;
+    let drainer = sessions.open_worker("drain").await?;
     let mut outcome = Copied::All;
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     loop {
@@ -121,7 +138,7 @@ async fn unfinished(client: &Client, change: &TableChange) -> Result<Vec<Chunk>>
 }
 
 fn chunk_from_row(row: &tokio_postgres::Row) -> Result<Chunk> {
-    Ok(Chunk { id: row.try_get("id")?, first: row.try_get("first_block")?, end: row.try_get("end_block")? })
+    Ok(Chunk { id: row.try_get("id")?, next: row.try_get("next_block")?, end: row.try_get("end_block")? })
 }
 
 async fn report(client: &Client, change: &TableChange, watch: &Watch) -> Result<()> {
@@ -143,99 +160,123 @@ async fn report(client: &Client, change: &TableChange, watch: &Watch) -> Result<
     Ok(())
 }
 
-async fn work(
-    session: &Client,
-    change: &TableChange,
-    pair: &Pair,
-    options: CopyOptions,
-    leftovers: &tokio::sync::Mutex<Vec<Chunk>>,
-) -> Result<Copied> {
-    let mut size = ChunkSize::new(options.chunk_time);
-    loop {
-        let next = leftovers.lock().await.pop();
-        let next = match next {
-            Some(chunk) => Some(chunk),
-            None => session
-                .query_opt(&sql!("copy/claim_chunk.sql").text(), &[&change.id, &size.blocks()])
-                .await?
-                .as_ref()
-                .map(chunk_from_row)
-                .transpose()?,
-        };
-        let Some(chunk) = next else { return Ok(Copied::All) };
-        Failpoint::ChunkClaimed.pass();
-        let started = Instant::now();
-        if copy_with_retry(session, change, pair, chunk).await? == Copied::FileChanged {
-            return Ok(Copied::FileChanged);
-        }
-        size.learn(chunk.end - chunk.first, started.elapsed());
-    }
+/// A session that copies, with the statements that it runs again and again.
+struct Worker<'a> {
+    session: &'a Client,
+    pair: &'a Pair,
+    lock: Statement,
+    copy: Statement,
+    finish: Statement,
 }
 
-async fn copy_with_retry(
-    session: &Client,
-    change: &TableChange,
-    pair: &Pair,
-    chunk: Chunk,
-) -> Result<Copied> {
-    let mut tries = 0;
-    loop {
-        let error = match copy_chunk(session, change, pair, chunk).await {
-            Ok(copied) => return Ok(copied),
-            Err(error) => error,
-        };
-        if error.kind == Kind::ConnectionLost {
-            return Err(error);
-        }
-        session.batch_execute("rollback").await?;
-        tries += 1;
-        if error.kind == Kind::Transient && tries < 5 {
-            continue;
-        }
-        return Err(if replay::is_misfit(&error) {
-            find_bad_row(session, pair, chunk, error).await?
-        } else {
-            error
-        });
+impl<'a> Worker<'a> {
+    async fn new(session: &'a Client, pair: &'a Pair) -> Result<Self> {
+        Ok(Worker {
+            session,
+            pair,
+            lock: session.prepare(&sql!("copy/lock_chunk.sql").text()).await?,
+            copy: session.prepare(&pair.fill(sql!("copy/copy_chunk.sql")).text()).await?,
+            finish: session.prepare(&sql!("copy/finish_chunk.sql").text()).await?,
+        })
     }
-}
 
-/// One chunk, in one transaction with its record.
-async fn copy_chunk(session: &Client, change: &TableChange, pair: &Pair, chunk: Chunk) -> Result<Copied> {
-    session.batch_execute("begin").await?;
-    let is_ours = session.query_opt(&sql!("copy/lock_chunk.sql").text(), &[&chunk.id]).await?.is_some();
-    if !is_ours {
-        session.batch_execute("rollback").await?;
-        return Ok(Copied::All); // an orphan of a killed run finished it while we waited
+    async fn work(
+        &self,
+        change: &TableChange,
+        options: CopyOptions,
+        leftovers: &tokio::sync::Mutex<Vec<Chunk>>,
+    ) -> Result<Copied> {
+        let mut size = ChunkSize::new(options.chunk_time);
+        loop {
+            let next = leftovers.lock().await.pop();
+            let next = match next {
+                Some(chunk) => Some(chunk),
+                None => self
+                    .session
+                    .query_opt(&sql!("copy/claim_chunk.sql").text(), &[&change.id, &(size.blocks() * PARTS)])
+                    .await?
+                    .as_ref()
+                    .map(chunk_from_row)
+                    .transpose()?,
+            };
+            let Some(mut chunk) = next else { return Ok(Copied::All) };
+            Failpoint::ChunkClaimed.pass();
+            while chunk.next < chunk.end {
+                let part = Chunk { end: chunk.end.min(chunk.next + size.blocks()), ..chunk };
+                let started = Instant::now();
+                match self.copy_with_retry(part).await? {
+                    Part::Copied => {}
+                    Part::Behind(next) => {
+                        chunk.next = next;
+                        continue;
+                    }
+                    Part::FileChanged => return Ok(Copied::FileChanged),
+                }
+                let took = started.elapsed();
+                size.learn(part.end - part.next, took);
+                chunk.next = part.end;
+                tokio::time::sleep(took.mul_f64(options.nice_ratio)).await;
+            }
+        }
     }
-    // The lock comes first: whoever rewrites or truncates the table now has to wait for this chunk.
-    session.batch_execute(&format!("lock table only {} in access share mode", pair.from)).await?;
-    let same_file: bool = session
-        .query_one(
-            "select pg_catalog.pg_relation_filenode(original_oid) is not distinct from filenode
-             from pgrecast.table_change where id = $1",
-            &[&change.id],
+
+    async fn copy_with_retry(&self, part: Chunk) -> Result<Part> {
+        let mut tries = 0;
+        loop {
+            let error = match self.copy(part).await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            if error.kind == Kind::ConnectionLost {
+                return Err(error);
+            }
+            self.session.batch_execute("rollback").await?;
+            tries += 1;
+            if error.kind == Kind::Transient && tries < 5 {
+                continue;
+            }
+            return Err(if replay::is_misfit(&error) {
+                find_bad_row(self.session, self.pair, part, error).await?
+            } else {
+                error
+            });
+        }
+    }
+
+    /// One part, in one transaction with the record of it.
+    async fn copy(&self, part: Chunk) -> Result<Part> {
+        // The lock comes first: whoever rewrites or truncates the table now has to wait for this part.
+        let begin = format!("begin; lock table only {} in access share mode", self.pair.from);
+        let (_, record) = try_join(
+            self.session.batch_execute(&begin),
+            self.session.query_opt(&self.lock, &[&part.id]), // sent at once, run after it
         )
-        .await?
-        .try_get(0)?;
-    if !same_file {
-        session.batch_execute("rollback").await?;
-        return Ok(Copied::FileChanged);
+        .await?;
+        let (next, is_same_file) = match &record {
+            Some(row) => (row.try_get("next_block")?, row.try_get("is_same_file")?),
+            None => (part.end, true), // an orphan of a killed run finished it while we waited
+        };
+        if !is_same_file || next != part.next {
+            self.session.batch_execute("rollback").await?;
+            return Ok(if is_same_file { Part::Behind(next) } else { Part::FileChanged });
+        }
+        let rows = self.session.execute(&self.copy, &[&part.next, &part.end]).await?;
+        try_join(
+            self.session.execute(&self.finish, &[&part.id, &part.end, &(rows as i64)]),
+            self.session.batch_execute("commit"), // of a transaction that failed it is a rollback
+        )
+        .await?;
+        Failpoint::ChunkCopied.pass();
+        tracing::debug!(chunk = part.id, first = part.next, end = part.end, rows, "copied");
+        Ok(Part::Copied)
     }
-    let statement = pair.fill(sql!("copy/copy_chunk.sql")).text();
-    let rows = session.execute(&statement, &[&chunk.first, &chunk.end]).await?;
-    session.execute(&sql!("copy/finish_chunk.sql").text(), &[&chunk.id, &(rows as i64)]).await?;
-    session.batch_execute("commit").await?;
-    Failpoint::ChunkCopied.pass();
-    tracing::debug!(chunk = chunk.id, first = chunk.first, end = chunk.end, rows, "chunk copied");
-    Ok(Copied::All)
 }
 
 /// Finds the rows of a chunk that do not fit, by halving down to a block and then row by row, and
 /// names the first of them. Copies nothing.
 async fn find_bad_row(session: &Client, pair: &Pair, chunk: Chunk, error: Error) -> Result<Error> {
     let statement = pair.fill(sql!("copy/copy_chunk.sql")).text();
-    let (mut first, mut end) = (chunk.first, chunk.end);
+    let (mut first, mut end) = (chunk.next, chunk.end);
     while end - first > 1 {
         let middle = first + (end - first) / 2;
         session.batch_execute("begin").await?;

@@ -76,7 +76,7 @@ pub async fn build_others(
         let (sessions, change) = (sessions.clone(), change.clone());
         let (queue, built) = (Arc::clone(&queue), Arc::clone(&built));
         workers.spawn(async move {
-            let session = sessions.open(&format!("index {n}")).await?;
+            let session = sessions.open_worker(&format!("index {n}")).await?;
             loop {
                 let next = queue.lock().await.pop();
                 let Some(next) = next else { return Ok::<(), Error>(()) };
