@@ -247,7 +247,7 @@ impl<'a> Worker<'a> {
     async fn copy(&self, part: Chunk) -> Result<Part> {
         // The lock comes first: whoever rewrites or truncates the table now has to wait for this part.
         let begin = format!("begin; lock table only {} in access share mode", self.pair.from);
-        let (_, record) = try_join(
+        let ((), record) = try_join(
             self.session.batch_execute(&begin),
             self.session.query_opt(&self.lock, &[&part.id]), // sent at once, run after it
         )
