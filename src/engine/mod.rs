@@ -342,7 +342,7 @@ impl Engine {
         let mut options = self.options;
         options.lock = options.lock.under(deadlock_timeout(&control).await?);
         let result = tokio::select! {
-            result = work(&control, &sessions, options) => result,
+            result = Box::pin(work(&control, &sessions, options)) => result,
             () = stop => Err(Error::stopped("stopped on request")),
         };
         let Err(error) = result else {
