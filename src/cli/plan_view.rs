@@ -88,7 +88,7 @@ pub(crate) fn show(plan: &Plan, change: &Change) -> String {
     let _ = writeln!(out, "  each asked for at most 300 ms at a time, then let go and tried again");
     let _ = writeln!(
         out,
-        "needs\n  about {} of disk until cleanup, {} of WAL, {} at full speed",
+        "needs\n  about {} of disk until cleanup, {} of WAL, {} at the default pace",
         bytes(e.disk_bytes),
         bytes(e.wal_bytes),
         clock(e.seconds)

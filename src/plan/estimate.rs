@@ -22,7 +22,7 @@ pub struct Estimate {
     pub disk_bytes: i64,
     /// WAL written.
     pub wal_bytes: i64,
-    /// Seconds at full speed.
+    /// Seconds at the default pace, without writers to keep up with.
     pub seconds: f64,
 }
 
