@@ -66,7 +66,21 @@ fresh() {
     export PGDATABASE=orders
 }
 
-recast() { "$PGRECAST" run orders "$@" </dev/null >"$SERVER.out/run" 2>&1 || { cat "$SERVER.out/run"; fail "pgrecast failed"; }; }
+# Runs it, and notes how long the swap held its lock, the WAL written and the program's memory.
+recast() {
+    local wal pid peak=0 seen
+    wal=$(sql -c "select pg_current_wal_lsn()")
+    "$PGRECAST" run orders "$@" </dev/null >"$SERVER.out/run" 2>&1 &
+    pid=$!
+    while seen=$(awk '/^VmHWM/ { print $2 }' "/proc/$pid/status" 2>/dev/null) && [ -n "$seen" ]; do
+        peak=$seen
+        sleep 0.1
+    done
+    wait "$pid" || { cat "$SERVER.out/run"; fail "pgrecast failed"; }
+    NOTE=$(sql -c "select format('lock %s ms, WAL %s times the table with its indexes, memory %s MB',
+        round(m.lock_held_ms::numeric), round((pg_wal_lsn_diff(pg_current_wal_lsn(), '$wal')
+        / pg_total_relation_size('orders'))::numeric, 2), $peak / 1024) from pgrecast.migration m")
+}
 
 blocking() { sql -c "alter table orders alter column $1 type bigint" -c "vacuum analyze orders"; }
 
@@ -92,10 +106,11 @@ took() {
     local way=$1 from
     shift
     fresh
+    NOTE=''
     from=$(now)
     "$@"
     TOOK[$way]=$(seconds "$from")
-    printf '%-34s %8s s\n' "$way" "${TOOK[$way]}"
+    printf '%-34s %8s s   %s\n' "$way" "${TOOK[$way]}" "$NOTE"
 }
 
 start_load() {
@@ -119,6 +134,7 @@ under_load() {
     local way=$1 before from to
     shift
     fresh
+    NOTE=''
     start_load
     before=$(now)
     sleep 5
@@ -132,7 +148,7 @@ under_load() {
     LOAD_PID=''
     BEFORE=$(load_between "$before" "$from")
     LOADED[$way]=$(load_between "$from" "$to")
-    printf '%-34s %8s s   before: %s   meanwhile: %s\n' "$way" "${TOOK[$way]}" "$BEFORE" "${LOADED[$way]}"
+    printf '%-34s %8s s   before: %s   meanwhile: %s   %s\n' "$way" "${TOOK[$way]}" "$BEFORE" "${LOADED[$way]}" "$NOTE"
     LATENCIES+=("{\"way\":\"$way\",\"before\":[${BEFORE// /,}],\"meanwhile\":[${LOADED[$way]// /,}]}")
 }
 declare -A LOADED RATIOS
