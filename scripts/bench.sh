@@ -51,7 +51,7 @@ fill() {
     sql -d template_orders <<<"" -c "
         create table orders (id int primary key, customer int not null, status text not null,
             total numeric(10,2) not null, note text, created timestamptz not null);
-        insert into orders select g, g * 7919 % 100000, (array['new','paid','sent','done'])[1 + g % 4],
+        insert into orders select g, g::bigint * 7919 % 100000, (array['new','paid','sent','done'])[1 + g % 4],
             g % 100000 / 7.0, case when g % 3 = 0 then repeat('note ', 1 + g % 12) end,
             '2026-01-01'::timestamptz + g * interval '1 second' from generate_series(1, $ROWS) g;
         create index on orders (customer); create index on orders (status, created);
