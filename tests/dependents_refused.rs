@@ -88,16 +88,61 @@ const REFUSED: &[Refused] = &[
         "has no key by which its rows could be found",
     ),
     refused(
-        "create table t (id int primary key, a int); create view v as select a from t",
+        "create table t (id int primary key, a int); create materialized view m as select a from t",
         REBUILD,
-        "it reads the table",
+        "materialized view public.m can not be carried over",
+    ),
+    refused("create table t (id int primary key); create publication p for all tables", REBUILD, "it publishes all tables"),
+    refused(
+        "create table t (id int primary key, a int); create view v as select a from t",
+        &["--alter", "drop column a"],
+        "view public.v can not be carried over: it uses column a, which the change drops",
     ),
     refused(
-        "create table t (id int primary key, a int); create publication p for table t",
-        REBUILD,
-        "published",
+        "create table t (id int primary key, a int); create view v as select a from t where a = 5",
+        &["--alter", "alter a type text"],
+        "public.v can not be carried over: operator does not exist: text = integer",
     ),
-    refused("create table t (id int primary key); create policy p on t using (true)", REBUILD, "policy"),
+    refused(
+        "create table t (id int primary key, a int); create view v as select a from t;
+         create function f(v) returns int language sql as 'select 1'; create view w as select f(v) from v",
+        &["--alter", "alter a type bigint"],
+        "public.w can not be carried over: function public.f(public.v) does not exist",
+    ),
+    refused(
+        "create table t (id int primary key, a int); create view v as select a from t; create table u (x v)",
+        &["--alter", "alter a type bigint"],
+        "it depends on a view whose columns change",
+    ),
+    refused(
+        "create table t (id int primary key, a int); create aggregate lot(t) (sfunc = array_append, stype = t[])",
+        REBUILD,
+        "it is an aggregate",
+    ),
+    refused(
+        "create table t (id int primary key, a int); create function f() returns bigint begin atomic select sum(a) from t; end",
+        &["--alter", "rename a to b"],
+        "it uses column a, which the change renames",
+    ),
+    refused("create table t (id int primary key); create table u (x t)", REBUILD, "it uses the table's row type"),
+    refused(
+        "create table t (id int primary key); create domain d as t check ((value).id > 0)",
+        REBUILD,
+        "it uses the table's row type",
+    ),
+    refused(
+        "create table t (id int primary key); create function f(t) returns text language sql as 'select 1::text';
+         create cast (t as text) with function f",
+        REBUILD,
+        "it depends on the table in a way that is not known here",
+    ),
+    refused(
+        "create table t (id int primary key); create table u (id int);
+         create function f() returns trigger language plpgsql as 'begin return null; end';
+         create constraint trigger c after insert on u from t for each row execute function f()",
+        REBUILD,
+        "trigger c on table",
+    ),
     refused(
         "create table t (id int primary key, a text)",
         &["--alter", "alter a type timestamptz using now()"],

@@ -1,7 +1,7 @@
 -- One digest of a table's definition with all that hangs on it, by content: it changes with any DDL
 -- that matters to us and with nothing else (not with ANALYZE, VACUUM or TRUNCATE, nor with our own
 -- triggers). Read by name of what is meant, so that it can be taken before and under the lock.
--- $1 oid of the table. Lock: none.
+-- $1 oid of the table. {views}, {others}: what names it, of sql/referrer/. Lock: ACCESS SHARE on each of those.
 select pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact)) as fingerprint from (
     select 'table ' || pg_catalog.concat_ws('|', c.relname, c.relnamespace, c.relowner, c.relkind, c.relpersistence,
                c.reltablespace, c.relam, c.reloptions, c.relacl, c.relreplident, c.relrowsecurity,
@@ -38,9 +38,6 @@ select pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact)) as finge
     select 'constraint trigger ' || pg_catalog.concat_ws('|', t.tgconstraint, t.tgtype, t.tgenabled)
     from pg_catalog.pg_trigger t where t.tgrelid = $1 and t.tgisinternal
     union all
-    select 'policy ' || pg_catalog.concat_ws('|', p.oid, p.polname, p.polcmd, p.polpermissive, p.polroles,
-               pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)) from pg_catalog.pg_policy p where p.polrelid = $1
-    union all
     select 'statistics ' || pg_catalog.concat_ws('|', pg_catalog.pg_get_statisticsobjdef(s.oid), s.stxnamespace,
                s.stxowner, coalesce(s.stxstattarget, -1))
     from pg_catalog.pg_statistic_ext s where s.stxrelid = $1
@@ -48,12 +45,16 @@ select pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact)) as finge
     select 'inherits ' || pg_catalog.concat_ws('|', i.inhrelid, i.inhparent)
     from pg_catalog.pg_inherits i where i.inhrelid = $1 or i.inhparent = $1
     union all
-    select 'publication ' || pg_catalog.concat_ws('|', p.prpubid) from pg_catalog.pg_publication_rel p where p.prrelid = $1
+    select 'referrer ' || pg_catalog.concat_ws('|', r.kind, r.shown, r.role_name, r.make, r.obstacle) from ({others}) r
     union all
-    select 'view ' || r.oid from pg_catalog.pg_depend d
-    join pg_catalog.pg_rewrite r on r.oid = d.objid
-    where d.classid = 'pg_catalog.pg_rewrite'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass
-      and d.refobjid = $1
+    select 'view ' || pg_catalog.concat_ws('|', v.schema_name, v.name, v.owner, v.options, v.definition, c.relacl,
+        array(select a.attacl::text from pg_catalog.pg_attribute a where a.attrelid = v.oid and a.attnum > 0 order by a.attnum),
+        array(select pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d where d.adrelid = v.oid order by d.adnum),
+        array(select pg_catalog.pg_get_triggerdef(t.oid) from pg_catalog.pg_trigger t where t.tgrelid = v.oid order by t.tgname),
+        array(select pg_catalog.pg_get_ruledef(w.oid) from pg_catalog.pg_rewrite w where w.ev_class = v.oid order by w.rulename),
+        array(select pg_catalog.concat_ws(' ', d.objsubid, d.description) from pg_catalog.pg_description d
+              where d.classoid = 'pg_catalog.pg_class'::regclass and d.objoid = v.oid order by d.objsubid))
+    from ({views}) v join pg_catalog.pg_class c on c.oid = v.oid
     union all
     select 'sequence ' || pg_catalog.concat_ws('|', d.objid, d.refobjsubid, d.deptype, c.relname, c.relowner, c.relacl,
                s.seqtypid, s.seqstart, s.seqincrement, s.seqmax, s.seqmin, s.seqcache, s.seqcycle)

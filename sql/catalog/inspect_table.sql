@@ -15,6 +15,8 @@ select c.oid,
        c.reloftype <> 0 as is_typed,
        c.relrowsecurity as has_row_security,
        c.relforcerowsecurity as forces_row_security,
+       (select o.rolsuper or o.rolbypassrls from pg_catalog.pg_roles o where o.oid = c.relowner)
+           as owner_bypasses_row_security,
        c.relisshared or c.relnamespace in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
            as is_system,
        -- never analyzed: as many as there would be at the width that the planner assumes for its columns

@@ -19,30 +19,20 @@ with target(classid, objid) as (
       and d.deptype <> 'e'
 )
 select case
-         when h.classid = 'pg_catalog.pg_rewrite'::regclass then
-             (select case v.relkind when 'v' then 'view' when 'm' then 'materialized view' else 'rule' end
-              from pg_catalog.pg_rewrite r join pg_catalog.pg_class v on v.oid = r.ev_class
-              where r.oid = h.objid)
-         when h.classid = 'pg_catalog.pg_policy'::regclass then 'policy'
-         when h.classid = 'pg_catalog.pg_publication_rel'::regclass then 'publication'
-         when h.classid = 'pg_catalog.pg_proc'::regclass then 'function'
          when h.classid = 'pg_catalog.pg_type'::regclass then 'type'
          when h.classid = 'pg_catalog.pg_class'::regclass then 'relation'
          else 'object'
        end as kind,
-       case when h.classid = 'pg_catalog.pg_rewrite'::regclass
-            then (select case when v.oid = $1 then pg_catalog.pg_describe_object(h.classid, h.objid, 0)
-                         else v.oid::regclass::text end
-                  from pg_catalog.pg_rewrite r join pg_catalog.pg_class v on v.oid = r.ev_class
-                  where r.oid = h.objid)
-            else pg_catalog.pg_describe_object(h.classid, h.objid, 0) end as name
+       pg_catalog.pg_describe_object(h.classid, h.objid, 0) as name
 from hanging h
 left join pg_catalog.pg_class rel on h.classid = 'pg_catalog.pg_class'::regclass and rel.oid = h.objid
 left join pg_catalog.pg_constraint con on h.classid = 'pg_catalog.pg_constraint'::regclass and con.oid = h.objid
 left join pg_catalog.pg_trigger trg on h.classid = 'pg_catalog.pg_trigger'::regclass and trg.oid = h.objid
-where not (h.classid = 'pg_catalog.pg_attrdef'::regclass
+where h.classid not in ('pg_catalog.pg_rewrite'::regclass, 'pg_catalog.pg_policy'::regclass, 'pg_catalog.pg_proc'::regclass,
+                        'pg_catalog.pg_publication_rel'::regclass) -- sql/referrer/
+  and not (h.classid = 'pg_catalog.pg_attrdef'::regclass
            and exists (select from pg_catalog.pg_attrdef d where d.oid = h.objid and d.adrelid = $1))
-  and not (rel.oid is not null and (rel.relkind = 't' or rel.relkind = 'S'
+  and not (rel.oid is not null and (rel.relkind in ('t', 'v', 'm') or rel.relkind = 'S'
            and exists (select from pg_catalog.pg_depend o
                        where o.classid = 'pg_catalog.pg_class'::regclass and o.objid = rel.oid
                          and o.refobjid = $1 and o.deptype in ('a', 'i'))))

@@ -82,7 +82,8 @@ create table pgrecast.key_column (
     primary key (table_change_id, ordinal)
 );
 
--- What is made later than the shadow: indexes, NOT VALID checks, foreign keys, triggers' state.
+-- What is made later than the shadow: indexes, NOT VALID checks, foreign keys, triggers' state, and what names
+-- the table from elsewhere.
 create table pgrecast.dependent (
     id bigint generated always as identity primary key,
     table_change_id bigint not null references pgrecast.table_change on delete cascade,
@@ -93,6 +94,7 @@ create table pgrecast.dependent (
     table_name text not null,
     other_schema text,
     other_table text,
+    role_name text,                    -- who makes it, where not the table's owner
     create_statements text[] not null,
     drop_statement text,
     validate_statement text,

@@ -12,11 +12,13 @@ mod parse;
 mod plain_cast;
 mod references;
 mod refuse;
+mod redirect;
 mod retarget;
 mod split;
 mod table_ref;
 
 pub use plain_cast::is_plain_cast;
+pub use redirect::redirect;
 pub use retarget::retarget;
 pub use table_ref::TableRef;
 

@@ -8,7 +8,7 @@ use crate::name::sql;
 /// An object that depends on the table and that we do not carry over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attached {
-    /// `view`, `policy`, `publication`, ..
+    /// `type`, `inheritance`, `publication`, ..
     pub kind: String,
     /// Its name, or what the server calls it.
     pub name: String,
@@ -17,17 +17,7 @@ pub struct Attached {
 impl Attached {
     /// All such objects.
     pub async fn list(client: &Client, table: u32) -> Result<Vec<Self>> {
-        let mut rows = client.query(&sql!("catalog/list_attached.sql").text(), &[&table]).await?;
-        let has_schema_publications: bool = client
-            .query_one(
-                "select pg_catalog.to_regclass('pg_catalog.pg_publication_namespace') is not null",
-                &[],
-            )
-            .await?
-            .try_get(0)?;
-        if has_schema_publications {
-            rows.extend(client.query(&sql!("catalog/list_schema_publications.sql").text(), &[&table]).await?);
-        }
+        let rows = client.query(&sql!("catalog/list_attached.sql").text(), &[&table]).await?;
         rows.iter()
             .map(|row| Ok(Attached { kind: row.try_get("kind")?, name: row.try_get("name")? }))
             .collect()

@@ -7,6 +7,7 @@ mod foreign_key;
 mod index;
 mod inventory;
 mod object;
+mod referrer;
 mod sequence;
 mod table;
 
@@ -17,11 +18,12 @@ pub use foreign_key::ForeignKey;
 pub use index::Index;
 pub use inventory::{Attached, Missing};
 pub use object::{Check, StatisticsObject, Trigger, TriggerState};
+pub use referrer::{Referrer, View};
 pub use sequence::OwnedSequence;
 pub use table::{Table, find_table};
 
 use crate::error::Result;
-use crate::name::{Statement, sql};
+use crate::name::sql;
 
 /// A table with everything of it that we carry over.
 #[derive(Debug, Clone)]
@@ -81,6 +83,8 @@ impl Definition {
 
 /// The digest of a table's definition: unchanged as long as nobody changes the definition.
 pub async fn fingerprint(client: &Client, oid: u32) -> Result<String> {
-    let statement: Statement = sql!("catalog/fingerprint_table.sql");
+    let statement = sql!("catalog/fingerprint_table.sql")
+        .fill("views", &View::statement("array[$1::oid]"))
+        .fill("others", &Referrer::statement(client, "array[$1::oid]").await?);
     Ok(client.query_one(&statement.text(), &[&oid]).await?.try_get("fingerprint")?)
 }

@@ -36,6 +36,8 @@ pub struct Table {
     pub has_row_security: bool,
     /// Whether row-level security is forced on the owner.
     pub forces_row_security: bool,
+    /// Whether its owner is exempt from row-level security, whatever is forced.
+    pub owner_bypasses_row_security: bool,
     /// Whether it belongs to the server.
     pub is_system: bool,
     /// Rows, as last estimated by VACUUM or ANALYZE.
@@ -79,6 +81,7 @@ impl Table {
             is_typed: row.try_get("is_typed")?,
             has_row_security: row.try_get("has_row_security")?,
             forces_row_security: row.try_get("forces_row_security")?,
+            owner_bypasses_row_security: row.try_get("owner_bypasses_row_security")?,
             is_system: row.try_get("is_system")?,
             rows_estimated: row.try_get("rows_estimated")?,
             table_bytes: row.try_get("table_bytes")?,

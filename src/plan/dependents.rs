@@ -39,6 +39,16 @@ pub enum Kind {
     Identity,
     /// A trigger: there from the beginning, but disabled until the swap.
     Trigger,
+    /// A view that reads the table: given its query anew in the swap, or made anew.
+    View,
+    /// A function that uses the table's row type, or its columns in a body that the server keeps parsed.
+    Function,
+    /// A rewrite rule on the table or mentioning it.
+    Rule,
+    /// A row-level security policy of the table or mentioning it.
+    Policy,
+    /// A publication's entry for the table.
+    Publication,
 }
 
 impl Kind {
@@ -52,15 +62,31 @@ impl Kind {
             Kind::ForeignKey => "foreign key",
             Kind::Identity => "identity",
             Kind::Trigger => "trigger",
+            Kind::View => "view",
+            Kind::Function => "function",
+            Kind::Rule => "rule",
+            Kind::Policy => "policy",
+            Kind::Publication => "publication",
         }
     }
 
     /// Reads what [`Kind::as_str`] wrote.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Kind::KeyIndex, Kind::Index, Kind::Check, Kind::ForeignKey, Kind::Identity, Kind::Trigger]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
+        const ALL: [Kind; 11] = [
+            Kind::KeyIndex,
+            Kind::Index,
+            Kind::Check,
+            Kind::ForeignKey,
+            Kind::Identity,
+            Kind::Trigger,
+            Kind::View,
+            Kind::Function,
+            Kind::Rule,
+            Kind::Policy,
+            Kind::Publication,
+        ];
+        ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
@@ -77,6 +103,8 @@ pub struct Dependent {
     pub table: QualifiedName,
     /// The other table of a foreign key.
     pub other_table: Option<QualifiedName>,
+    /// The role that has to make and drop it, where that is not the table's owner.
+    pub role: Option<Ident>,
     /// The statements that make it, in order.
     pub create: Vec<String>,
     /// The statement that takes it off, where the swap has to.
@@ -137,6 +165,7 @@ pub fn index(index: &Index, table: &QualifiedName, key: bool, bytes: i64) -> Dep
         name: name.clone(),
         table: table.clone(),
         other_table: None,
+        role: None,
         create,
         drop: None,
         validate: None,
@@ -168,6 +197,7 @@ pub fn foreign_key(side: Side, key: &ForeignKey, child: &QualifiedName, parent: 
         name: name.clone(),
         table: child.clone(),
         other_table: Some(parent.clone()),
+        role: None,
         create,
         drop: Some(format!("alter table {child} drop constraint {name}")),
         validate: key.is_valid.then(|| format!("alter table {child} validate constraint {name}")),
@@ -187,6 +217,7 @@ pub fn triggers(side: Side, definition: &Definition, table: &QualifiedName) -> V
             name: trigger.name.clone(),
             table: table.clone(),
             other_table: None,
+            role: None,
             create: vec![format!("alter table {table} {} trigger {}", trigger.state.words(), trigger.name)],
             drop: None,
             validate: None,
@@ -214,6 +245,7 @@ pub fn identities(side: Side, definition: &Definition, table: &QualifiedName) ->
             name: column.name.clone(),
             table: table.clone(),
             other_table: None,
+            role: None,
             create: vec![format!("alter table {table} alter column {} set generated always", column.name)],
             drop: Some(by_default(table, &column.name)),
             validate: None,
@@ -245,6 +277,7 @@ pub fn unvalidated_checks(definition: &Definition, table: &QualifiedName) -> Vec
                 name: check.name.clone(),
                 table: table.clone(),
                 other_table: None,
+                role: None,
                 create,
                 drop: None,
                 validate: None,
@@ -252,4 +285,30 @@ pub fn unvalidated_checks(definition: &Definition, table: &QualifiedName) -> Vec
             }
         })
         .collect()
+}
+
+/// An object elsewhere that names the table, put to the table that is in place. `drop` is there where it is made
+/// anew, and not where it is changed.
+#[must_use]
+pub fn referrer(
+    kind: Kind,
+    name: &Ident,
+    table: &QualifiedName,
+    role: Option<Ident>,
+    create: [Vec<String>; 2],
+    drop: Option<String>,
+) -> [Dependent; 2] {
+    let [original, new] = create;
+    [(Side::Original, original), (Side::New, new)].map(|(side, create)| Dependent {
+        side,
+        kind,
+        name: name.clone(),
+        table: table.clone(),
+        other_table: None,
+        role: role.clone(),
+        create,
+        drop: drop.clone(),
+        validate: None,
+        bytes: 0,
+    })
 }

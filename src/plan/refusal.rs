@@ -68,12 +68,20 @@ pub fn of_table(original: &Definition, attached: &[Attached], missing: &[Missing
     for object in attached {
         refusals.push(of_attached(object));
     }
-    if original.table.has_row_security || original.table.forces_row_security {
-        refusals.push(Refusal::new(
-            "row-security",
-            &name,
-            "row-level security is on; it is not carried over yet",
-        ));
+    if original.table.forces_row_security && !original.table.owner_bypasses_row_security {
+        let owner = &original.table.owner;
+        refusals.push(
+            Refusal::new(
+                "row-security",
+                &name,
+                format!(
+                    "row-level security is forced on its owner {} too, who would copy only the rows that the \
+                     policies show",
+                    owner.shown()
+                ),
+            )
+            .hint(format!("Run: alter role {owner} bypassrls;")),
+        );
     }
     for index in original.indexes.iter().filter(|index| !index.is_valid) {
         refusals.push(
@@ -106,14 +114,12 @@ pub fn of_table(original: &Definition, attached: &[Attached], missing: &[Missing
 
 fn of_attached(object: &Attached) -> Refusal {
     let message = match object.kind.as_str() {
-        "view" | "materialized view" => "it reads the table and would go on reading the retired one",
-        "rule" => "a rewrite rule stands on the table",
-        "policy" => "a row-level security policy mentions the table",
-        "publication" => "the table, and with it the shadow, is published to subscribers",
+        "publication" => {
+            "it publishes all tables: subscribers would get the shadow and our log too, tables that they do not have"
+        }
         "subscription" => {
             "the table is filled by logical replication, which would go on skipping it in silence"
         }
-        "function" => "it is typed by the table's row type",
         "type" | "relation" => "it uses the table's row type",
         "inheritance" => "the table is part of an inheritance tree",
         "extension" => "an extension owns the table",
@@ -124,10 +130,7 @@ fn of_attached(object: &Attached) -> Refusal {
     };
     let code = object.kind.replace(' ', "-");
     let hint = match object.kind.as_str() {
-        "view" | "materialized view" | "rule" | "policy" | "function" => {
-            "Drop it before and create it again after the swap; carrying it over comes later."
-        }
-        "publication" => "Take the table out of the publication before, and put it back after the swap.",
+        "publication" => "Publish the tables by name or by schema: alter publication can not change it, make another.",
         "grant" => "Revoke it and let the owner grant it.",
         _ => "Detach it from the table first.",
     };

@@ -104,6 +104,12 @@ pub fn furnish(
         "n" => statements.push(format!("alter table {shadow} replica identity nothing")),
         _ => {} // by the primary key, or set with its index
     }
+    if table.has_row_security {
+        statements.push(format!("alter table {shadow} enable row level security"));
+    }
+    if table.forces_row_security {
+        statements.push(format!("alter table {shadow} force row level security"));
+    }
     for trigger in &original.triggers {
         statements.push(retarget(&trigger.definition, &table.name, shadow)?.to_string());
         statements.push(format!("alter table {shadow} {} trigger {}", trigger.state.words(), trigger.name));

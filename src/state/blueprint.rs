@@ -65,6 +65,7 @@ pub async fn store(client: &Client, table_change: i64, blueprint: &Blueprint) ->
                     &dependent.drop,
                     &dependent.validate,
                     &dependent.bytes,
+                    &dependent.role.as_ref().map(Ident::as_str),
                 ],
             )
             .await?;
@@ -148,6 +149,7 @@ pub async fn load_dependents(client: &Client, table_change: i64, side: Side) -> 
                         row.try_get::<_, String>("table_name")?,
                     ),
                     other_table: other.0.zip(other.1).map(|(schema, name)| QualifiedName::new(schema, name)),
+                    role: row.try_get::<_, Option<String>>("role_name")?.map(Ident::new),
                     create: row.try_get("create_statements")?,
                     drop: row.try_get("drop_statement")?,
                     validate: row.try_get("validate_statement")?,

@@ -6,7 +6,7 @@
 
 use tokio_postgres::Client;
 
-use super::lock::{LockMode, Locking};
+use super::lock::{LockMode, Locking, Request};
 use super::pair::{Direction, Pair};
 use super::segment::{self, Store};
 use crate::catalog::Column;
@@ -124,7 +124,7 @@ pub fn trigger_statements(change: &TableChange, direction: Direction, table: &Qu
 ///
 /// Run twice: the phase says whether it is done. Killed midway: the transaction never was.
 pub async fn start(client: &Client, change: &TableChange, locking: &mut Locking<'_>) -> Result<()> {
-    locking.acquire(&[(change.name.clone(), change.original_oid)], LockMode::ShareRowExclusive).await?;
+    locking.acquire(&Request::table(&change.name, change.original_oid), LockMode::ShareRowExclusive).await?;
     let found = crate::catalog::fingerprint(client, change.original_oid).await?;
     if found != change.fingerprint {
         return Err(changed(change));

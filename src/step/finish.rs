@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::lock::{LockMode, LockPolicy, Locking, Purpose};
+use super::lock::{LockMode, LockPolicy, Locking, Purpose, Request};
 use super::snapshots::{self, Point};
 use super::swap::{is_definition_known, record_definition};
 use super::watch::Watch;
@@ -44,7 +44,7 @@ pub async fn validate(
                 .state("the change is in place")
         })?;
         let mut locking = Locking::new(client, change.migration_id, Purpose::Validation, policy, watch);
-        locking.acquire(&[(child.clone(), oid)], LockMode::ShareUpdateExclusive).await?;
+        locking.acquire(&Request::table(child, oid), LockMode::ShareUpdateExclusive).await?;
         // Our own change of the definition, if nobody else has changed it.
         let new = change.shadow_oid.filter(|_| side == Side::New);
         let is_known = match new {
@@ -98,7 +98,7 @@ pub async fn take_guard_off(
     }
     Failpoint::GuardIdle.pass();
     let mut locking = Locking::new(client, change.migration_id, Purpose::Guard, policy, watch);
-    locking.acquire(&[(change.name.clone(), oid)], LockMode::AccessExclusive).await?;
+    locking.acquire(&Request::table(&change.name, oid), LockMode::AccessExclusive).await?;
     client.batch_execute(&format!("drop trigger pgrecast_guard on {}; commit", change.name)).await?;
     Failpoint::GuardOff.pass();
     Ok(true)

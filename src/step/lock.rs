@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::holders::{self, Sightings};
 use super::watch::Watch;
 use crate::error::{Error, Kind, Result};
-use crate::name::{Fragment, QualifiedName, sql};
+use crate::name::{Fragment, Ident, QualifiedName, sql};
 use crate::pace::backoff;
 
 /// How long and how often to ask.
@@ -77,6 +77,75 @@ impl LockMode {
             LockMode::ShareRowExclusive => &ALL[..6],
             LockMode::AccessExclusive => &ALL,
         }
+    }
+}
+
+/// A relation to be locked.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its name.
+    pub name: QualifiedName,
+    /// Its oid.
+    pub oid: u32,
+    /// For a view, the role that owns it: LOCK TABLE would lock all that the view reads.
+    pub view_of: Option<Ident>,
+}
+
+impl Target {
+    /// A table.
+    #[must_use]
+    pub fn table(name: &QualifiedName, oid: u32) -> Self {
+        Target { name: name.clone(), oid, view_of: None }
+    }
+}
+
+/// The relations of one request, in the order in which applications lock them: what leads to the table, as a view
+/// or a referencing table does, before it, and what the table leads to after it. Who locks the other way round
+/// waits for those who wait for him.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// In that order.
+    pub targets: Vec<Target>,
+    /// Which of them is the one that applications know by the migration's name.
+    pub main: usize,
+}
+
+impl Request {
+    /// For one table.
+    #[must_use]
+    pub fn table(name: &QualifiedName, oid: u32) -> Self {
+        Request { targets: vec![Target::table(name, oid)], main: 0 }
+    }
+
+    fn oids(&self) -> Vec<u32> {
+        self.targets.iter().map(|target| target.oid).collect()
+    }
+
+    fn table_name(&self) -> &QualifiedName {
+        &self.targets[self.main].name
+    }
+
+    /// The statements that take the locks. Traffic may go either way: every second attempt asks the other way round.
+    fn statements(&self, mode: LockMode, attempt: u32, owner: &str) -> Vec<String> {
+        let mut targets: Vec<&Target> = self.targets.iter().collect();
+        if attempt.is_multiple_of(2) {
+            targets.reverse();
+        }
+        targets
+            .chunk_by(|a, b| a.view_of.is_none() && b.view_of.is_none())
+            .map(|together| match (&together[0].view_of, &together[0].name) {
+                // Changes nothing, and takes ACCESS EXCLUSIVE on the view alone.
+                (Some(role), view) => {
+                    format!(
+                        "set local role {role}; alter view {view} owner to {role}; set local role {owner}"
+                    )
+                }
+                (None, _) => {
+                    let names = Fragment::join(together.iter().map(|t| format!("only {}", t.name)), ", ");
+                    format!("lock table {names} in {} mode", mode.words())
+                }
+            })
+            .collect()
     }
 }
 
@@ -164,31 +233,30 @@ impl<'a> Locking<'a> {
         }
     }
 
-    /// Begins a transaction that holds the lock on all `tables`, in this order. The first is the one that
-    /// applications know by the migration's name.
+    /// Begins a transaction that holds the lock on all relations of the request.
     ///
     /// When it returns, nothing but SET and LOCK was done in the transaction: its first snapshot is still
     /// to be taken. The caller commits, or rolls back and may ask again.
     ///
     /// # Errors
     /// [`Kind::Transient`] never; [`Kind::Failed`] after the last attempt, naming those in the way.
-    pub async fn acquire(&mut self, tables: &[(QualifiedName, u32)], mode: LockMode) -> Result<()> {
-        while !self.try_acquire(tables, mode).await? {
-            self.wait(tables, mode).await?;
+    pub async fn acquire(&mut self, request: &Request, mode: LockMode) -> Result<()> {
+        while !self.try_acquire(request, mode).await? {
+            self.wait(request, mode).await?;
         }
         Ok(())
     }
 
     /// Asks once, if it makes sense to ask. `true`: the transaction is open and holds the locks.
-    pub async fn try_acquire(&mut self, tables: &[(QualifiedName, u32)], mode: LockMode) -> Result<bool> {
+    pub async fn try_acquire(&mut self, request: &Request, mode: LockMode) -> Result<bool> {
         self.story.attempts += 1;
-        let long = self.long_holders(tables, mode).await?;
+        let long = self.long_holders(request, mode).await?;
         if !long.is_empty() {
             self.story.blockers = long;
             return Ok(false);
         }
         let asked = Instant::now();
-        let result = ask(self.client, tables, mode, self.policy).await;
+        let result = ask(self.client, request, mode, self.policy, self.story.attempts).await;
         self.story.waited += asked.elapsed();
         let Err(error) = result else { return Ok(true) };
         if error.kind == Kind::ConnectionLost {
@@ -198,7 +266,7 @@ impl<'a> Locking<'a> {
         if error.kind != Kind::Transient {
             return Err(error);
         }
-        let now = self.holders(tables, mode).await?;
+        let now = self.holders(request, mode).await?;
         if !now.is_empty() {
             self.story.blockers = now.iter().map(|holder| holder.shown(self.sightings.age(holder))).collect();
         }
@@ -207,7 +275,7 @@ impl<'a> Locking<'a> {
 
     /// Stays away for a while after an attempt that failed, or gives up. Writes down how it stands, for
     /// `status` in another terminal.
-    pub async fn wait(&mut self, tables: &[(QualifiedName, u32)], mode: LockMode) -> Result<()> {
+    pub async fn wait(&mut self, request: &Request, mode: LockMode) -> Result<()> {
         let story = &self.story;
         if self.purpose.is_shown() {
             let waited = story.waited.as_secs_f64() * 1000.0;
@@ -219,7 +287,7 @@ impl<'a> Locking<'a> {
                 .await?;
         }
         if story.attempts >= self.policy.attempts {
-            return Err(self.given_up(tables));
+            return Err(self.given_up(request));
         }
         let in_the_way = story.blockers.join("; ");
         let who = if in_the_way.is_empty() { String::new() } else { format!(": {in_the_way}") };
@@ -229,10 +297,10 @@ impl<'a> Locking<'a> {
             story.attempts,
             self.policy.attempts
         ));
-        if let (Some(limit), Some((_, table))) = (self.policy.kill_blockers_after, tables.first())
+        if let Some(limit) = self.policy.kill_blockers_after
             && self.began.elapsed() >= limit
         {
-            for ended in holders::end(self.client, *table, mode.conflicts()).await? {
+            for ended in holders::end(self.client, request.targets[request.main].oid, mode.conflicts()).await? {
                 self.watch.note(format!("--kill-blockers-after: {ended}"));
             }
         }
@@ -243,19 +311,18 @@ impl<'a> Locking<'a> {
 
     async fn holders(
         &mut self,
-        tables: &[(QualifiedName, u32)],
+        request: &Request,
         mode: LockMode,
     ) -> Result<Vec<holders::Holder>> {
-        let oids: Vec<u32> = tables.iter().map(|(_, oid)| *oid).collect();
-        let found = holders::list(self.client, &oids, mode.conflicts()).await?;
+        let found = holders::list(self.client, &request.oids(), mode.conflicts()).await?;
         self.sightings.see(&found);
         Ok(found)
     }
 
     /// Those in the way whose transactions are long and will not give way, in words. Where a transaction's
     /// age is hidden from us we look for as long as a short one lasts, with nobody queueing behind us.
-    async fn long_holders(&mut self, tables: &[(QualifiedName, u32)], mode: LockMode) -> Result<Vec<String>> {
-        let mut found = self.holders(tables, mode).await?;
+    async fn long_holders(&mut self, request: &Request, mode: LockMode) -> Result<Vec<String>> {
+        let mut found = self.holders(request, mode).await?;
         let hidden: Vec<String> = found
             .iter()
             .filter(|holder| holder.age.is_none() && !holder.gives_way)
@@ -265,7 +332,7 @@ impl<'a> Locking<'a> {
             hidden.contains(&holder.transaction) && self.sightings.age(holder) < LONG_TRANSACTION
         }) {
             tokio::time::sleep(LOOK).await;
-            found = self.holders(tables, mode).await?;
+            found = self.holders(request, mode).await?;
         }
         Ok(found
             .iter()
@@ -275,8 +342,8 @@ impl<'a> Locking<'a> {
             .collect())
     }
 
-    fn given_up(&self, tables: &[(QualifiedName, u32)]) -> Error {
-        let first = tables.first().map(|(name, _)| name.shown()).unwrap_or_default();
+    fn given_up(&self, request: &Request) -> Error {
+        let first = request.table_name().shown();
         let error = Error::failed(format!(
             "could not lock table {first} for {} ({} attempts of {} ms)",
             self.purpose.words(),
@@ -294,34 +361,42 @@ impl<'a> Locking<'a> {
 
 async fn ask(
     client: &Client,
-    tables: &[(QualifiedName, u32)],
+    request: &Request,
     mode: LockMode,
     policy: LockPolicy,
+    attempt: u32,
 ) -> Result<()> {
     client.batch_execute("begin isolation level read committed").await?;
-    if let Some((first, _)) = tables.first() {
-        // Blocks no reader and no writer, but makes a plain autovacuum give way: that happens after
-        // deadlock_timeout (1 s by default), which attempts as short as ours never reach.
-        client
-            .batch_execute(&format!(
-                "set local lock_timeout = '2500ms'; lock table only {first} in share update exclusive mode"
-            ))
-            .await?;
-    }
+    // Blocks no reader and no writer, but makes a plain autovacuum give way: that happens after
+    // deadlock_timeout (1 s by default), which attempts as short as ours never reach.
+    client
+        .batch_execute(&format!(
+            "set local lock_timeout = '2500ms'; lock table only {} in share update exclusive mode",
+            request.table_name()
+        ))
+        .await?;
     if mode == LockMode::ShareUpdateExclusive {
         return Ok(());
     }
-    let names = Fragment::join(tables.iter().map(|(name, _)| format!("only {name}")), ", ");
+    let owner: String =
+        client.query_one("select pg_catalog.quote_ident(current_user)", &[]).await?.try_get(0)?;
     let (budget, most) = (policy.lock_timeout.as_millis(), policy.max_lock_time.as_millis());
-    // lock_timeout counts for each lock anew, statement_timeout for the request as a whole.
     client
         .batch_execute(&format!(
-            "set local lock_timeout = '{budget}ms'; set local statement_timeout = '{budget}ms';\
+            "set local lock_timeout = '{budget}ms';\
              set local idle_in_transaction_session_timeout = '{}ms'",
             most + 5000
         ))
         .await?;
-    client.batch_execute(&format!("lock table {names} in {} mode", mode.words())).await?;
+    let asked = Instant::now();
+    for statement in request.statements(mode, attempt, &owner) {
+        // lock_timeout counts for each lock anew, statement_timeout for each statement: one budget for all.
+        let left = policy.lock_timeout.saturating_sub(asked.elapsed()).as_millis();
+        if left == 0 {
+            return Err(Error::new(Kind::Transient, "the time to ask for locks is over"));
+        }
+        client.batch_execute(&format!("set local statement_timeout = '{left}ms'; {statement}")).await?;
+    }
     client
         .batch_execute(&format!(
             "set local statement_timeout = '{most}ms'; set local idle_in_transaction_session_timeout = '{most}ms'"

@@ -14,6 +14,7 @@ pub mod lock;
 pub mod misfit;
 pub mod pair;
 pub mod parents;
+pub mod referrers;
 pub mod remove;
 pub mod replay;
 pub mod segment;

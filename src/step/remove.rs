@@ -7,7 +7,7 @@
 use tokio_postgres::Client;
 
 use super::capture::trigger_names;
-use super::lock::{LockMode, LockPolicy, Locking, Purpose};
+use super::lock::{LockMode, LockPolicy, Locking, Purpose, Request};
 use super::segment;
 use super::watch::Watch;
 use crate::error::{Error, Result};
@@ -31,7 +31,7 @@ pub async fn triggers(
         );
         let oid: u32 = row.try_get("oid")?;
         let mut locking = Locking::new(client, change.migration_id, Purpose::Removal, policy, watch);
-        locking.acquire(&[(table.clone(), oid)], LockMode::AccessExclusive).await?;
+        locking.acquire(&Request::table(&table, oid), LockMode::AccessExclusive).await?;
         let mut text = String::new();
         for trigger in trigger_names() {
             text.push_str(&format!("drop trigger if exists {trigger} on {table};"));

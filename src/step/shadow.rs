@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use tokio_postgres::Client;
 
 use super::parents::{self, Parents};
-use super::{added, judge};
+use super::{added, judge, referrers};
 use crate::alter::{ActionKind, Alter, is_plain_cast};
 use crate::catalog::{Column, Definition, OwnedSequence, find_table};
 use crate::error::{Error, Kind, Result};
@@ -20,7 +20,7 @@ use crate::plan::cast::can_assign;
 use crate::plan::key::{is_key_index, shared_key};
 use crate::plan::mapping::{Tracker, reverse};
 use crate::plan::shadow::{Place, create_table, foreign_keys, furnish, strip};
-use crate::plan::{Blueprint, Dependent, Side, dependents};
+use crate::plan::{Blueprint, Dependent, Mapping, Side, dependents};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -83,7 +83,8 @@ pub async fn build(
             .hint("Add a primary key, or a unique index on NOT NULL columns, that the change leaves alone.")
         })?;
     judge::judge(client, original, &new, &forward, &key, &standing).await?;
-    let dependents = list_dependents(original, &new, &key, place, &parents);
+    let mut dependents = list_dependents(original, &new, &key, place, &parents);
+    dependents.extend(referrers::carry(client, original, place, &new_names(original, &new, &forward)).await?);
     for statement in strip(&new) {
         run(client, &statement).await?;
     }
@@ -185,7 +186,7 @@ async fn apply(
     oid: u32,
     request: &Request,
     parents: &Parents,
-) -> Result<crate::plan::Mapping> {
+) -> Result<Mapping> {
     let mut tracker = Tracker::new(&original.table.name.name, Column::list(client, oid).await?);
     for statement in &request.alter.statements {
         let mut mixed = Vec::new();
@@ -264,6 +265,21 @@ async fn check_using(client: &Client, place: &Place, column: &Ident, using: &str
         .because(format!("it calls {}", functions.join(", ")))
         .state("nothing was changed")
         .hint("A row is converted when it is copied and again when it changes: use an expression that depends on the row alone."))
+}
+
+/// What becomes of the original's columns.
+fn new_names(original: &Definition, new: &Definition, forward: &Mapping) -> referrers::NewNames {
+    let is_computed =
+        |name: &Ident| new.columns.iter().any(|column| column.is_generated && column.name == *name);
+    original
+        .columns
+        .iter()
+        .map(|column| {
+            let output = forward.target_of(&column.name).map(|output| output.name.clone());
+            let computed = (column.is_generated && is_computed(&column.name)).then(|| column.name.clone());
+            (column.name.clone(), output.or(computed))
+        })
+        .collect()
 }
 
 /// Whether a key's column is left alone by USING expressions that do more than cast it.

@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 
 use super::level::bring_level;
-use super::lock::{LockMode, LockPolicy, LockStory, Locking, Purpose};
+use super::lock::{LockMode, LockPolicy, LockStory, Locking, Purpose, Request, Target};
 use super::pair::{Direction, Pair};
 use super::watch::Watch;
 use super::{capture, replay};
-use crate::catalog::{Definition, StatisticsObject, find_table, fingerprint};
+use crate::catalog::{Definition, Referrer, StatisticsObject, View, find_table, fingerprint};
 use crate::db::Sessions;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
-use crate::name::{Ident, Literal, QualifiedName, sql};
+use crate::name::{Ident, Literal, sql};
 use crate::plan::sequence::{SequenceMove, moves};
-use crate::plan::{Kind as DependentKind, Side};
+use crate::plan::{Dependent, Kind as DependentKind, Side};
 use crate::state::{Migration, Phase, StoredDependent, TableChange, load_dependents};
 
 /// Everything that can be known before the lock is asked for.
@@ -30,7 +30,9 @@ struct Exchange {
     drop: Vec<StoredDependent>,
     make: Vec<StoredDependent>,
     sequences: Vec<SequenceMove>,
-    locks: Vec<(QualifiedName, u32)>,
+    locks: Request,
+    owner: Ident,
+    search_path: String,
 }
 
 /// Since when the locks are held, and for how long they may be.
@@ -154,14 +156,35 @@ async fn prepare(client: &Client, change: &TableChange, pair: &Pair) -> Result<E
             .and_then(|output| output.from.clone()),
     };
     let sequences = moves(&outgoing, &incoming, counterpart);
-    let mut locks = Vec::new();
-    for stored in drop.iter().chain(&make) {
-        let tables = [Some(&stored.dependent.table), stored.dependent.other_table.as_ref()];
+    let owner = incoming.table.owner.clone();
+    let locks = list_locks(client, change, pair, &owner, drop.iter().chain(&make)).await?;
+    let search_path = client.query_one("show search_path", &[]).await?.try_get(0)?;
+    Ok(Exchange { outgoing, incoming, outgoing_schema, drop, make, sequences, locks, owner, search_path })
+}
+
+/// The relations that the swap changes, besides indexes and sequences: first the views, the outermost first, and the
+/// tables from which one comes to the table, then the table, then those to which one comes from it.
+async fn list_locks(
+    client: &Client,
+    change: &TableChange,
+    pair: &Pair,
+    owner: &Ident,
+    dependents: impl Iterator<Item = &StoredDependent>,
+) -> Result<Request> {
+    let (mut views, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
+    for dependent in dependents.map(|stored| &stored.dependent) {
+        let is_view = dependent.kind == DependentKind::View;
+        let tables = [Some(&dependent.table), dependent.other_table.as_ref()];
         for table in tables.into_iter().flatten().filter(|table| **table != change.name) {
             let oid = find_table(client, &table.to_string()).await?.ok_or_else(|| {
-                Error::needs_person(format!("table {} does not exist any more", table.shown()))
+                Error::needs_person(format!("{} does not exist any more", table.shown()))
                     .state("nothing was swapped")
             })?;
+            if is_view {
+                let role = dependent.role.as_ref().unwrap_or(owner).clone();
+                views.push(Target { view_of: Some(role), ..Target::table(table, oid) });
+                continue;
+            }
             // LOCK TABLE asks for more rights than a foreign key does. Without them the statement that
             // drops or makes the key takes the lock, also within lock_timeout.
             let can_lock: bool = client
@@ -171,16 +194,25 @@ async fn prepare(client: &Client, change: &TableChange, pair: &Pair) -> Result<E
                 )
                 .await?
                 .try_get(0)?;
+            let side = if *table == dependent.table { &mut before } else { &mut after };
             if can_lock {
-                locks.push((table.clone(), oid));
+                side.push(Target::table(table, oid));
             }
         }
     }
-    // One fixed order for all that we ever lock: the table itself, then the others by oid.
-    locks.sort_by_key(|(_, oid)| *oid);
-    locks.dedup_by_key(|(_, oid)| *oid);
-    locks.insert(0, (change.name.clone(), pair.from_oid));
-    Ok(Exchange { outgoing, incoming, outgoing_schema, drop, make, sequences, locks })
+    let mut targets: Vec<Target> = Vec::new();
+    // A view was made after those that it reads.
+    views.reverse();
+    before.sort_by_key(|target| target.oid);
+    after.sort_by_key(|target| target.oid);
+    let main = Target::table(&change.name, pair.from_oid);
+    for target in views.into_iter().chain(before).chain([main]).chain(after) {
+        if !targets.iter().any(|known| known.oid == target.oid) {
+            targets.push(target);
+        }
+    }
+    let main = targets.iter().position(|target| target.oid == pair.from_oid).unwrap_or_default();
+    Ok(Request { targets, main })
 }
 
 /// All of it but the commit. The first statement that takes a snapshot comes after the last lock.
@@ -223,6 +255,7 @@ async fn under_lock(
     hold.limit(client).await?;
     client.batch_execute(&statements.join(";\n")).await?;
     set_identities(client, change, exchange, &values).await?;
+    expect_unnamed(client, pair).await?;
     hold.limit(client).await?;
     let to = match pair.direction {
         Direction::Forward => Phase::Swapped,
@@ -309,6 +342,19 @@ pub async fn is_definition_known(client: &Client, change: &TableChange, new_oid:
     Ok(known == Some(fingerprint(client, new_oid).await?))
 }
 
+/// Makes sure that nothing elsewhere names the outgoing table any more: it would go on with the retired one.
+async fn expect_unnamed(client: &Client, pair: &Pair) -> Result<()> {
+    let views = View::list(client, &[pair.from_oid]).await?.into_iter().map(|view| view.name.shown());
+    let others = Referrer::list(client, &[pair.from_oid]).await?.into_iter().map(|other| other.shown);
+    match views.chain(others).next() {
+        None => Ok(()),
+        Some(name) => Err(Error::needs_person(format!(
+            "{name} names the table and came there since the migration was planned"
+        ))
+        .hint("Drop it and create it again afterwards, or `pgrecast abort` and begin again.")),
+    }
+}
+
 /// Takes each sequence's own lock, so that nobody takes a value, and reads where it stands.
 async fn take_sequences(client: &Client, sequences: &[SequenceMove]) -> Result<Vec<(i64, bool)>> {
     let mut values = Vec::with_capacity(sequences.len());
@@ -345,7 +391,11 @@ async fn set_identities(
 fn exchange_statements(change: &TableChange, pair: &Pair, exchange: &Exchange) -> Vec<String> {
     let name = &change.name;
     let mut out = Vec::new();
-    out.extend(exchange.drop.iter().filter_map(|stored| stored.dependent.drop.clone()));
+    // What was made last may stand on what was made before it.
+    for stored in exchange.drop.iter().rev() {
+        let drop = stored.dependent.drop.clone();
+        out.extend(drop.map(|drop| as_role(&stored.dependent, &exchange.owner, &drop)));
+    }
     for trigger in capture::trigger_names() {
         out.push(format!("drop trigger if exists {trigger} on {name}"));
     }
@@ -368,8 +418,31 @@ fn exchange_statements(change: &TableChange, pair: &Pair, exchange: &Exchange) -
         let schema = home(object, &exchange.outgoing.statistics).unwrap_or(&name.schema);
         out.push(format!("alter statistics {} set schema {schema}", object.name));
     }
-    out.extend(exchange.make.iter().flat_map(|stored| stored.dependent.create.clone()));
+    let (here, elsewhere): (Vec<_>, Vec<_>) =
+        exchange.make.iter().map(|stored| &stored.dependent).partition(|dependent| !is_referrer(dependent));
+    out.extend(here.into_iter().flat_map(|dependent| dependent.create.clone()));
+    // These were written under an empty search_path.
+    out.push("set local search_path = ''; set local check_function_bodies = off".to_owned());
+    for dependent in elsewhere {
+        out.extend(dependent.create.iter().map(|create| as_role(dependent, &exchange.owner, create)));
+    }
+    let path = Literal(&exchange.search_path);
+    out.push(format!("select pg_catalog.set_config('search_path', {path}, true)"));
     out
+}
+
+/// Whether it stands elsewhere and names the table.
+fn is_referrer(dependent: &Dependent) -> bool {
+    use DependentKind::{Function, Policy, Publication, Rule, View};
+    matches!(dependent.kind, View | Function | Rule | Policy | Publication)
+}
+
+/// The statement as the role that has to run it.
+fn as_role(dependent: &Dependent, owner: &Ident, statement: &str) -> String {
+    match &dependent.role {
+        Some(role) => format!("set local role {role}; {statement}; set local role {owner}"),
+        None => statement.to_owned(),
+    }
 }
 
 /// The schema of the outgoing statistics object of the same name.

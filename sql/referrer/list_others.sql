@@ -1,0 +1,133 @@
+-- Rules, policies, functions and publications that name one of the relations, each with the statements that make it,
+-- change it in place (NULL: it has to be dropped and made) and drop it. Texts are as the session's search_path
+-- has them: it should be empty. What comes with a view itself is not among them.
+-- {relations} their oids, an array; {publication_columns}, {publication_filter}.
+-- Lock: ACCESS SHARE on each relation while its text is read.
+with target as (
+    select 'pg_catalog.pg_class'::regclass::oid as classid, s.oid as objid, s.oid as relation
+    from pg_catalog.unnest({relations}) s(oid)
+    union all
+    select 'pg_catalog.pg_type'::regclass, y.oid, y.typrelid from pg_catalog.pg_type y where y.typrelid = any ({relations})
+    union all
+    select 'pg_catalog.pg_type'::regclass, y.typarray, y.typrelid from pg_catalog.pg_type y
+    where y.typrelid = any ({relations}) and y.typarray <> 0
+), hanging as (
+    select d.classid, d.objid, bool_or(d.refclassid = 'pg_catalog.pg_type'::regclass) as by_type
+    from pg_catalog.pg_depend d join target t on t.classid = d.refclassid and t.objid = d.refobjid
+    group by d.classid, d.objid
+)
+select * from (
+    -- Functions first: the others may call them.
+    select 1 as place, 'function' as kind, h.objid as oid, n.nspname::text as schema_name, p.proname::text as name,
+           null::text as table_schema, null::text as table_name, false as is_own,
+           p.oid::regprocedure::text as shown,
+           pg_catalog.pg_get_userbyid(p.proowner)::text as role_name,
+           pg_catalog.pg_has_role(session_user, p.proowner, 'member') as may_act,
+           case when p.prokind = 'a' then 'it is an aggregate'
+                when exists (select from pg_catalog.pg_depend e where e.classid = h.classid and e.objid = h.objid
+                             and e.deptype in ('e', 'x')) then 'it belongs to an extension'
+                when h.by_type and exists (select from pg_catalog.pg_depend u
+                     where u.refclassid = h.classid and u.refobjid = h.objid)
+                     then 'it is used by ' || (select pg_catalog.pg_describe_object(u.classid, u.objid, u.objsubid)
+                          from pg_catalog.pg_depend u where u.refclassid = h.classid and u.refobjid = h.objid limit 1)
+           end as obstacle,
+           case when p.prokind = 'a' then '{}' else array[pg_catalog.pg_get_functiondef(p.oid)] || a.grants || m.comment end as make,
+           case when not h.by_type then array[pg_catalog.pg_get_functiondef(p.oid)] end as change,
+           pg_catalog.format('drop routine %s', p.oid::regprocedure) as drop
+    from hanging h
+    join pg_catalog.pg_proc p on h.classid = 'pg_catalog.pg_proc'::regclass and p.oid = h.objid
+    join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+    cross join lateral (
+        -- What default privileges give a new function is taken away again.
+        select array(
+            select pg_catalog.format('revoke all on routine %s from %s', p.oid::regprocedure, case g.grantee when 0 then 'public'
+                   else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) end)
+            from (select 0::oid as grantee where p.proacl is not null
+                  union select x.grantee from pg_catalog.pg_default_acl d, pg_catalog.aclexplode(d.defaclacl) x
+                  where d.defaclrole = p.proowner and d.defaclobjtype = 'f' and d.defaclnamespace in (0, p.pronamespace)) g
+            where g.grantee <> p.proowner)
+        || array(
+            select pg_catalog.format('grant %s on routine %s to %s%s', x.privilege_type, p.oid::regprocedure,
+                   case x.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end,
+                   case when x.is_grantable then ' with grant option' else '' end)
+            from pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) x
+            where x.grantee <> p.proowner) as grants
+    ) a
+    cross join lateral (
+        select array(select pg_catalog.format('comment on routine %s is %L', p.oid::regprocedure, t.text)
+                     from (select pg_catalog.obj_description(p.oid, 'pg_proc') as text) t where t.text is not null) as comment
+    ) m
+    union all
+    select 2, 'rule', w.oid, n.nspname::text, w.rulename::text, n.nspname::text, c.relname::text, c.oid = any ({relations}),
+           pg_catalog.format('%I on %I.%I', w.rulename, n.nspname, c.relname),
+           pg_catalog.pg_get_userbyid(c.relowner)::text,
+           pg_catalog.pg_has_role(session_user, c.relowner, 'member'),
+           null,
+           array[pg_catalog.rtrim(pg_catalog.pg_get_ruledef(w.oid), ';')]
+           || case w.ev_enabled
+                  when 'D' then array[pg_catalog.format('alter table %I.%I disable rule %I', n.nspname, c.relname, w.rulename)]
+                  when 'R' then array[pg_catalog.format('alter table %I.%I enable replica rule %I', n.nspname, c.relname, w.rulename)]
+                  when 'A' then array[pg_catalog.format('alter table %I.%I enable always rule %I', n.nspname, c.relname, w.rulename)]
+                  else '{}' end
+           || array(select pg_catalog.format('comment on rule %I on %I.%I is %L', w.rulename, n.nspname, c.relname, t.text)
+                    from (select pg_catalog.obj_description(w.oid, 'pg_rewrite') as text) t where t.text is not null),
+           case when c.oid <> all ({relations})
+                then array[pg_catalog.regexp_replace(pg_catalog.rtrim(pg_catalog.pg_get_ruledef(w.oid), ';'), '^CREATE', 'CREATE OR REPLACE')] end,
+           pg_catalog.format('drop rule %I on %I.%I', w.rulename, n.nspname, c.relname)
+    from hanging h
+    join pg_catalog.pg_rewrite w on h.classid = 'pg_catalog.pg_rewrite'::regclass and w.oid = h.objid and w.rulename <> '_RETURN'
+    join pg_catalog.pg_class c on c.oid = w.ev_class
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where not (c.relkind = 'v' and c.oid = any ({relations})) -- comes with the view
+    union all
+    select 3, 'policy', p.oid, n.nspname::text, p.polname::text, n.nspname::text, c.relname::text, c.oid = any ({relations}),
+           pg_catalog.format('%I on %I.%I', p.polname, n.nspname, c.relname),
+           pg_catalog.pg_get_userbyid(c.relowner)::text,
+           pg_catalog.pg_has_role(session_user, c.relowner, 'member'),
+           null,
+           array[pg_catalog.format('create policy %I on %I.%I as %s for %s to %s%s%s', p.polname, n.nspname, c.relname,
+                     case when p.polpermissive then 'permissive' else 'restrictive' end,
+                     case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end,
+                     (select pg_catalog.string_agg(case o.role when 0 then 'public'
+                             else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(o.role)) end, ', ' order by o.n)
+                      from pg_catalog.unnest(p.polroles) with ordinality o(role, n)),
+                     ' using (' || pg_catalog.pg_get_expr(p.polqual, p.polrelid) || ')',
+                     ' with check (' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) || ')')]
+           || array(select pg_catalog.format('comment on policy %I on %I.%I is %L', p.polname, n.nspname, c.relname, t.text)
+                    from (select pg_catalog.obj_description(p.oid, 'pg_policy') as text) t where t.text is not null),
+           case when c.oid <> all ({relations})
+                then array[pg_catalog.format('alter policy %I on %I.%I%s%s', p.polname, n.nspname, c.relname,
+                     ' using (' || pg_catalog.pg_get_expr(p.polqual, p.polrelid) || ')',
+                     ' with check (' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) || ')')] end,
+           pg_catalog.format('drop policy %I on %I.%I', p.polname, n.nspname, c.relname)
+    from hanging h
+    join pg_catalog.pg_policy p on h.classid = 'pg_catalog.pg_policy'::regclass and p.oid = h.objid
+    join pg_catalog.pg_class c on c.oid = p.polrelid
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    union all
+    select 4, 'publication', r.oid, n.nspname::text, b.pubname::text, n.nspname::text, c.relname::text, true,
+           pg_catalog.quote_ident(b.pubname), o.role_name::text, o.role_name is not null,
+           null,
+           array[pg_catalog.format('alter publication %I add table %s%I.%I%s%s', b.pubname,
+                     case when c.relkind = 'p' then '' else 'only ' end, n.nspname, c.relname,
+                     {publication_columns}, {publication_filter})],
+           null,
+           pg_catalog.format('alter publication %I drop table %I.%I', b.pubname, n.nspname, c.relname)
+    from hanging h
+    join pg_catalog.pg_publication_rel r on h.classid = 'pg_catalog.pg_publication_rel'::regclass and r.oid = h.objid
+    join pg_catalog.pg_publication b on b.oid = r.prpubid
+    join pg_catalog.pg_class c on c.oid = r.prrelid
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    -- Who owns both: https://www.postgresql.org/docs/current/sql-alterpublication.html
+    cross join lateral (
+        select case
+            when pg_catalog.pg_has_role(c.relowner, b.pubowner, 'usage') then pg_catalog.pg_get_userbyid(c.relowner)
+            when pg_catalog.pg_has_role(b.pubowner, c.relowner, 'usage')
+                 and pg_catalog.pg_has_role(session_user, b.pubowner, 'member') then pg_catalog.pg_get_userbyid(b.pubowner)
+            when pg_catalog.pg_has_role(session_user, c.relowner, 'usage')
+                 and pg_catalog.pg_has_role(session_user, b.pubowner, 'usage') then session_user
+        end as role_name
+    ) o
+    where n.nspname is not null
+) f
+order by place, oid

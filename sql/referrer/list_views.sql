@@ -1,0 +1,36 @@
+-- Views and materialized views that read one of the relations, directly or through other views, in an order in
+-- which they can be made. Texts are as the session's search_path has them: it should be empty.
+-- {relations} their oids, an array; {readers}. Lock: ACCESS SHARE on each view while its text is read.
+with recursive found(view, depth) as (
+    select r.view, 1 from (select pg_catalog.unnest({relations}) as source) s
+    cross join lateral ({readers}) r
+    union
+    select r.view, f.depth + 1 from found f
+    cross join lateral (select f.view as source) s
+    cross join lateral ({readers}) r
+    where f.depth < 100
+)
+select c.oid, n.nspname::text as schema_name, c.relname::text as name, c.relkind = 'm' as is_materialized,
+       pg_catalog.pg_get_userbyid(c.relowner)::text as owner,
+       pg_catalog.pg_has_role(session_user, c.relowner, 'member') as may_act,
+       exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::regclass
+               and d.objid = c.oid and d.deptype = 'e') as is_extensions,
+       exists (select from pg_catalog.pg_seclabel l where l.classoid = 'pg_catalog.pg_class'::regclass
+               and l.objoid = c.oid) as is_labelled,
+       coalesce(c.reloptions, '{}') as options,
+       pg_catalog.rtrim(pg_catalog.pg_get_viewdef(c.oid), ';') as definition,
+       array(select pg_catalog.concat_ws(' ', a.attname, a.atttypid, a.atttypmod, a.attcollation)
+             from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+             order by a.attnum) as columns,
+       array(select distinct case d.refclassid when 'pg_catalog.pg_class'::regclass then d.refobjid
+                 else (select e.typrelid from pg_catalog.pg_type y
+                       join pg_catalog.pg_type e on e.oid in (y.oid, y.typelem) and e.typrelid <> 0
+                       where y.oid = d.refobjid) end
+             from pg_catalog.pg_rewrite r
+             join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+             where r.ev_class = c.oid and r.rulename = '_RETURN'
+               and d.refclassid in ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_type'::regclass)) as sources
+from (select view, max(depth) as depth from found group by view) v
+join pg_catalog.pg_class c on c.oid = v.view
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+order by v.depth, c.oid

@@ -1,0 +1,114 @@
+//! A text that the server wrote, with other relations in the place of some that it names.
+//!
+//! Relies on how the server writes what reads relations (`src/backend/utils/adt/ruleutils.c`) under an empty
+//! `search_path`: a relation, its row type or its array type always as `schema.name`, a column behind the
+//! relation's alias, a constant of type regclass as a string. Only tokens are looked at. What comes of it is
+//! checked by whoever runs it: the catalog says what the new object depends on.
+
+use std::collections::HashMap;
+
+use squawk_syntax::{SourceFile, SyntaxElement, SyntaxKind as K, SyntaxToken};
+
+use super::table_ref::ident_of_word;
+use crate::name::{Fragment, Literal, QualifiedName};
+
+/// The text with every relation that is a key of `places` replaced by its value.
+#[must_use]
+pub fn redirect(text: &str, places: &HashMap<QualifiedName, QualifiedName>) -> Fragment {
+    let tokens: Vec<SyntaxToken> = SourceFile::parse(text)
+        .syntax_node()
+        .descendants_with_tokens()
+        .filter_map(SyntaxElement::into_token)
+        .filter(|token| !token.kind().is_trivia())
+        .collect();
+    let kind = |at: usize| tokens.get(at).map(SyntaxToken::kind);
+    let mut out = String::with_capacity(text.len());
+    let mut written = 0;
+    let mut replace = |from: usize, to: usize, by: &str| {
+        out.push_str(&text[written..from]);
+        out.push_str(by);
+        written = to;
+    };
+    for (at, token) in tokens.iter().enumerate() {
+        let start = usize::from(token.text_range().start());
+        if token.kind() == K::STRING {
+            let end = usize::from(token.text_range().end());
+            let is_regclass = text[end..].starts_with("::regclass");
+            let content = token.text().trim_matches('\'').replace("''", "'");
+            let place = places.iter().find(|(name, _)| name.shown() == content);
+            if let (true, Some((_, place))) = (is_regclass, place) {
+                replace(start, end, &Literal(&place.to_string()).to_string());
+            }
+            continue;
+        }
+        let is_part = at > 0 && kind(at - 1) == Some(K::DOT);
+        if is_part || kind(at + 1) != Some(K::DOT) || kind(at + 3) == Some(K::DOT) {
+            continue;
+        }
+        let Some(second) = tokens.get(at + 2) else { continue };
+        let end = usize::from(second.text_range().end());
+        let is_call = text[end..].starts_with('(');
+        let name = QualifiedName { schema: ident_of_word(token.text()), name: ident_of_word(second.text()) };
+        if let (false, Some(place)) = (is_call, places.get(&name)) {
+            replace(start, end, &place.to_string());
+        }
+    }
+    out.push_str(&text[written..]);
+    Fragment::trusted(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn places() -> HashMap<QualifiedName, QualifiedName> {
+        HashMap::from([
+            (QualifiedName::new("public", "orders"), QualifiedName::new("s", "new orders")),
+            (QualifiedName::new("My App", "v.1"), QualifiedName::new("s", "v")),
+        ])
+    }
+
+    #[test]
+    fn relations_and_their_row_types_are_replaced_and_nothing_else() {
+        for (before, after) in [
+            (
+                " SELECT orders.id, o.public FROM (public.orders JOIN public.orders2 o USING (id));",
+                " SELECT orders.id, o.public FROM (\"s\".\"new orders\" JOIN public.orders2 o USING (id));",
+            ),
+            (
+                "CREATE VIEW \"My App\".\"v.1\" AS SELECT NULL::public.orders[] AS a, ROW(1)::public.orders FROM ONLY public.orders orders_1",
+                "CREATE VIEW \"s\".\"v\" AS SELECT NULL::\"s\".\"new orders\"[] AS a, ROW(1)::\"s\".\"new orders\" FROM ONLY \"s\".\"new orders\" orders_1",
+            ),
+            (
+                "SELECT public.orders(x.*), 'public.orders'::text, 'public.orders'::regclass, '\"My App\".\"v.1\"'::regclass",
+                "SELECT public.orders(x.*), 'public.orders'::text, '\"s\".\"new orders\"'::regclass, '\"s\".\"v\"'::regclass",
+            ),
+            (
+                "CREATE RULE r AS ON UPDATE TO public.orders DO INSERT INTO public.orders (id) VALUES (new.id) -- public.orders",
+                "CREATE RULE r AS ON UPDATE TO \"s\".\"new orders\" DO INSERT INTO \"s\".\"new orders\" (id) VALUES (new.id) -- public.orders",
+            ),
+            ("SELECT (a.public).orders, db.public.orders, public.orders.id", "SELECT (a.public).orders, db.public.orders, public.orders.id"),
+        ] {
+            assert_eq!(redirect(before, &places()).as_str(), after);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_without_the_names_stays_as_it_is(text in "[a-z.'\"() \n]{0,60}") {
+            prop_assume!(!text.contains("orders") && !text.contains("v.1"));
+            prop_assert_eq!(redirect(&text, &places()).to_string(), text);
+        }
+
+        #[test]
+        fn there_and_back_gives_the_same_names(schema in "[^\0']{1,20}", table in "[^\0']{1,20}") {
+            let (from, to) = (QualifiedName::new(schema, table), QualifiedName::new("pgrecast_x", "t"));
+            let text = format!("SELECT t.a FROM {from} t WHERE (t.b = 1)");
+            let there = redirect(&text, &HashMap::from([(from.clone(), to.clone())]));
+            let back = redirect(there.as_str(), &HashMap::from([(to, from)]));
+            prop_assert_eq!(back.to_string(), text);
+        }
+    }
+}

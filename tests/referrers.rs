@@ -1,0 +1,131 @@
+//! What names the table from elsewhere (views, rules, policies, functions, publications) names the new table
+//! afterwards, and the former one again after a rollback; nothing else about it changes.
+
+mod support;
+
+use support::*;
+
+/// A database, a change of `orders`, and the lines by which the definition may differ afterwards.
+struct Case {
+    setup: &'static str,
+    change: &'static [&'static str],
+    differs: &'static [&'static str],
+}
+
+const ORDERS: &str = "
+    create table customers (id int primary key, name text not null);
+    insert into customers select g, 'c' || g from generate_series(1, 20) g;
+    create table orders (id int primary key, customer int not null, amount int not null, note text, gone text);
+    insert into orders select g, 1 + g % 20, g, 'n' || g, 'x' from generate_series(1, 500) g;";
+
+const REBUILD: &[&str] = &["--rebuild"];
+const RETYPE: &[&str] = &["--alter", "alter column amount type bigint"];
+const RENAME: &[&str] =
+    &["--alter", "rename column amount to note2, drop column gone, alter column note2 type bigint"];
+
+impl Case {
+    /// Runs it, goes back, runs it again and cleans up: the definition differs by what is expected alone, and
+    /// nothing names a table of ours.
+    async fn check(&self, hint: &str) {
+        let db = TestDb::create(hint).await;
+        db.execute(ORDERS).await;
+        db.execute(self.setup).await;
+        let before = schema_dump(&db).await;
+        let run: Vec<&str> = ["run", "orders"].iter().chain(self.change).copied().collect();
+        db.pgrecast(&run).await.expect_code(0);
+        let after = schema_dump(&db).await;
+        db.pgrecast(&["rollback", "orders"]).await.expect_code(0);
+        let back = schema_dump(&db).await;
+        db.pgrecast(&["cleanup", "orders"]).await.expect_code(0);
+        assert_nothing_left(&db).await;
+        assert_eq!(diff(&before, &schema_dump(&db).await), Vec::<String>::new(), "after rollback and cleanup");
+        assert_eq!(diff(&before, &back), Vec::<String>::new(), "after rollback");
+        db.pgrecast(&run).await.expect_code(0);
+        db.pgrecast(&["cleanup", "orders"]).await.expect_code(0);
+        assert_nothing_left(&db).await;
+        assert_eq!(diff(&after, &schema_dump(&db).await), Vec::<String>::new(), "the second time");
+        let mut differs = diff(&before, &after);
+        differs.retain(|line| !self.differs.iter().any(|expected| line.contains(expected)));
+        assert_eq!(differs, Vec::<String>::new(), "after the swap");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn views_read_the_new_table() {
+    let setup = r#"
+        create schema "My App";
+        create view small with (security_barrier) as select id, note from orders where amount < 100 with local check option;
+        create view "My App"."By Customer" as
+            select c.name, count(*) as n, o.customer from orders o join customers c on c.id = o.customer group by c.name, o.customer;
+        create view plain as select * from orders;
+        create view grouped as select orders.*, length(note) as l from orders group by orders.id;
+        create view over as select s.id, p.customer from small s join plain p using (id);
+        create view rows as select o, array_agg(o) over () as all_of_them from orders o;
+        create recursive view chain (n) as select 1 union all select n + 1 from chain where n < (select max(id) from orders);
+        alter view small alter column note set default 'none';
+        comment on view small is 'the small ones'; comment on column small.id is 'the number';
+        grant select on small to public; grant insert (id) on small to public;
+        create function put() returns trigger language plpgsql as $$ begin return new; end $$;
+        create trigger put instead of insert on plain for each row execute function put();
+        comment on trigger put on plain is 'puts';
+        create rule remove as on delete to plain do instead delete from orders where id = old.id;
+        create view regclass as select 'orders'::regclass as it, id from orders limit 1"#;
+    Case { setup, change: REBUILD, differs: &[] }.check("views").await;
+    Case { setup, change: RETYPE, differs: &["amount"] }.check("views_retyped").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_keeps_its_column_names_when_the_table_s_columns_are_renamed() {
+    let setup = "
+        create view v as select id, amount, o.note as gone from orders o where amount > 3;
+        create view joined as select * from orders o (a, b, c, d) join customers c on c.id = o.b;
+        create view grouped as select sum(amount) as amount, customer from orders group by customer having sum(amount) > 0;
+        create view over as select amount from v;
+        alter table orders enable row level security;
+        create policy positive on orders for select using (amount > 0);
+        create table log (id int, amount int);
+        create rule also as on update to orders where new.amount <> old.amount do also insert into log values (new.id, old.amount);
+        create policy ordered on log using (exists (select from orders o where o.amount = log.amount))";
+    let refused = TestDb::create("gone").await;
+    refused.execute(ORDERS).await;
+    refused.execute(setup).await;
+    let output =
+        refused.pgrecast(&["run", "orders", "--alter", "drop column gone"]).await.expect_code(3).whole();
+    assert!(output.contains("it uses column gone, which the change drops"), "{output}");
+    refused.execute("drop view joined").await;
+    refused.pgrecast(&["run", "orders", "--alter", "drop column gone"]).await.expect_code(0);
+    let setup = setup.replace("joined as select * from orders", "joined as select o.a, o.c from orders");
+    let setup: &'static str = setup.leak();
+    Case { setup, change: RENAME, differs: &["amount", "gone", "note2", "public.joined"] }.check("renamed").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policies_rules_functions_and_publications_name_the_new_table() {
+    let setup = r#"
+        alter table orders enable row level security;
+        alter table orders force row level security;
+        create policy own on orders as restrictive for update to public using (amount > 0) with check (amount < 1000);
+        create policy self on orders for select using (id <= (select max(o.id) from orders o));
+        comment on policy own on orders is 'one''s own';
+        alter table customers enable row level security;
+        create policy has_orders on customers using (exists (select from orders o where o.customer = customers.id));
+        create table log (id int, amount bigint);
+        create rule note as on update to orders where new.amount <> old.amount do also insert into log values (new.id, new.amount);
+        create rule off as on delete to orders do instead nothing;
+        alter table orders disable rule off;
+        comment on rule note on orders is 'noted';
+        create rule elsewhere as on insert to log do also update orders set note = 'logged' where id = new.id;
+        alter table log disable rule elsewhere;
+        create function label(o orders) returns text language sql stable as 'select o.note || o.amount';
+        create function all_orders() returns setof orders language sql as 'select * from public.orders';
+        comment on function all_orders() is 'all'; revoke execute on function all_orders() from public;
+        create function most() returns bigint begin atomic select max(amount) from orders; end;
+        create procedure clear(o orders[]) language plpgsql as $$ begin delete from orders where id = o[1].id; end $$;
+        create publication plain for table orders, customers;
+        create publication picked for table orders (id, note, amount) where (amount > 5);
+        create publication inserts for table orders with (publish = 'insert')"#;
+    Case { setup, change: REBUILD, differs: &[] }.check("referrers").await;
+    Case { setup, change: RETYPE, differs: &["amount"] }.check("referrers_retyped").await;
+    let setup = "create publication whole for tables in schema public";
+    Case { setup, change: RETYPE, differs: &["amount"] }.check("schema_publication").await;
+}
