@@ -53,6 +53,8 @@ failpoints! {
     KeyMade = "key-made",
     /// What waits was measured and is to be brought over in batches.
     Measured = "measured",
+    /// A materialized view is built aside.
+    MaterializedViewMade = "materialized-view-made",
     /// A batch of keys was brought over.
     BatchDone = "batch-done",
     /// A round is committed.

@@ -31,7 +31,7 @@ const ALTER: &str = "alter column id type bigint, add column note text not null 
 const RUN: [&str; 8] = ["run", "t", "--alter", ALTER, "--json", "--chunk-time", "50ms", "--jobs=2"];
 
 /// The way to the end, each moment by its pass since the run began.
-const WAY: [(P, u64); 34] = [
+const WAY: [(P, u64); 35] = [
     (P::Planned, 1),
     (P::Shadowed, 1),
     (P::Capturing, 1),
@@ -56,6 +56,7 @@ const WAY: [(P, u64); 34] = [
     (P::Vacuumed, 1),
     (P::Indexed, 1),
     (P::RoundDone, 1),
+    (P::MaterializedViewMade, 1),
     (P::Level, 1),
     (P::VerificationWritten, 1),
     (P::Verified, 1),
@@ -69,7 +70,7 @@ const WAY: [(P, u64); 34] = [
 ];
 
 /// How many moments of the way are before the swap.
-const BEFORE_THE_SWAP: usize = 28;
+const BEFORE_THE_SWAP: usize = 29;
 
 const WAY_BACK: [(P, u64); 8] = [
     (P::RoundDone, 1),
@@ -95,8 +96,12 @@ async fn create(db: &TestDb<'_>) -> Table {
     let table = Table::create(db, "t", DEFINITION, Key::Int("id"), &columns).await;
     table.fill(db, ROWS).await;
     // Hot rows are never deleted, nor are their keys changed.
-    db.execute("create table child (t_id int references t); insert into child select generate_series(0, 15)")
-        .await;
+    db.execute(
+        "create table child (t_id int references t); insert into child select generate_series(0, 15);
+         create materialized view states as select state, count(*) from t group by state;
+         create view counted as select id, counter from t where counter > 0",
+    )
+    .await;
     table
 }
 
@@ -151,6 +156,10 @@ async fn runs_to_the_end_in_spite_of(ending: Ending) {
     drop(executioner);
     db.execute(&format!("alter table {} {ALTER}", table.twin)).await;
     assert!(table.assert_equal(&db).await > 0);
+    let reads_all: bool = db
+        .query_value("select count(*) > 0 and count(*) = (select count(*) from t where counter > 0) from counted")
+        .await;
+    assert!(reads_all, "the view reads the new table");
     db.assert_no_deadlock();
     assert_nothing_left(&db).await;
 }

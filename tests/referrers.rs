@@ -129,3 +129,38 @@ async fn policies_rules_functions_and_publications_name_the_new_table() {
     let setup = "create publication whole for tables in schema public";
     Case { setup, change: RETYPE, differs: &["amount"] }.check("schema_publication").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn materialized_views_are_built_aside_and_exchanged() {
+    let setup = r#"
+        create materialized view totals with (fillfactor = 70) as
+            select customer, sum(amount) as total, count(*) as n from orders group by customer;
+        create unique index on totals (customer); create index totals_by_total on totals (abs(total) desc) include (n);
+        alter index totals_by_total alter column 1 set statistics 77; comment on index totals_by_total is 'by total';
+        comment on materialized view totals is 'all totals'; comment on column totals.n is 'how many';
+        grant select on totals to public;
+        alter materialized view totals alter column total set statistics 200;
+        alter materialized view totals cluster on totals_by_total;
+        create materialized view best as select * from totals where total > 10;
+        create view shown as select customer, n from best;
+        create materialized view later as select id from orders with no data;
+        create view through as select id from orders; create materialized view of_view as select id from through"#;
+    Case { setup, change: REBUILD, differs: &[] }.check("matviews").await;
+    let retype = &["--alter", "alter column note type varchar(50), alter column amount type bigint"];
+    Case { setup, change: retype, differs: &["amount", "note", "total"] }.check("matviews_retyped").await;
+
+    let db = TestDb::create("matview_rows").await;
+    db.execute(ORDERS).await;
+    db.execute("create materialized view total as select sum(amount) as s from orders; update orders set amount = 2").await;
+    let total = async || db.query_value::<i64>("select s::bigint from total").await;
+    assert_eq!(total().await, 125_250);
+    db.pgrecast(&["run", "orders", "--rebuild"]).await.expect_code(0);
+    assert_eq!(total().await, 1000, "built from the rows as they are");
+    db.execute("update orders set amount = 3").await;
+    db.pgrecast(&["rollback", "orders"]).await.expect_code(0);
+    assert_eq!(total().await, 1500, "refreshed before it came back");
+    db.execute("update orders set amount = 4; refresh materialized view total").await;
+    assert_eq!(total().await, 2000);
+    db.pgrecast(&["cleanup", "orders"]).await.expect_code(0);
+    assert_nothing_left(&db).await;
+}

@@ -47,7 +47,8 @@ select pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact)) as finge
     union all
     select 'referrer ' || pg_catalog.concat_ws('|', r.kind, r.shown, r.role_name, r.make, r.obstacle) from ({others}) r
     union all
-    select 'view ' || pg_catalog.concat_ws('|', v.schema_name, v.name, v.owner, v.options, v.definition, c.relacl,
+    select 'view ' || pg_catalog.concat_ws('|', v.schema_name, v.name, v.owner, v.clauses, v.definition, c.relacl,
+        array(select pg_catalog.pg_get_indexdef(i.indexrelid) from pg_catalog.pg_index i where i.indrelid = v.oid order by i.indexrelid),
         array(select a.attacl::text from pg_catalog.pg_attribute a where a.attrelid = v.oid and a.attnum > 0 order by a.attnum),
         array(select pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d where d.adrelid = v.oid order by d.adnum),
         array(select pg_catalog.pg_get_triggerdef(t.oid) from pg_catalog.pg_trigger t where t.tgrelid = v.oid order by t.tgname),

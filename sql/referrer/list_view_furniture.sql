@@ -2,7 +2,7 @@
 -- default privileges gave the new one is taken away first. {view} its name for messages is read from the catalog.
 -- $1 oid of the view. Lock: none.
 with v as (
-    select c.oid, c.relowner, c.relacl, c.relnamespace, pg_catalog.format('%I.%I', n.nspname, c.relname) as name
+    select c.oid, c.relkind, c.relowner, c.relacl, c.relnamespace, pg_catalog.format('%I.%I', n.nspname, c.relname) as name
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = $1
 )
 select statement from (
@@ -46,7 +46,19 @@ select statement from (
     from v join pg_catalog.pg_rewrite w on w.ev_class = v.oid and w.rulename <> '_RETURN'
     where pg_catalog.obj_description(w.oid, 'pg_rewrite') is not null
     union all
-    select 9, d.objsubid, case d.objsubid when 0 then pg_catalog.format('comment on view %s is %L', v.name, d.description)
+    -- What only a materialized view's columns have.
+    select 9, a.attnum, pg_catalog.format('alter materialized view %s alter column %I set statistics %s', v.name, a.attname, a.attstattarget)
+    from v join pg_catalog.pg_attribute a on a.attrelid = v.oid and a.attnum > 0 and not a.attisdropped
+    where v.relkind = 'm' and coalesce(a.attstattarget, -1) >= 0
+    union all
+    select 10, a.attnum, pg_catalog.format('alter materialized view %s alter column %I set storage %s', v.name, a.attname,
+               case a.attstorage when 'p' then 'plain' when 'e' then 'external' when 'x' then 'extended' else 'main' end)
+    from v join pg_catalog.pg_attribute a on a.attrelid = v.oid and a.attnum > 0 and not a.attisdropped
+    join pg_catalog.pg_type y on y.oid = a.atttypid
+    where v.relkind = 'm' and a.attstorage <> y.typstorage
+    union all
+    select 11, d.objsubid, case d.objsubid when 0 then pg_catalog.format('comment on %s %s is %L',
+                               case v.relkind when 'm' then 'materialized view' else 'view' end, v.name, d.description)
                else pg_catalog.format('comment on column %s.%I is %L', v.name, a.attname, d.description) end
     from v join pg_catalog.pg_description d on d.classoid = 'pg_catalog.pg_class'::regclass and d.objoid = v.oid
     left join pg_catalog.pg_attribute a on a.attrelid = v.oid and a.attnum = d.objsubid and d.objsubid > 0

@@ -17,7 +17,13 @@ select c.oid, n.nspname::text as schema_name, c.relname::text as name, c.relkind
                and d.objid = c.oid and d.deptype = 'e') as is_extensions,
        exists (select from pg_catalog.pg_seclabel l where l.classoid = 'pg_catalog.pg_class'::regclass
                and l.objoid = c.oid) as is_labelled,
-       coalesce(c.reloptions, '{}') as options,
+       pg_catalog.concat(
+           case when c.relkind = 'm' then ' using ' || (select pg_catalog.quote_ident(a.amname) from pg_catalog.pg_am a where a.oid = c.relam) end,
+           ' with (' || pg_catalog.array_to_string(c.reloptions, ', ') || ')',
+           ' tablespace ' || (select pg_catalog.quote_ident(t.spcname) from pg_catalog.pg_tablespace t where t.oid = c.reltablespace)
+       ) as clauses,
+       c.relispopulated as is_populated,
+       exists (select from pg_catalog.pg_statistic_ext x where x.stxrelid = c.oid) as has_statistics,
        pg_catalog.rtrim(pg_catalog.pg_get_viewdef(c.oid), ';') as definition,
        array(select pg_catalog.concat_ws(' ', a.attname, a.atttypid, a.atttypmod, a.attcollation)
              from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped

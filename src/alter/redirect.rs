@@ -42,7 +42,7 @@ pub fn redirect(text: &str, places: &HashMap<QualifiedName, QualifiedName>) -> F
             continue;
         }
         let is_part = at > 0 && kind(at - 1) == Some(K::DOT);
-        if is_part || kind(at + 1) != Some(K::DOT) || kind(at + 3) == Some(K::DOT) {
+        if is_part || kind(at + 1) != Some(K::DOT) {
             continue;
         }
         let Some(second) = tokens.get(at + 2) else { continue };
@@ -89,7 +89,8 @@ mod tests {
                 "CREATE RULE r AS ON UPDATE TO public.orders DO INSERT INTO public.orders (id) VALUES (new.id) -- public.orders",
                 "CREATE RULE r AS ON UPDATE TO \"s\".\"new orders\" DO INSERT INTO \"s\".\"new orders\" (id) VALUES (new.id) -- public.orders",
             ),
-            ("SELECT (a.public).orders, db.public.orders, public.orders.id", "SELECT (a.public).orders, db.public.orders, public.orders.id"),
+            ("SELECT (a.public).orders, db.public.orders", "SELECT (a.public).orders, db.public.orders"),
+            ("COMMENT ON COLUMN public.orders.id IS 'x'", "COMMENT ON COLUMN \"s\".\"new orders\".id IS 'x'"),
         ] {
             assert_eq!(redirect(before, &places()).as_str(), after);
         }

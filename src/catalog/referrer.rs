@@ -21,8 +21,10 @@ pub struct View {
     pub obstacle: Option<&'static str>,
     /// Whether the role that connects may act as its owner.
     pub may_act: bool,
-    /// Its options as `name=value`.
-    pub options: Vec<String>,
+    /// Access method, options and tablespace, as they stand between its name and its query.
+    pub clauses: String,
+    /// Whether it may be read: a materialized view has to be filled first.
+    pub is_populated: bool,
     /// Its query.
     pub definition: String,
     /// Name, type, length and collation of each column.
@@ -48,8 +50,15 @@ impl View {
     }
 
     fn from_row(row: &Row) -> Result<Self> {
-        let (is_extensions, is_labelled): (bool, bool) =
-            (row.try_get("is_extensions")?, row.try_get("is_labelled")?);
+        let obstacles = [
+            ("is_extensions", "it belongs to an extension"),
+            ("is_labelled", "a security label is set on it"),
+            ("has_statistics", "there are extended statistics on it"),
+        ];
+        let mut obstacle = None;
+        for (column, words) in obstacles {
+            obstacle = obstacle.or(row.try_get::<_, bool>(column)?.then_some(words));
+        }
         Ok(View {
             oid: row.try_get("oid")?,
             name: QualifiedName::new(
@@ -58,13 +67,10 @@ impl View {
             ),
             is_materialized: row.try_get("is_materialized")?,
             owner: Ident::new(row.try_get::<_, String>("owner")?),
-            obstacle: match (is_extensions, is_labelled) {
-                (true, _) => Some("it belongs to an extension"),
-                (_, true) => Some("a security label is set on it"),
-                _ => None,
-            },
+            obstacle,
             may_act: row.try_get("may_act")?,
-            options: row.try_get("options")?,
+            clauses: row.try_get("clauses")?,
+            is_populated: row.try_get("is_populated")?,
             definition: row.try_get("definition")?,
             columns: row.try_get("columns")?,
             sources: row.try_get::<_, Vec<Option<u32>>>("sources")?.into_iter().flatten().collect(),
@@ -74,12 +80,7 @@ impl View {
     /// The statement that makes it, or puts another query into it.
     #[must_use]
     pub fn create(&self, words: &str) -> String {
-        let with = if self.options.is_empty() {
-            String::new()
-        } else {
-            format!(" with ({})", self.options.join(", "))
-        };
-        format!("{words} {}{with} as {}", self.name, self.definition)
+        format!("{words} {}{} as {}", self.name, self.clauses, self.definition)
     }
 
     /// What it has besides its query and options, as statements for when it was made anew.

@@ -24,7 +24,7 @@ use crate::step::shadow::Request;
 use crate::step::snapshots::{self, Point};
 use crate::step::verify::grouped;
 use crate::step::watch::Watch;
-use crate::step::{capture, copy, finish, index, inspect, replay, shadow, swap, vacuum, verify as verifying};
+use crate::step::{capture, copy, finish, index, inspect, matviews, replay, shadow, swap, vacuum, verify as verifying};
 
 /// Runs a migration from where it is to the swap, and what is to be done after it.
 pub(super) async fn drive(
@@ -246,6 +246,9 @@ async fn bring_all_level(
     for change in &migration.tables {
         let pair = Pair::load(control, change, Direction::Forward).await?;
         bring_level(control, sessions, migration.id, change, &pair, watch).await?;
+        if matviews::build(control, change, watch).await? > 0 {
+            bring_level(control, sessions, migration.id, change, &pair, watch).await?;
+        }
     }
     watch.end("");
     migration.advance(control, Phase::Level).await?;

@@ -29,7 +29,7 @@ use crate::step::lock::LockPolicy;
 use crate::step::pair::{Direction, Pair};
 use crate::step::shadow::Request;
 use crate::step::watch::Watch;
-use crate::step::{finish, remove, swap};
+use crate::step::{finish, matviews, remove, swap};
 
 /// How to work. May differ from run to run of one migration.
 #[derive(Debug, Clone, Copy)]
@@ -187,6 +187,7 @@ impl Engine {
                     let pair = Pair::load(control, &change, Direction::Reverse).await?;
                     self.watch.begin("replay");
                     bring_level(control, sessions, migration.id, &change, &pair, &self.watch).await?;
+                    matviews::refresh_retired(control, &change).await?;
                     self.watch.end("the retired table is level");
                     drive::outwait_older(control, sessions, &migration, &change, &pair, options, &self.watch)
                         .await?;

@@ -41,6 +41,8 @@ pub enum Kind {
     Trigger,
     /// A view that reads the table: given its query anew in the swap, or made anew.
     View,
+    /// A materialized view: built aside before the swap, exchanged in it.
+    MaterializedView,
     /// A function that uses the table's row type, or its columns in a body that the server keeps parsed.
     Function,
     /// A rewrite rule on the table or mentioning it.
@@ -63,6 +65,7 @@ impl Kind {
             Kind::Identity => "identity",
             Kind::Trigger => "trigger",
             Kind::View => "view",
+            Kind::MaterializedView => "materialized view",
             Kind::Function => "function",
             Kind::Rule => "rule",
             Kind::Policy => "policy",
@@ -73,7 +76,7 @@ impl Kind {
     /// Reads what [`Kind::as_str`] wrote.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        const ALL: [Kind; 11] = [
+        const ALL: [Kind; 12] = [
             Kind::KeyIndex,
             Kind::Index,
             Kind::Check,
@@ -81,6 +84,7 @@ impl Kind {
             Kind::Identity,
             Kind::Trigger,
             Kind::View,
+            Kind::MaterializedView,
             Kind::Function,
             Kind::Rule,
             Kind::Policy,

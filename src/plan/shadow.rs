@@ -18,6 +18,8 @@ pub struct Place {
     /// A schema for empty stand-ins of the tables at the other end of foreign keys; dropped before the
     /// transaction ends. Creating the real foreign keys would lock the real tables.
     pub scratch: Ident,
+    /// The schema into which the original goes.
+    pub retired: Ident,
 }
 
 impl Place {

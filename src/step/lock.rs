@@ -87,7 +87,8 @@ pub struct Target {
     pub name: QualifiedName,
     /// Its oid.
     pub oid: u32,
-    /// For a view, the role that owns it: LOCK TABLE would lock all that the view reads.
+    /// For a view, the role that owns it: LOCK TABLE would lock all that the view reads, and takes no materialized
+    /// view.
     pub view_of: Option<Ident>,
 }
 
@@ -137,7 +138,7 @@ impl Request {
                 // Changes nothing, and takes ACCESS EXCLUSIVE on the view alone.
                 (Some(role), view) => {
                     format!(
-                        "set local role {role}; alter view {view} owner to {role}; set local role {owner}"
+                        "set local role {role}; alter table {view} owner to {role}; set local role {owner}"
                     )
                 }
                 (None, _) => {

@@ -2,17 +2,18 @@
 //! name the new table in the swap, and the former one on the way back.
 //!
 //! What the statements are, and whether they will work, the server is asked: everything is made once on copies in
-//! scratch schemas, inside the transaction that makes the shadow. Nothing that the application uses is touched.
+//! scratch schemas, inside a savepoint that is rolled back. Nothing that the application uses is touched.
 //! Run twice: the scratch schemas are the caller's, new each time. Killed midway: the transaction never was.
 
 use std::collections::{HashMap, HashSet};
 
 use tokio_postgres::Client;
 
-use crate::alter::redirect;
-use crate::catalog::{Attached, Definition, Referrer, View};
+use super::search_path;
+use crate::alter::{redirect, retarget};
+use crate::catalog::{Attached, Definition, Index, Referrer, View};
 use crate::error::{Error, Result};
-use crate::name::{Ident, Literal, QualifiedName, sql};
+use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::dependents::{self, Dependent, Kind};
 use crate::plan::shadow::Place;
 
@@ -30,14 +31,11 @@ pub async fn carry(
     place: &Place,
     names: &NewNames,
 ) -> Result<Vec<Dependent>> {
-    let path: String = client.query_one("show search_path", &[]).await?.try_get(0)?;
-    // So that every relation is written with its schema.
-    client.batch_execute("set local search_path = ''; set local check_function_bodies = off").await?;
-    let made = carry_all(client, original, place, names).await?;
-    client
-        .batch_execute(&format!("select pg_catalog.set_config('search_path', {}, true)", Literal(&path)))
-        .await?;
-    Ok(made)
+    client.batch_execute(&format!("savepoint pgrecast_referrers; {}", search_path::EMPTY)).await?;
+    let list = carry_all(client, original, place, names).await?;
+    // All that was made was made to learn from it.
+    client.batch_execute("rollback to savepoint pgrecast_referrers").await?;
+    Ok(list)
 }
 
 async fn carry_all(
@@ -63,12 +61,15 @@ async fn carry_all(
     let mut stage = Stage::new(client, place, "new");
     stage.places.insert(table.name.clone(), place.shadow.clone());
     let mut changing = vec![table.oid];
+    // Materialized views are exchanged: what stands on one need not go meanwhile.
+    let mut kept = Vec::new();
+    let mut aside = HashMap::from([(table.name.clone(), place.shadow.clone())]);
     let mut list = Vec::new();
     for view in &views {
         if !view.sources.iter().any(|source| changing.contains(source)) {
             continue;
         }
-        check_view(view)?;
+        check_view(view, &table.owner)?;
         let new = View {
             definition: queries.get(&view.name).unwrap_or(&view.definition).clone(),
             ..view.clone()
@@ -80,7 +81,42 @@ async fn carry_all(
             .try_get("columns")?;
         let role = Some(view.owner.clone()).filter(|owner| *owner != table.owner);
         // Nothing may stand on a view while it is dropped.
-        let is_same = columns == view.columns && !view.sources.iter().any(|s| changing[1..].contains(s));
+        let is_made_anew = |oid: &u32| changing[1..].contains(oid) && !kept.contains(oid);
+        let is_same = columns == view.columns && !view.sources.iter().any(is_made_anew);
+        if view.is_materialized && view.sources.iter().any(is_made_anew) {
+            return Err(refused(
+                &format!("materialized view {}", view.name.shown()),
+                "it reads a view whose columns change their types with the table's",
+            ));
+        }
+        if view.is_materialized {
+            let here = view.name.in_schema(&place.shadow.schema);
+            if aside.values().any(|taken| *taken == here) {
+                return Err(refused(
+                    &format!("materialized view {}", view.name.shown()),
+                    "it has the name of another one that reads the table, or of the table",
+                ));
+            }
+            aside.insert(view.name.clone(), here.clone());
+            let statements = stage.materialized(&new, &here, &aside).await?;
+            let refresh = |name: &QualifiedName| {
+                let populated = format!("refresh materialized view {name}; analyze {name}");
+                Vec::from_iter(view.is_populated.then_some(populated))
+            };
+            let retired = view.name.in_schema(&place.retired);
+            let create = [refresh(&retired), [statements, refresh(&here)].concat()];
+            list.extend(dependents::referrer(
+                Kind::MaterializedView,
+                &view.name.name,
+                &view.name,
+                None,
+                create,
+                None,
+            ));
+            changing.push(view.oid);
+            kept.push(view.oid);
+            continue;
+        }
         let (words, drop) = if is_same {
             ("create or replace view", None)
         } else {
@@ -103,7 +139,6 @@ async fn carry_all(
         }
     }
     list.extend(carry_others(client, original, place, &mut stage, &changing, names).await?);
-    stage.leave().await?;
     Ok(list)
 }
 
@@ -131,12 +166,10 @@ async fn carry_others(
     } else {
         others.clone()
     };
-    client.batch_execute("savepoint pgrecast_referrers").await?;
     for other in &new {
         stage.mirror_other(other, &table.owner).await?;
     }
     stage.expect_no_other(changing).await?;
-    client.batch_execute("rollback to savepoint pgrecast_referrers").await?;
     let mut list = Vec::new();
     for (old, new) in others.iter().zip(&new) {
         let kind = Kind::parse(&old.kind)
@@ -185,7 +218,6 @@ async fn renamed_queries(
             Some((name, redirect(&view.definition, &back).to_string()))
         })
         .collect();
-    stage.leave().await?;
     Ok(queries)
 }
 
@@ -226,7 +258,6 @@ async fn renamed_others(
             new
         })
         .collect();
-    stage.leave().await?;
     Ok(new)
 }
 
@@ -281,6 +312,25 @@ impl<'a> Stage<'a> {
         let text = redirect(&view.definition, &self.places);
         self.run(&view.name, &format!("create view {place} as {text}")).await?;
         Ok(place)
+    }
+
+    /// The statements that build a materialized view aside, tried out without rows.
+    async fn materialized(
+        &self,
+        view: &View,
+        here: &QualifiedName,
+        aside: &HashMap<QualifiedName, QualifiedName>,
+    ) -> Result<Vec<String>> {
+        let create = View { name: here.clone(), ..view.clone() }.create("create materialized view");
+        let mut statements = vec![format!("{} with no data", redirect(&create, aside))];
+        for index in Index::list(self.client, view.oid).await? {
+            let definition = retarget(&index.definition, &view.name, here)?.to_string();
+            statements.extend(dependents::index(&Index { definition, ..index }, here, false, 0).create);
+        }
+        let furniture = view.furniture(self.client).await?;
+        statements.extend(furniture.iter().map(|text| redirect(text, aside).to_string()));
+        self.run(&view.name, &statements.join(";")).await?;
+        Ok(statements)
     }
 
     /// Makes it for the copies. `owner` is the role of this session.
@@ -349,13 +399,6 @@ impl<'a> Stage<'a> {
             error
         })
     }
-
-    async fn leave(self) -> Result<()> {
-        for schema in &self.schemas {
-            self.client.batch_execute(&format!("drop schema if exists {schema} cascade")).await?;
-        }
-        Ok(())
-    }
 }
 
 /// A definition as `pg_get_functiondef` writes it, for a function of another name.
@@ -371,13 +414,14 @@ fn renamed_function(definition: &str, name: &QualifiedName) -> String {
     format!("create {kind} {name}{}", &definition[open..])
 }
 
-fn check_view(view: &View) -> Result<()> {
-    let what = format!("view {}", view.name.shown());
-    if view.is_materialized {
-        return Err(refused(&format!("materialized {what}"), "it keeps rows that it read from the table"));
-    }
+fn check_view(view: &View, owner: &Ident) -> Result<()> {
+    let what =
+        format!("{}view {}", if view.is_materialized { "materialized " } else { "" }, view.name.shown());
     match view.obstacle {
         Some(why) => Err(refused(&what, why)),
+        None if view.is_materialized && view.owner != *owner => {
+            Err(refused(&what, "it does not belong to the table's owner, who has to build it"))
+        }
         None if !view.may_act => Err(may_not_act(&what, &view.owner)),
         None => Ok(()),
     }

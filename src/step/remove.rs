@@ -45,7 +45,7 @@ pub async fn triggers(
 
 /// Drops our tables, functions and schemas, in the transaction that is open on `client`.
 pub async fn objects(client: &Client, change: &TableChange) -> Result<()> {
-    let mut statements = Vec::new();
+    let mut statements = super::matviews::drop_statements(client, change).await?;
     for table in [change.shadow(), change.retired()] {
         // Only in our own schemas: the name is also that of the application's table.
         statements.push(format!("drop table if exists {table}"));

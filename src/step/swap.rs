@@ -12,7 +12,7 @@ use super::level::bring_level;
 use super::lock::{LockMode, LockPolicy, LockStory, Locking, Purpose, Request, Target};
 use super::pair::{Direction, Pair};
 use super::watch::Watch;
-use super::{capture, replay};
+use super::{capture, replay, search_path};
 use crate::catalog::{Definition, Referrer, StatisticsObject, View, find_table, fingerprint};
 use crate::db::Sessions;
 use crate::error::{Error, Kind, Result};
@@ -158,7 +158,7 @@ async fn prepare(client: &Client, change: &TableChange, pair: &Pair) -> Result<E
     let sequences = moves(&outgoing, &incoming, counterpart);
     let owner = incoming.table.owner.clone();
     let locks = list_locks(client, change, pair, &owner, drop.iter().chain(&make)).await?;
-    let search_path = client.query_one("show search_path", &[]).await?.try_get(0)?;
+    let search_path = search_path::current(client).await?;
     Ok(Exchange { outgoing, incoming, outgoing_schema, drop, make, sequences, locks, owner, search_path })
 }
 
@@ -173,7 +173,7 @@ async fn list_locks(
 ) -> Result<Request> {
     let (mut views, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
     for dependent in dependents.map(|stored| &stored.dependent) {
-        let is_view = dependent.kind == DependentKind::View;
+        let is_view = matches!(dependent.kind, DependentKind::View | DependentKind::MaterializedView);
         let tables = [Some(&dependent.table), dependent.other_table.as_ref()];
         for table in tables.into_iter().flatten().filter(|table| **table != change.name) {
             let oid = find_table(client, &table.to_string()).await?.ok_or_else(|| {
@@ -255,7 +255,7 @@ async fn under_lock(
     hold.limit(client).await?;
     client.batch_execute(&statements.join(";\n")).await?;
     set_identities(client, change, exchange, &values).await?;
-    expect_unnamed(client, pair).await?;
+    expect_unnamed(client, pair, &exchange.outgoing_schema).await?;
     hold.limit(client).await?;
     let to = match pair.direction {
         Direction::Forward => Phase::Swapped,
@@ -343,8 +343,9 @@ pub async fn is_definition_known(client: &Client, change: &TableChange, new_oid:
 }
 
 /// Makes sure that nothing elsewhere names the outgoing table any more: it would go on with the retired one.
-async fn expect_unnamed(client: &Client, pair: &Pair) -> Result<()> {
-    let views = View::list(client, &[pair.from_oid]).await?.into_iter().map(|view| view.name.shown());
+async fn expect_unnamed(client: &Client, pair: &Pair, aside: &Ident) -> Result<()> {
+    let views = View::list(client, &[pair.from_oid]).await?.into_iter();
+    let views = views.filter(|view| view.name.schema != *aside).map(|view| view.name.shown());
     let others = Referrer::list(client, &[pair.from_oid]).await?.into_iter().map(|other| other.shown);
     match views.chain(others).next() {
         None => Ok(()),
@@ -393,6 +394,10 @@ fn exchange_statements(change: &TableChange, pair: &Pair, exchange: &Exchange) -
     let mut out = Vec::new();
     // What was made last may stand on what was made before it.
     for stored in exchange.drop.iter().rev() {
+        if stored.dependent.kind == DependentKind::MaterializedView {
+            let view = &stored.dependent.table;
+            out.push(format!("alter materialized view {view} set schema {}", exchange.outgoing_schema));
+        }
         let drop = stored.dependent.drop.clone();
         out.extend(drop.map(|drop| as_role(&stored.dependent, &exchange.owner, &drop)));
     }
@@ -414,20 +419,27 @@ fn exchange_statements(change: &TableChange, pair: &Pair, exchange: &Exchange) -
     }
     out.push(format!("alter table {name} set schema {}", exchange.outgoing_schema));
     out.push(format!("alter table {} set schema {}", pair.to, name.schema));
+    let (views, make): (Vec<_>, Vec<_>) = exchange
+        .make
+        .iter()
+        .map(|stored| &stored.dependent)
+        .partition(|dependent| dependent.kind == DependentKind::MaterializedView);
+    for view in views {
+        let aside = view.table.in_schema(&pair.to.schema);
+        out.push(format!("alter materialized view {aside} set schema {}", view.table.schema));
+    }
     for object in &exchange.incoming.statistics {
         let schema = home(object, &exchange.outgoing.statistics).unwrap_or(&name.schema);
         out.push(format!("alter statistics {} set schema {schema}", object.name));
     }
     let (here, elsewhere): (Vec<_>, Vec<_>) =
-        exchange.make.iter().map(|stored| &stored.dependent).partition(|dependent| !is_referrer(dependent));
+        make.into_iter().partition(|dependent| !is_referrer(dependent));
     out.extend(here.into_iter().flat_map(|dependent| dependent.create.clone()));
-    // These were written under an empty search_path.
-    out.push("set local search_path = ''; set local check_function_bodies = off".to_owned());
+    out.push(search_path::EMPTY.to_owned());
     for dependent in elsewhere {
         out.extend(dependent.create.iter().map(|create| as_role(dependent, &exchange.owner, create)));
     }
-    let path = Literal(&exchange.search_path);
-    out.push(format!("select pg_catalog.set_config('search_path', {path}, true)"));
+    out.push(search_path::back_to(&exchange.search_path));
     out
 }
 

@@ -1,0 +1,90 @@
+//! Materialized views that read the table: built aside on the shadow before the swap, with their indexes, and
+//! exchanged in it. On the way back those that were retired are refreshed first, while nobody reads them.
+//!
+//! Run twice: what is built is marked so in its own transaction, and a refresh is one more refresh. Killed midway:
+//! goes on with the next.
+
+use tokio_postgres::Client;
+
+use super::search_path;
+use super::swap::{is_definition_known, record_definition};
+use super::watch::Watch;
+use crate::error::{Error, Kind, Result};
+use crate::failpoint::Failpoint;
+use crate::name::{Ident, QualifiedName};
+use crate::plan::{Kind as DependentKind, Side};
+use crate::state::{StoredDependent, TableChange, load_dependents, mark_made};
+
+/// Builds those of the new shape that are not there yet, and says how many there are.
+///
+/// # Errors
+/// [`Kind::NeedsPerson`] when a query fails on the rows as they are.
+pub async fn build(client: &Client, change: &TableChange, watch: &Watch) -> Result<usize> {
+    let all = list(client, change, Side::New).await?;
+    for (n, stored) in all.iter().enumerate().filter(|(_, stored)| !stored.is_made) {
+        watch.progress(n as i64, all.len() as i64, "materialized views", stored.dependent.name.shown());
+        // Our own change of what names the shadow, if nobody else has changed it.
+        let new = change.shadow_oid.ok_or_else(|| Error::failed("there is no shadow to read"))?;
+        let is_known = is_definition_known(client, change, new).await?;
+        run(client, stored).await?;
+        mark_made(client, stored.id).await?;
+        if is_known {
+            record_definition(client, change, new).await?;
+        }
+        client.batch_execute("commit").await?;
+        Failpoint::MaterializedViewMade.pass();
+    }
+    Ok(all.len())
+}
+
+/// Refreshes those that were retired in the swap, and says how many there are.
+pub async fn refresh_retired(client: &Client, change: &TableChange) -> Result<usize> {
+    let all = list(client, change, Side::Original).await?;
+    for stored in &all {
+        run(client, stored).await?;
+        client.batch_execute("commit").await?;
+    }
+    Ok(all.len())
+}
+
+/// The statements that take them away where they are ours: what reads another one goes first.
+pub async fn drop_statements(client: &Client, change: &TableChange) -> Result<Vec<String>> {
+    let all = list(client, change, Side::New).await?;
+    let drop = |schema: &Ident, name: &Ident| {
+        let name = QualifiedName { schema: schema.clone(), name: name.clone() };
+        format!("drop materialized view if exists {name}")
+    };
+    Ok(all
+        .iter()
+        .rev()
+        .flat_map(|stored| {
+            [&change.shadow_schema, &change.retired_schema].map(|schema| drop(schema, &stored.dependent.name))
+        })
+        .collect())
+}
+
+async fn list(client: &Client, change: &TableChange, side: Side) -> Result<Vec<StoredDependent>> {
+    let mut all = load_dependents(client, change.id, side).await?;
+    all.retain(|stored| stored.dependent.kind == DependentKind::MaterializedView);
+    Ok(all)
+}
+
+/// Runs its statements in a transaction that stays open.
+async fn run(client: &Client, stored: &StoredDependent) -> Result<()> {
+    let statements = stored.dependent.create.join(";");
+    let path = search_path::current(client).await?;
+    let text = format!("begin; {}; {statements}; {}", search_path::EMPTY, search_path::back_to(&path));
+    if let Err(error) = client.batch_execute(&text).await {
+        let error = Error::from(error);
+        if error.kind == Kind::ConnectionLost {
+            return Err(error);
+        }
+        client.batch_execute("rollback").await?;
+        let is_ours = error.kind == Kind::Failed;
+        let error =
+            error.context(format!("materialized view {} could not be built", stored.dependent.table.shown()));
+        return Err(if is_ours { error.with_kind(Kind::NeedsPerson) } else { error }
+            .hint("Its query failed on the rows as they are. Correct them, and run the same command again."));
+    }
+    Ok(())
+}
