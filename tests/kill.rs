@@ -157,7 +157,9 @@ async fn runs_to_the_end_in_spite_of(ending: Ending) {
     db.execute(&format!("alter table {} {ALTER}", table.twin)).await;
     assert!(table.assert_equal(&db).await > 0);
     let reads_all: bool = db
-        .query_value("select count(*) > 0 and count(*) = (select count(*) from t where counter > 0) from counted")
+        .query_value(
+            "select count(*) > 0 and count(*) = (select count(*) from t where counter > 0) from counted",
+        )
         .await;
     assert!(reads_all, "the view reads the new table");
     db.assert_no_deadlock();

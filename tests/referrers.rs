@@ -38,7 +38,11 @@ impl Case {
         let back = schema_dump(&db).await;
         db.pgrecast(&["cleanup", "orders"]).await.expect_code(0);
         assert_nothing_left(&db).await;
-        assert_eq!(diff(&before, &schema_dump(&db).await), Vec::<String>::new(), "after rollback and cleanup");
+        assert_eq!(
+            diff(&before, &schema_dump(&db).await),
+            Vec::<String>::new(),
+            "after rollback and cleanup"
+        );
         assert_eq!(diff(&before, &back), Vec::<String>::new(), "after rollback");
         db.pgrecast(&run).await.expect_code(0);
         db.pgrecast(&["cleanup", "orders"]).await.expect_code(0);
@@ -96,7 +100,9 @@ async fn a_view_keeps_its_column_names_when_the_table_s_columns_are_renamed() {
     refused.pgrecast(&["run", "orders", "--alter", "drop column gone"]).await.expect_code(0);
     let setup = setup.replace("joined as select * from orders", "joined as select o.a, o.c from orders");
     let setup: &'static str = setup.leak();
-    Case { setup, change: RENAME, differs: &["amount", "gone", "note2", "public.joined"] }.check("renamed").await;
+    Case { setup, change: RENAME, differs: &["amount", "gone", "note2", "public.joined"] }
+        .check("renamed")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -151,7 +157,10 @@ async fn materialized_views_are_built_aside_and_exchanged() {
 
     let db = TestDb::create("matview_rows").await;
     db.execute(ORDERS).await;
-    db.execute("create materialized view total as select sum(amount) as s from orders; update orders set amount = 2").await;
+    db.execute(
+        "create materialized view total as select sum(amount) as s from orders; update orders set amount = 2",
+    )
+    .await;
     let total = async || db.query_value::<i64>("select s::bigint from total").await;
     assert_eq!(total().await, 125_250);
     db.pgrecast(&["run", "orders", "--rebuild"]).await.expect_code(0);

@@ -81,10 +81,27 @@ impl Definition {
     }
 }
 
-/// The digest of a table's definition: unchanged as long as nobody changes the definition.
+/// Reads the digest of a table's definition, and of what names the table from elsewhere: unchanged as long as
+/// nobody changes any of it.
+#[derive(Debug)]
+pub struct Fingerprint(tokio_postgres::Statement);
+
+impl Fingerprint {
+    /// Prepared, because planning it takes longer than reading it.
+    pub async fn prepare(client: &Client) -> Result<Self> {
+        let statement = sql!("catalog/fingerprint_table.sql")
+            .fill("views", &View::statement("array[$1::oid]"))
+            .fill("others", &Referrer::statement(client, "array[$1::oid]").await?);
+        Ok(Fingerprint(client.prepare(&statement.text()).await?))
+    }
+
+    /// The digest of the table with this oid.
+    pub async fn of(&self, client: &Client, oid: u32) -> Result<String> {
+        Ok(client.query_one(&self.0, &[&oid]).await?.try_get("fingerprint")?)
+    }
+}
+
+/// The same once.
 pub async fn fingerprint(client: &Client, oid: u32) -> Result<String> {
-    let statement = sql!("catalog/fingerprint_table.sql")
-        .fill("views", &View::statement("array[$1::oid]"))
-        .fill("others", &Referrer::statement(client, "array[$1::oid]").await?);
-    Ok(client.query_one(&statement.text(), &[&oid]).await?.try_get("fingerprint")?)
+    Fingerprint::prepare(client).await?.of(client, oid).await
 }

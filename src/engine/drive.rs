@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 
 use super::Options;
 use crate::alter::Alter;
-use crate::catalog::Definition;
+use crate::catalog::{Definition, Fingerprint};
 use crate::db::Sessions;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
@@ -24,7 +24,10 @@ use crate::step::shadow::Request;
 use crate::step::snapshots::{self, Point};
 use crate::step::verify::grouped;
 use crate::step::watch::Watch;
-use crate::step::{capture, copy, finish, index, inspect, matviews, replay, shadow, swap, vacuum, verify as verifying};
+use crate::step::{
+    capture, copy, definition, finish, index, inspect, matviews, replay, shadow, swap, vacuum,
+    verify as verifying,
+};
 
 /// Runs a migration from where it is to the swap, and what is to be done after it.
 pub(super) async fn drive(
@@ -226,7 +229,7 @@ async fn build_indexes(
     for change in &migration.tables {
         vacuum::vacuum(control, change).await?;
         if let Some(shadow) = change.shadow_oid {
-            swap::record_definition(control, change, shadow).await?;
+            definition::record(control, &Fingerprint::prepare(control).await?, change, shadow).await?;
         }
     }
     watch.end("visibility map and statistics are there");
@@ -284,7 +287,7 @@ pub(super) async fn outwait_older(
     watch: &Watch,
 ) -> Result<()> {
     watch.begin("snapshots");
-    swap::check_definition(control, change, pair).await?;
+    definition::check(control, &Fingerprint::prepare(control).await?, change, pair).await?;
     let again = async || bring_level(control, sessions, migration.id, change, pair, watch).await;
     again().await?;
     let level = Point::now(control).await?;

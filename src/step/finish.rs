@@ -8,11 +8,11 @@ use std::time::Duration;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+use super::definition;
 use super::lock::{LockMode, LockPolicy, Locking, Purpose, Request};
 use super::snapshots::{self, Point};
-use super::swap::{is_definition_known, record_definition};
 use super::watch::Watch;
-use crate::catalog::find_table;
+use crate::catalog::{Fingerprint, find_table};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
 use crate::name::sql;
@@ -35,6 +35,7 @@ pub async fn validate(
         .iter()
         .filter(|stored| stored.dependent.kind == DependentKind::ForeignKey && !stored.is_validated)
         .collect();
+    let digest = Fingerprint::prepare(client).await?;
     for (n, stored) in open.iter().enumerate() {
         let Some(statement) = &stored.dependent.validate else { continue };
         watch.progress(n as i64, open.len() as i64, "foreign keys", stored.dependent.name.shown());
@@ -48,7 +49,7 @@ pub async fn validate(
         // Our own change of the definition, if nobody else has changed it.
         let new = change.shadow_oid.filter(|_| side == Side::New);
         let is_known = match new {
-            Some(new) => is_definition_known(client, change, new).await?,
+            Some(new) => definition::is_known(client, &digest, change, new).await?,
             None => false,
         };
         if let Err(error) = client.batch_execute(statement).await {
@@ -63,7 +64,7 @@ pub async fn validate(
         }
         mark_validated(client, stored.id).await?;
         if let Some(new) = new.filter(|_| is_known) {
-            record_definition(client, change, new).await?;
+            definition::record(client, &digest, change, new).await?;
         }
         client.batch_execute("commit").await?;
         Failpoint::ForeignKeyValidated.pass();

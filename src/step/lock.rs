@@ -301,7 +301,9 @@ impl<'a> Locking<'a> {
         if let Some(limit) = self.policy.kill_blockers_after
             && self.began.elapsed() >= limit
         {
-            for ended in holders::end(self.client, request.targets[request.main].oid, mode.conflicts()).await? {
+            for ended in
+                holders::end(self.client, request.targets[request.main].oid, mode.conflicts()).await?
+            {
                 self.watch.note(format!("--kill-blockers-after: {ended}"));
             }
         }
@@ -310,11 +312,7 @@ impl<'a> Locking<'a> {
         Ok(())
     }
 
-    async fn holders(
-        &mut self,
-        request: &Request,
-        mode: LockMode,
-    ) -> Result<Vec<holders::Holder>> {
+    async fn holders(&mut self, request: &Request, mode: LockMode) -> Result<Vec<holders::Holder>> {
         let found = holders::list(self.client, &request.oids(), mode.conflicts()).await?;
         self.sightings.see(&found);
         Ok(found)

@@ -6,9 +6,9 @@
 
 use tokio_postgres::Client;
 
-use super::search_path;
-use super::swap::{is_definition_known, record_definition};
 use super::watch::Watch;
+use super::{definition, search_path};
+use crate::catalog::Fingerprint;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
 use crate::name::{Ident, QualifiedName};
@@ -21,15 +21,16 @@ use crate::state::{StoredDependent, TableChange, load_dependents, mark_made};
 /// [`Kind::NeedsPerson`] when a query fails on the rows as they are.
 pub async fn build(client: &Client, change: &TableChange, watch: &Watch) -> Result<usize> {
     let all = list(client, change, Side::New).await?;
+    let digest = Fingerprint::prepare(client).await?;
     for (n, stored) in all.iter().enumerate().filter(|(_, stored)| !stored.is_made) {
         watch.progress(n as i64, all.len() as i64, "materialized views", stored.dependent.name.shown());
         // Our own change of what names the shadow, if nobody else has changed it.
         let new = change.shadow_oid.ok_or_else(|| Error::failed("there is no shadow to read"))?;
-        let is_known = is_definition_known(client, change, new).await?;
+        let is_known = definition::is_known(client, &digest, change, new).await?;
         run(client, stored).await?;
         mark_made(client, stored.id).await?;
         if is_known {
-            record_definition(client, change, new).await?;
+            definition::record(client, &digest, change, new).await?;
         }
         client.batch_execute("commit").await?;
         Failpoint::MaterializedViewMade.pass();
@@ -83,8 +84,9 @@ async fn run(client: &Client, stored: &StoredDependent) -> Result<()> {
         let is_ours = error.kind == Kind::Failed;
         let error =
             error.context(format!("materialized view {} could not be built", stored.dependent.table.shown()));
-        return Err(if is_ours { error.with_kind(Kind::NeedsPerson) } else { error }
-            .hint("Its query failed on the rows as they are. Correct them, and run the same command again."));
+        return Err(if is_ours { error.with_kind(Kind::NeedsPerson) } else { error }.hint(
+            "Its query failed on the rows as they are. Correct them, and run the same command again.",
+        ));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ pub mod added;
 pub mod capture;
 pub mod catch_up;
 pub mod copy;
+pub mod definition;
 pub mod finish;
 pub mod holders;
 pub mod index;

@@ -70,10 +70,8 @@ async fn carry_all(
             continue;
         }
         check_view(view, &table.owner)?;
-        let new = View {
-            definition: queries.get(&view.name).unwrap_or(&view.definition).clone(),
-            ..view.clone()
-        };
+        let new =
+            View { definition: queries.get(&view.name).unwrap_or(&view.definition).clone(), ..view.clone() };
         let mirror = stage.mirror_view(&new).await?;
         let columns: Vec<String> = client
             .query_one(&sql!("referrer/list_columns.sql").text(), &[&mirror.to_string()])
@@ -246,7 +244,9 @@ async fn renamed_others(
                 let table = made.table.as_ref().and_then(|table| back.get(table));
                 made.kind == other.kind && made.name.name == other.name.name && table == other.table.as_ref()
             };
-            let Some(found) = made.iter().find(is_it).filter(|_| is_renamed(&other)) else { return other.clone() };
+            let Some(found) = made.iter().find(is_it).filter(|_| is_renamed(&other)) else {
+                return other.clone();
+            };
             let redirected = |statements: &[String]| {
                 statements.iter().map(|text| redirect(text, &back).to_string()).collect::<Vec<_>>()
             };
@@ -453,7 +453,10 @@ async fn check_columns(client: &Client, original: &Definition, names: &NewNames)
         [(columns(&mut { dropped }), false, "drops"), (columns(&mut { renamed }), true, "renames")]
     {
         let row = client
-            .query_opt(&format!("select * from ({statement}) u limit 1"), &[&original.table.oid, &columns, &only])
+            .query_opt(
+                &format!("select * from ({statement}) u limit 1"),
+                &[&original.table.oid, &columns, &only],
+            )
             .await?;
         if let Some(row) = row {
             let (column, user): (String, String) = (row.try_get("column_name")?, row.try_get("user_name")?);

@@ -12,8 +12,8 @@ use super::level::bring_level;
 use super::lock::{LockMode, LockPolicy, LockStory, Locking, Purpose, Request, Target};
 use super::pair::{Direction, Pair};
 use super::watch::Watch;
-use super::{capture, replay, search_path};
-use crate::catalog::{Definition, Referrer, StatisticsObject, View, find_table, fingerprint};
+use super::{capture, definition, replay, search_path};
+use crate::catalog::{Definition, Fingerprint, StatisticsObject, find_table};
 use crate::db::Sessions;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
@@ -33,7 +33,11 @@ struct Exchange {
     locks: Request,
     owner: Ident,
     search_path: String,
+    digest: Fingerprint,
 }
+
+/// Under the locks a plan that is there already is worth more than one that fits.
+const GENERIC: &str = "set local plan_cache_mode = force_generic_plan";
 
 /// Since when the locks are held, and for how long they may be.
 #[derive(Clone, Copy)]
@@ -159,7 +163,23 @@ async fn prepare(client: &Client, change: &TableChange, pair: &Pair) -> Result<E
     let owner = incoming.table.owner.clone();
     let locks = list_locks(client, change, pair, &owner, drop.iter().chain(&make)).await?;
     let search_path = search_path::current(client).await?;
-    Ok(Exchange { outgoing, incoming, outgoing_schema, drop, make, sequences, locks, owner, search_path })
+    let digest = Fingerprint::prepare(client).await?;
+    client.batch_execute(&format!("begin; {GENERIC}")).await?;
+    let checked = definition::check(client, &digest, change, pair).await;
+    client.batch_execute("rollback").await?;
+    checked?;
+    Ok(Exchange {
+        outgoing,
+        incoming,
+        outgoing_schema,
+        drop,
+        make,
+        sequences,
+        locks,
+        owner,
+        search_path,
+        digest,
+    })
 }
 
 /// The relations that the swap changes, besides indexes and sequences: first the views, the outermost first, and the
@@ -225,7 +245,9 @@ async fn under_lock(
     story: &LockStory,
     hold: Hold,
 ) -> Result<Phase> {
-    check_definition(client, change, pair).await?;
+    client.batch_execute(GENERIC).await?;
+    definition::check(client, &exchange.digest, change, pair).await?;
+    client.batch_execute("set local plan_cache_mode = auto").await?;
     capture::check(client, change, pair).await?;
     hold.limit(client).await?;
     let round = replay::round_in_transaction(client, pair).await?;
@@ -263,7 +285,8 @@ async fn under_lock(
     };
     if to == Phase::Swapped {
         capture::record_triggers(client, change, pair.to_oid).await?;
-        record_definition(client, change, pair.to_oid).await?;
+        client.batch_execute(GENERIC).await?;
+        definition::record(client, &exchange.digest, change, pair.to_oid).await?;
     }
     // The phase in memory changes only when the commit is known.
     let before = migration.phase;
@@ -289,68 +312,14 @@ async fn under_lock(
     Ok(to)
 }
 
-/// Makes sure that nobody has changed the definition of the table that is to be replaced: under the lock, so
-/// that it stays true until the commit, and before long work for nothing.
-///
-/// # Errors
-/// [`Kind::NeedsPerson`] when it was changed.
-pub async fn check_definition(client: &Client, change: &TableChange, pair: &Pair) -> Result<()> {
-    let is_known = match pair.direction {
-        Direction::Forward => {
-            if !is_definition_known(client, change, pair.to_oid).await? {
-                return Err(Error::needs_person(format!(
-                    "the definition of the shadow {} was changed by somebody else",
-                    pair.to.shown()
-                ))
-                .because("it would be the table's from the swap on")
-                .hint("Take that back, or `pgrecast abort` and begin again."));
-            }
-            fingerprint(client, pair.from_oid).await? == change.fingerprint
-        }
-        Direction::Reverse => is_definition_known(client, change, pair.from_oid).await?,
-    };
-    if is_known {
-        return Ok(());
-    }
-    Err(match pair.direction {
-        Direction::Forward => capture::changed(change),
-        Direction::Reverse => Error::needs_person(format!(
-            "the definition of {} was changed since the swap: what was added would be lost by going back",
-            change.name.shown()
-        ))
-        .state("nothing was rolled back; the new table is in place")
-        .hint("Take that change back, or keep the new shape with `pgrecast cleanup`."),
-    })
-}
-
-/// Writes down how the new table is defined, since nobody but us has reason to change it before the swap, and so
-/// that a rollback notices what was added to it since.
-pub async fn record_definition(client: &Client, change: &TableChange, new_oid: u32) -> Result<()> {
-    let found = fingerprint(client, new_oid).await?;
-    client
-        .execute("update pgrecast.table_change set new_fingerprint = $2 where id = $1", &[&change.id, &found])
-        .await?;
-    Ok(())
-}
-
-/// Whether the new table is still defined as it was written down.
-pub async fn is_definition_known(client: &Client, change: &TableChange, new_oid: u32) -> Result<bool> {
-    let known: Option<String> = client
-        .query_one("select new_fingerprint from pgrecast.table_change where id = $1", &[&change.id])
-        .await?
-        .try_get(0)?;
-    Ok(known == Some(fingerprint(client, new_oid).await?))
-}
-
 /// Makes sure that nothing elsewhere names the outgoing table any more: it would go on with the retired one.
 async fn expect_unnamed(client: &Client, pair: &Pair, aside: &Ident) -> Result<()> {
-    let views = View::list(client, &[pair.from_oid]).await?.into_iter();
-    let views = views.filter(|view| view.name.schema != *aside).map(|view| view.name.shown());
-    let others = Referrer::list(client, &[pair.from_oid]).await?.into_iter().map(|other| other.shown);
-    match views.chain(others).next() {
+    let statement = sql!("swap/list_names.sql").text();
+    match client.query_opt(&statement, &[&pair.from_oid, &aside.as_str()]).await? {
         None => Ok(()),
-        Some(name) => Err(Error::needs_person(format!(
-            "{name} names the table and came there since the migration was planned"
+        Some(row) => Err(Error::needs_person(format!(
+            "{} names the table and came there since the migration was planned",
+            row.try_get::<_, String>("name")?
         ))
         .hint("Drop it and create it again afterwards, or `pgrecast abort` and begin again.")),
     }
@@ -432,8 +401,7 @@ fn exchange_statements(change: &TableChange, pair: &Pair, exchange: &Exchange) -
         let schema = home(object, &exchange.outgoing.statistics).unwrap_or(&name.schema);
         out.push(format!("alter statistics {} set schema {schema}", object.name));
     }
-    let (here, elsewhere): (Vec<_>, Vec<_>) =
-        make.into_iter().partition(|dependent| !is_referrer(dependent));
+    let (here, elsewhere): (Vec<_>, Vec<_>) = make.into_iter().partition(|dependent| !is_referrer(dependent));
     out.extend(here.into_iter().flat_map(|dependent| dependent.create.clone()));
     out.push(search_path::EMPTY.to_owned());
     for dependent in elsewhere {
