@@ -81,9 +81,8 @@ pub(crate) fn show(plan: &Plan, change: &Change) -> String {
     let _ = writeln!(out, "locks");
     let line = format!("create triggers  SHARE ROW EXCLUSIVE on {}, some ms", plan.table);
     wrap(&mut out, "  ", "                   ", &line);
-    let others = plan.dependents.iter().filter(|d| d.kind == "foreign key").count();
-    let tied = if others > 0 { " and the tables its foreign keys tie to it" } else { "" };
-    let line = format!("swap             ACCESS EXCLUSIVE on {}{tied}, some tens of ms", plan.table);
+    let objects: Vec<&str> = plan.locks.iter().map(|lock| lock.object.as_str()).collect();
+    let line = format!("swap             ACCESS EXCLUSIVE on {}, some tens of ms", objects.join(", "));
     wrap(&mut out, "  ", "                   ", &line);
     let _ = writeln!(out, "  each asked for at most 300 ms at a time, then let go and tried again");
     let _ = writeln!(

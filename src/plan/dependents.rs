@@ -119,6 +119,14 @@ pub struct Dependent {
     pub bytes: i64,
 }
 
+impl Dependent {
+    /// Whether the swap has to do with it: indexes are there by then.
+    #[must_use]
+    pub fn is_of_swap(&self) -> bool {
+        !matches!(self.kind, Kind::KeyIndex | Kind::Index)
+    }
+}
+
 /// The index, made on `table` with its final name, and everything that belongs to it.
 /// `key` says whether it is the index of the shared key.
 #[must_use]

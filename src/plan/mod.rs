@@ -5,6 +5,7 @@ pub mod cast;
 pub mod dependents;
 pub mod estimate;
 pub mod key;
+pub mod locks;
 pub mod mapping;
 pub mod refusal;
 pub mod report;

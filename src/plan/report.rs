@@ -19,6 +19,8 @@ pub struct Plan {
     pub columns: Vec<ColumnChange>,
     /// What hangs on the table and what becomes of it.
     pub dependents: Vec<Handled>,
+    /// What the swap locks, in this order.
+    pub locks: Vec<Lock>,
     /// What stands in the way. Not empty: nothing will be done.
     pub refusals: Vec<Refusal>,
     /// What to know before.
@@ -55,6 +57,15 @@ pub struct ColumnChange {
     pub to: Option<String>,
     /// What fills it; null when the default or generation expression does.
     pub expression: Option<String>,
+}
+
+/// A lock that the swap takes.
+#[derive(Debug, Clone, Serialize)]
+pub struct Lock {
+    /// The relation.
+    pub object: String,
+    /// Its mode.
+    pub mode: String,
 }
 
 /// A dependent object and what is done with it.

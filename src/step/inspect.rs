@@ -11,9 +11,9 @@ use crate::catalog::{Attached, Definition, Missing, find_table};
 use crate::db::Sessions;
 use crate::error::{Error, Kind, Result};
 use crate::name::{Ident, QualifiedName};
-use crate::plan::report::{Action, ColumnChange, Handled, Plan};
+use crate::plan::report::{Action, ColumnChange, Handled, Lock, Plan};
 use crate::plan::shadow::Place;
-use crate::plan::{Blueprint, Refusal, estimate, refusal, risk};
+use crate::plan::{Blueprint, Refusal, estimate, locks, refusal, risk};
 use crate::state::TableChange;
 
 /// A table as it is, and the plan for it.
@@ -162,6 +162,7 @@ fn report(
         actions,
         columns: blueprint.map(|blueprint| columns(original, blueprint)).unwrap_or_default(),
         dependents: blueprint.map(|blueprint| handled(original, blueprint)).unwrap_or_default(),
+        locks: blueprint.map(|blueprint| swap_locks(original, blueprint)).unwrap_or_default(),
         refusals,
         risks: blueprint.map(|blueprint| risk::risks(original, blueprint)).unwrap_or_default(),
         estimate: estimate::estimate(original),
@@ -169,6 +170,13 @@ fn report(
         statements: request.alter.statements.iter().map(|s| s.sql(name).to_string()).collect(),
         server,
     }
+}
+
+fn swap_locks(original: &Definition, blueprint: &Blueprint) -> Vec<Lock> {
+    locks::of_swap(&original.table.name, blueprint.dependents.iter())
+        .into_iter()
+        .map(|locked| Lock { object: locked.name.shown(), mode: "ACCESS EXCLUSIVE".into() })
+        .collect()
 }
 
 fn columns(original: &Definition, blueprint: &Blueprint) -> Vec<ColumnChange> {

@@ -19,7 +19,7 @@ use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
 use crate::name::{Ident, Literal, sql};
 use crate::plan::sequence::{SequenceMove, moves};
-use crate::plan::{Dependent, Kind as DependentKind, Side};
+use crate::plan::{Dependent, Kind as DependentKind, Side, locks};
 use crate::state::{Migration, Phase, StoredDependent, TableChange, load_dependents};
 
 /// Everything that can be known before the lock is asked for.
@@ -143,13 +143,10 @@ async fn prepare(client: &Client, change: &TableChange, pair: &Pair) -> Result<E
         Direction::Forward => (Side::Original, Side::New, change.retired_schema.clone()),
         Direction::Reverse => (Side::New, Side::Original, change.shadow_schema.clone()),
     };
-    let is_swapped = |stored: &StoredDependent| {
-        !matches!(stored.dependent.kind, DependentKind::KeyIndex | DependentKind::Index)
-    };
     let mut drop = load_dependents(client, change.id, drop_side).await?;
     let mut make = load_dependents(client, change.id, make_side).await?;
-    drop.retain(is_swapped);
-    make.retain(is_swapped);
+    drop.retain(|stored| stored.dependent.is_of_swap());
+    make.retain(|stored| stored.dependent.is_of_swap());
     let forward = crate::state::load_mapping(client, change.id, "forward").await?;
     let counterpart = |column: &Ident| match pair.direction {
         Direction::Forward => forward.target_of(column).map(|output| output.name.clone()),
@@ -182,8 +179,7 @@ async fn prepare(client: &Client, change: &TableChange, pair: &Pair) -> Result<E
     })
 }
 
-/// The relations that the swap changes, besides indexes and sequences: first the views, the outermost first, and the
-/// tables from which one comes to the table, then the table, then those to which one comes from it.
+/// Finds the relations that the swap locks.
 async fn list_locks(
     client: &Client,
     change: &TableChange,
@@ -191,47 +187,29 @@ async fn list_locks(
     owner: &Ident,
     dependents: impl Iterator<Item = &StoredDependent>,
 ) -> Result<Request> {
-    let (mut views, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
-    for dependent in dependents.map(|stored| &stored.dependent) {
-        let is_view = matches!(dependent.kind, DependentKind::View | DependentKind::MaterializedView);
-        let tables = [Some(&dependent.table), dependent.other_table.as_ref()];
-        for table in tables.into_iter().flatten().filter(|table| **table != change.name) {
-            let oid = find_table(client, &table.to_string()).await?.ok_or_else(|| {
-                Error::needs_person(format!("{} does not exist any more", table.shown()))
-                    .state("nothing was swapped")
-            })?;
-            if is_view {
-                let role = dependent.role.as_ref().unwrap_or(owner).clone();
-                views.push(Target { view_of: Some(role), ..Target::table(table, oid) });
-                continue;
-            }
-            // LOCK TABLE asks for more rights than a foreign key does. Without them the statement that
-            // drops or makes the key takes the lock, also within lock_timeout.
-            let can_lock: bool = client
-                .query_one(
-                    "select pg_catalog.has_table_privilege($1::oid, 'update, delete, truncate')",
-                    &[&oid],
-                )
-                .await?
-                .try_get(0)?;
-            let side = if *table == dependent.table { &mut before } else { &mut after };
-            if can_lock {
-                side.push(Target::table(table, oid));
-            }
+    let mut targets = Vec::new();
+    let mut main = 0;
+    for locked in locks::of_swap(&change.name, dependents.map(|stored| &stored.dependent)) {
+        if locked.name == change.name {
+            main = targets.len();
+            targets.push(Target::table(&change.name, pair.from_oid));
+            continue;
+        }
+        let oid = find_table(client, &locked.name.to_string()).await?.ok_or_else(|| {
+            Error::needs_person(format!("{} does not exist any more", locked.name.shown()))
+                .state("nothing was swapped")
+        })?;
+        let view_of = locked.is_view.then(|| locked.role.as_ref().unwrap_or(owner).clone());
+        // LOCK TABLE asks for more rights than a foreign key does. Without them the statement that
+        // drops or makes the key takes the lock, also within lock_timeout.
+        let can_lock: bool = client
+            .query_one("select pg_catalog.has_table_privilege($1::oid, 'update, delete, truncate')", &[&oid])
+            .await?
+            .try_get(0)?;
+        if can_lock || view_of.is_some() {
+            targets.push(Target { view_of, ..Target::table(&locked.name, oid) });
         }
     }
-    let mut targets: Vec<Target> = Vec::new();
-    // A view was made after those that it reads.
-    views.reverse();
-    before.sort_by_key(|target| target.oid);
-    after.sort_by_key(|target| target.oid);
-    let main = Target::table(&change.name, pair.from_oid);
-    for target in views.into_iter().chain(before).chain([main]).chain(after) {
-        if !targets.iter().any(|known| known.oid == target.oid) {
-            targets.push(target);
-        }
-    }
-    let main = targets.iter().position(|target| target.oid == pair.from_oid).unwrap_or_default();
     Ok(Request { targets, main })
 }
 

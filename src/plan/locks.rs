@@ -1,0 +1,71 @@
+//! Which relations the swap locks, and in which order.
+
+use super::dependents::{Dependent, Kind};
+use crate::name::{Ident, QualifiedName};
+
+/// A relation that the swap locks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Locked {
+    /// Its name.
+    pub name: QualifiedName,
+    /// Whether it is a view or materialized view.
+    pub is_view: bool,
+    /// Its owner, where that is not the table's.
+    pub role: Option<Ident>,
+}
+
+/// What the swap of a table with these dependents locks, all in ACCESS EXCLUSIVE, in the order in which
+/// applications come along: first the views, the outermost first, and the tables from which one comes to the
+/// table, then the table, then those to which one comes from it.
+pub fn of_swap<'a>(table: &QualifiedName, dependents: impl Iterator<Item = &'a Dependent>) -> Vec<Locked> {
+    let (mut views, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
+    for dependent in dependents.filter(|dependent| dependent.is_of_swap()) {
+        let is_view = matches!(dependent.kind, Kind::View | Kind::MaterializedView);
+        let locked =
+            |name: &QualifiedName| Locked { name: name.clone(), is_view, role: dependent.role.clone() };
+        let side = if is_view { &mut views } else { &mut before };
+        side.push(locked(&dependent.table));
+        after.extend(dependent.other_table.as_ref().map(locked));
+    }
+    // A view was made after those that it reads.
+    views.reverse();
+    before.sort_by(|a, b| a.name.cmp(&b.name));
+    after.sort_by(|a, b| a.name.cmp(&b.name));
+    let main = Locked { name: table.clone(), is_view: false, role: None };
+    let mut all: Vec<Locked> = Vec::new();
+    let others = |list: Vec<Locked>| list.into_iter().filter(|locked| locked.name != *table);
+    for locked in others(views).chain(others(before)).chain([main]).chain(others(after)) {
+        if !all.iter().any(|known| known.name == locked.name) {
+            all.push(locked);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::dependents::referrer;
+
+    #[test]
+    fn what_leads_to_the_table_comes_before_it_and_each_once() {
+        let name = |name: &str| QualifiedName::new("s", name);
+        let of = |kind, on: &str, other: Option<&str>| {
+            let [original, _] =
+                referrer(kind, &Ident::new(on), &name(on), None, [Vec::new(), Vec::new()], None);
+            Dependent { other_table: other.map(name), ..original }
+        };
+        let dependents = [
+            of(Kind::View, "inner", None),
+            of(Kind::View, "outer", None),
+            of(Kind::ForeignKey, "t", Some("parent")),
+            of(Kind::ForeignKey, "child", Some("t")),
+            of(Kind::ForeignKey, "t", Some("child")),
+            of(Kind::Policy, "t", None),
+            of(Kind::Index, "shadow", None),
+        ];
+        let order: Vec<String> =
+            of_swap(&name("t"), dependents.iter()).into_iter().map(|locked| locked.name.shown()).collect();
+        assert_eq!(order, ["s.outer", "s.inner", "s.child", "s.t", "s.parent"]);
+    }
+}

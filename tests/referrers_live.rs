@@ -1,0 +1,138 @@
+//! Views, policies, foreign keys and subscribers while the application works: the swap comes through whatever way
+//! applications take to the table, and nobody fails.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use support::database::said;
+use support::ending::is_stopped;
+use support::*;
+
+const TABLES: &str = "
+    create table parents (id int primary key, n int default 0);
+    insert into parents select g, 0 from generate_series(1, 100) g;
+    create table orders (id int primary key, parent int not null references parents, amount int not null);
+    insert into orders select g, 1 + g % 100, g from generate_series(1, 5000) g;
+    create table items (id bigserial primary key, orders int not null references orders, n int);
+    insert into items (orders, n) select 1 + g % 5000, g from generate_series(1, 5000) g;
+    create view small as select id, parent, amount from orders where amount > 0;
+    create view summed as select s.parent, sum(s.amount) from small s join parents p on p.id = s.parent group by 1;
+    create materialized view totals as select parent, count(*) from orders group by parent;
+    create table secrets (id int primary key, parent int);
+    insert into secrets select g, g from generate_series(1, 100) g;
+    alter table secrets enable row level security; alter table secrets force row level security;
+    create policy known on secrets using (exists (select from orders o where o.id = secrets.id))";
+
+/// Statements that run again and again, each in a session of its own, and what went wrong with them.
+struct Traffic {
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicU64>,
+    sessions: Vec<tokio::task::JoinHandle<Vec<String>>>,
+}
+
+impl Traffic {
+    async fn start(db: &TestDb<'_>, statements: &[&'static str]) -> Self {
+        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let mut sessions = Vec::new();
+        for &statement in statements {
+            let client = db.connect().await;
+            let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
+            sessions.push(tokio::spawn(async move {
+                let mut failed = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    match client.simple_query(statement).await {
+                        Ok(_) => drop(done.fetch_add(1, Ordering::Relaxed)),
+                        Err(error) => failed.push(format!("{}: {statement}", said(&error))),
+                    }
+                }
+                failed
+            }));
+        }
+        Traffic { stop, done, sessions }
+    }
+
+    async fn goes_on(&self) {
+        let before = self.done.load(Ordering::Relaxed);
+        wait_until("statements are done", async || self.done.load(Ordering::Relaxed) > before + 20).await;
+    }
+
+    async fn stop(self) -> Vec<String> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut failed = Vec::new();
+        for session in self.sessions {
+            failed.extend(session.await.unwrap());
+        }
+        failed
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn the_swap_comes_through_whatever_leads_to_the_table() {
+    let db = TestDb::create("ways").await;
+    db.execute(TABLES).await;
+    let traffic = Traffic::start(
+        &db,
+        &[
+            "select count(*) from small where id = 17",
+            "select count(*) from small where id = 18",
+            "select count(*) from summed where parent = 7",
+            "select count(*) from totals",
+            "insert into items (orders, n) values (5, 5)",
+            "begin; insert into items (orders, n) values (6, 6); update orders set amount = amount + 1 where id = 6; commit",
+            "update small set amount = amount + 1 where id = 8",
+            "begin; update orders set amount = amount + 1 where id = 9; insert into items (orders, n) values (9, 6); commit",
+            "insert into orders select max(id) + 1, 1, 1 from orders on conflict do nothing",
+            "select count(*) from secrets",
+            "begin; select count(*) from orders where id = 3; update parents set n = n + 1 where id = 3; commit",
+        ],
+    )
+    .await;
+    let mut attempts = Vec::new();
+    for change in ["alter column amount type bigint", "alter column parent set not null"] {
+        traffic.goes_on().await;
+        db.pgrecast(&["run", "orders", "--alter", change]).await.expect_code(0);
+        attempts.push(db.query_value::<i32>("select max(lock_attempts) from pgrecast.migration").await);
+        traffic.goes_on().await;
+        db.pgrecast(&["rollback", "orders"]).await.expect_code(0);
+        db.pgrecast(&["cleanup", "orders"]).await.expect_code(0);
+    }
+    traffic.goes_on().await;
+    assert_eq!(traffic.stop().await, Vec::<String>::new());
+    db.assert_no_deadlock();
+    assert!(attempts.iter().all(|attempts| *attempts <= 10), "{attempts:?}");
+    assert_nothing_left(&db).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plan_names_the_locks_that_the_swap_takes() {
+    let db = TestDb::create("lock_list").await;
+    db.execute(TABLES).await;
+    let change = ["orders", "--alter", "alter column amount type bigint"];
+    let plan = db.pgrecast(&[&["plan"], &change[..], &["--json"]].concat()).await.expect_code(0).json();
+    let planned: BTreeSet<String> = plan["locks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|lock| lock["object"].as_str().unwrap().to_owned())
+        .collect();
+    let run = [&["run"], &change[..]].concat();
+    let running = db.spawn_with("postgres", &run, &[("PGRECAST_FAILPOINT", "swap-ready:1:stop")]);
+    wait_until("it stands right before the commit of the swap", async || is_stopped(running.pid())).await;
+    let held: Vec<String> = db
+        .query_column(
+            "select l.relation::regclass::text from pg_locks l join pg_class c on c.oid = l.relation
+             join pg_stat_activity a on a.pid = l.pid
+             where a.application_name like 'pgrecast%' and l.granted and l.mode = 'AccessExclusiveLock'
+               and c.relkind in ('r', 'p', 'v', 'm') and c.relnamespace = 'public'::regnamespace",
+        )
+        .await;
+    running.signal("CONT");
+    running.wait().await;
+    let held: BTreeSet<String> = held.into_iter().map(|name| format!("public.{name}")).collect();
+    assert_eq!(held, planned);
+    assert_eq!(held.len(), 7, "{held:?}");
+}
