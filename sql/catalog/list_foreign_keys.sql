@@ -1,17 +1,16 @@
--- Foreign keys from and to a table (one that points at the table itself comes once, as outgoing).
+-- Foreign keys from and to a table (one that points at the table itself comes once, as outgoing). Those that the
+-- partitions of a table have from it come with it: leaf_.. are the partitions that hold rows.
 -- $1 oid of the table. Lock: none.
 select con.oid,
        con.conname::text as name,
        con.conrelid as child_oid,
        cn.nspname::text as child_schema,
        c.relname::text as child_name,
-       c.relkind::text as child_kind,
        c.relpersistence = 'u' as child_is_unlogged,
        pg_catalog.pg_get_userbyid(c.relowner)::text as child_owner,
        con.confrelid as parent_oid,
        pn.nspname::text as parent_schema,
        p.relname::text as parent_name,
-       p.relkind::text as parent_kind,
        p.relpersistence = 'u' as parent_is_unlogged,
        array(select k.attnum from pg_catalog.unnest(con.conkey) with ordinality k(attnum, place)
              order by k.place) as child_numbers,
@@ -44,12 +43,27 @@ select con.oid,
        con.condeferrable as is_deferrable,
        con.condeferred as is_deferred,
        con.convalidated as is_valid,
-       con.conparentid <> 0 as is_inherited,
+       l.schemas as leaf_schemas, l.tables as leaf_tables, l.names as leaf_names,
        pg_catalog.obj_description(con.oid, 'pg_constraint') as comment
 from pg_catalog.pg_constraint con
 join pg_catalog.pg_class c on c.oid = con.conrelid
 join pg_catalog.pg_namespace cn on cn.oid = c.relnamespace
 join pg_catalog.pg_class p on p.oid = con.confrelid
 join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
-where con.contype = 'f' and (con.conrelid = $1 or con.confrelid = $1)
+cross join lateral (
+    with recursive below(oid, conrelid, conname) as (
+        select k.oid, k.conrelid, k.conname from pg_catalog.pg_constraint k
+        where k.conparentid = con.oid and k.conrelid <> con.conrelid
+        union all
+        select k.oid, k.conrelid, k.conname from below b
+        join pg_catalog.pg_constraint k on k.conparentid = b.oid and k.conrelid <> b.conrelid
+    )
+    select coalesce(pg_catalog.array_agg(n.nspname::text order by b.oid), '{}') as schemas,
+           coalesce(pg_catalog.array_agg(r.relname::text order by b.oid), '{}') as tables,
+           coalesce(pg_catalog.array_agg(b.conname::text order by b.oid), '{}') as names
+    from below b
+    join pg_catalog.pg_class r on r.oid = b.conrelid and r.relkind = 'r'
+    join pg_catalog.pg_namespace n on n.oid = r.relnamespace
+) l
+where con.contype = 'f' and con.conparentid = 0 and (con.conrelid = $1 or con.confrelid = $1)
 order by con.conname, con.oid

@@ -16,16 +16,12 @@ pub struct ForeignKey {
     pub child: QualifiedName,
     /// Its oid.
     pub child_oid: u32,
-    /// `relkind` of the referencing table.
-    pub child_kind: String,
     /// Whether the referencing table is unlogged.
     pub child_is_unlogged: bool,
     /// The referenced table.
     pub parent: QualifiedName,
     /// Its oid.
     pub parent_oid: u32,
-    /// `relkind` of the referenced table.
-    pub parent_kind: String,
     /// Whether the referenced table is unlogged.
     pub parent_is_unlogged: bool,
     /// Referencing columns.
@@ -44,8 +40,8 @@ pub struct ForeignKey {
     pub tail: Fragment,
     /// Whether all rows are known to fulfil it.
     pub is_valid: bool,
-    /// Whether it belongs to a partition's parent.
-    pub is_inherited: bool,
+    /// The partitions of the referencing table that hold rows, and what the key is called there.
+    pub leaves: Vec<(QualifiedName, Ident)>,
     /// Its comment.
     pub comment: Option<String>,
 }
@@ -87,11 +83,9 @@ impl ForeignKey {
             name: Ident::new(row.try_get::<_, String>("name")?),
             child: name("child")?,
             child_oid: row.try_get("child_oid")?,
-            child_kind: row.try_get("child_kind")?,
             child_is_unlogged: row.try_get("child_is_unlogged")?,
             parent: name("parent")?,
             parent_oid: row.try_get("parent_oid")?,
-            parent_kind: row.try_get("parent_kind")?,
             parent_is_unlogged: row.try_get("parent_is_unlogged")?,
             child_columns: idents("child_columns")?,
             parent_columns: idents("parent_columns")?,
@@ -101,7 +95,7 @@ impl ForeignKey {
             parent_numbers: row.try_get("parent_numbers")?,
             tail: tail(row, &idents("delete_set_columns")?)?,
             is_valid: row.try_get("is_valid")?,
-            is_inherited: row.try_get("is_inherited")?,
+            leaves: leaves(row)?,
             comment: row.try_get("comment")?,
         })
     }
@@ -122,6 +116,15 @@ impl ForeignKey {
             self.tail
         ))
     }
+}
+
+fn leaves(row: &Row) -> Result<Vec<(QualifiedName, Ident)>> {
+    let texts = |column: &str| -> Result<Vec<String>> { Ok(row.try_get(column)?) };
+    let tables = texts("leaf_schemas")?.into_iter().zip(texts("leaf_tables")?);
+    Ok(tables
+        .zip(texts("leaf_names")?)
+        .map(|((schema, table), name)| (QualifiedName::new(schema, table), Ident::new(name)))
+        .collect())
 }
 
 /// <https://www.postgresql.org/docs/current/catalog-pg-constraint.html>

@@ -194,27 +194,54 @@ pub fn drop_index(index: &Index, table: &QualifiedName) -> String {
     }
 }
 
-/// A foreign key between `child` and `parent` under their final names.
+/// A foreign key between `child` and `parent` under their final names. Where the child is partitioned, and NOT VALID
+/// is not possible (before PostgreSQL 18), its partitions have it first; made on the parent after all of these are
+/// validated, it takes them over without a scan.
+/// <https://www.postgresql.org/docs/current/ddl-partitioning.html#DDL-PARTITIONING-DECLARATIVE-MAINTENANCE>
 #[must_use]
-pub fn foreign_key(side: Side, key: &ForeignKey, child: &QualifiedName, parent: &QualifiedName) -> Dependent {
-    let name = &key.name;
-    let mut create =
-        vec![format!("alter table {child} add constraint {name} {} not valid", key.clause(parent))];
-    if let Some(comment) = &key.comment {
-        create.push(format!("comment on constraint {name} on {child} is {}", Literal(comment)));
-    }
-    Dependent {
+pub fn foreign_key(
+    side: Side,
+    key: &ForeignKey,
+    child: &QualifiedName,
+    parent: &QualifiedName,
+) -> Vec<Dependent> {
+    let add = |table: &QualifiedName, name: &Ident| {
+        format!("alter table {table} add constraint {name} {}", key.clause(parent))
+    };
+    let comment = key
+        .comment
+        .as_ref()
+        .map(|comment| format!("comment on constraint {} on {child} is {}", key.name, Literal(comment)));
+    let drop = |table: &QualifiedName, name: &Ident| {
+        // Gone with the parent's, or not there yet.
+        let words = if key.leaves.is_empty() { "" } else { "if exists " };
+        Some(format!("alter table {table} drop constraint {words}{name}"))
+    };
+    let of = |table: &QualifiedName, name: &Ident, create: Vec<String>, validate: Option<String>| Dependent {
         side,
         kind: Kind::ForeignKey,
         name: name.clone(),
-        table: child.clone(),
+        table: table.clone(),
         other_table: Some(parent.clone()),
         role: None,
         create,
-        drop: Some(format!("alter table {child} drop constraint {name}")),
-        validate: key.is_valid.then(|| format!("alter table {child} validate constraint {name}")),
+        drop: drop(table, name),
+        validate,
         bytes: 0,
+    };
+    let not_valid = |table: &QualifiedName, name: &Ident| format!("{} not valid", add(table, name));
+    let validate =
+        |table: &QualifiedName, name: &Ident| format!("alter table {table} validate constraint {name}");
+    if key.leaves.is_empty() {
+        let create = [Some(not_valid(child, &key.name)), comment].into_iter().flatten().collect();
+        return vec![of(child, &key.name, create, key.is_valid.then(|| validate(child, &key.name)))];
     }
+    let leaves = key
+        .leaves
+        .iter()
+        .map(|(table, name)| of(table, name, vec![not_valid(table, name)], Some(validate(table, name))));
+    let whole = [Some(add(child, &key.name)), comment].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    leaves.chain([of(child, &key.name, Vec::new(), Some(whole))]).collect()
 }
 
 /// The triggers of a table under its final name: they exist already and are only enabled.

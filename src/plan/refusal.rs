@@ -89,19 +89,6 @@ pub fn of_table(original: &Definition, attached: &[Attached], missing: &[Missing
                 .hint(format!("Run: drop index {}; (or reindex it)", index.name)),
         );
     }
-    for key in &original.foreign_keys {
-        if key.is_inherited || key.child_kind == "p" || key.parent_kind == "p" {
-            refusals.push(Refusal::new(
-                "partitioned-foreign-key",
-                key.name.shown(),
-                format!(
-                    "it ties {} to {}, and one of them is partitioned",
-                    key.child.shown(),
-                    key.parent.shown()
-                ),
-            ));
-        }
-    }
     for object in original.statistics.iter().filter(|object| object.owner != original.table.owner) {
         refusals.push(Refusal::new(
             "statistics-owner",

@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::definition;
-use super::lock::{LockMode, LockPolicy, Locking, Purpose, Request};
+use super::lock::{LockMode, LockPolicy, Locking, Purpose, Request, Target};
 use super::snapshots::{self, Point};
 use super::watch::Watch;
 use crate::catalog::{Fingerprint, find_table};
@@ -45,7 +45,16 @@ pub async fn validate(
                 .state("the change is in place")
         })?;
         let mut locking = Locking::new(client, change.migration_id, Purpose::Validation, policy, watch);
-        locking.acquire(&Request::table(child, oid), LockMode::ShareUpdateExclusive).await?;
+        let (request, mode) = match &stored.dependent.other_table {
+            // Made on a partitioned table, whose partitions have it: writers to both tables wait, for no scan.
+            Some(parent) if stored.dependent.create.is_empty() => {
+                let parent_oid = find_table(client, &parent.to_string()).await?.unwrap_or_default();
+                let targets = vec![Target::partitioned(child, oid), Target::table(parent, parent_oid)];
+                (Request { targets, main: 1 }, LockMode::ShareRowExclusive)
+            }
+            _ => (Request::table(child, oid), LockMode::ShareUpdateExclusive),
+        };
+        locking.acquire(&request, mode).await?;
         // Our own change of the definition, if nobody else has changed it.
         let new = change.shadow_oid.filter(|_| side == Side::New);
         let is_known = match new {

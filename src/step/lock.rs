@@ -90,13 +90,28 @@ pub struct Target {
     /// For a view, the role that owns it: LOCK TABLE would lock all that the view reads, and takes no materialized
     /// view.
     pub view_of: Option<Ident>,
+    /// With all of its partitions.
+    pub is_partitioned: bool,
 }
 
 impl Target {
     /// A table.
     #[must_use]
     pub fn table(name: &QualifiedName, oid: u32) -> Self {
-        Target { name: name.clone(), oid, view_of: None }
+        Target { name: name.clone(), oid, view_of: None, is_partitioned: false }
+    }
+
+    /// A partitioned table and its partitions.
+    #[must_use]
+    pub fn partitioned(name: &QualifiedName, oid: u32) -> Self {
+        Target { is_partitioned: true, ..Self::table(name, oid) }
+    }
+}
+
+impl Target {
+    /// As LOCK TABLE names it.
+    fn words(&self) -> String {
+        format!("{}{}", if self.is_partitioned { "" } else { "only " }, self.name)
     }
 }
 
@@ -142,7 +157,7 @@ impl Request {
                     )
                 }
                 (None, _) => {
-                    let names = Fragment::join(together.iter().map(|t| format!("only {}", t.name)), ", ");
+                    let names = Fragment::join(together.iter().map(|target| target.words()), ", ");
                     format!("lock table {names} in {} mode", mode.words())
                 }
             })

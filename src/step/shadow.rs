@@ -13,7 +13,7 @@ use tokio_postgres::Client;
 use super::parents::{self, Parents};
 use super::{added, judge, referrers};
 use crate::alter::{ActionKind, Alter, is_plain_cast};
-use crate::catalog::{Column, Definition, OwnedSequence, find_table};
+use crate::catalog::{Column, Definition, ForeignKey, OwnedSequence, find_table};
 use crate::error::{Error, Kind, Result};
 use crate::name::{Fragment, Ident, QualifiedName, sql};
 use crate::plan::cast::can_assign;
@@ -319,12 +319,16 @@ fn list_dependents(
     list.extend(dependents::unvalidated_checks(new, name));
     for foreign_key in &new.foreign_keys {
         let (child, parent) = (named(&foreign_key.child), named(&foreign_key.parent));
-        list.push(dependents::foreign_key(Side::New, foreign_key, &child, &parent));
+        let known =
+            original.foreign_keys.iter().find(|key| key.child == child && key.name == foreign_key.name);
+        let leaves = known.map(|key| key.leaves.clone()).unwrap_or_default();
+        let key = ForeignKey { leaves, ..foreign_key.clone() };
+        list.extend(dependents::foreign_key(Side::New, &key, &child, &parent));
     }
     list.extend(dependents::identities(Side::New, new, name));
     list.extend(dependents::triggers(Side::New, new, name));
     for foreign_key in &original.foreign_keys {
-        list.push(dependents::foreign_key(
+        list.extend(dependents::foreign_key(
             Side::Original,
             foreign_key,
             &foreign_key.child,
