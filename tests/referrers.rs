@@ -173,3 +173,41 @@ async fn materialized_views_are_built_aside_and_exchanged() {
     db.pgrecast(&["cleanup", "orders"]).await.expect_code(0);
     assert_nothing_left(&db).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_belongs_to_other_roles_stays_theirs() {
+    let db = TestDb::create("roles").await;
+    db.execute(ORDERS).await;
+    db.execute("create schema app; alter table orders set schema app; create table app.other (id int)").await;
+    let owner = db.owner_role("owner", &["app.orders"]).await;
+    let analyst = db.role("analyst", "grant usage, create on schema app to {role}; grant select on app.orders to {role}").await;
+    let other = db.role("other", "alter table app.other owner to {role}; grant usage on schema app to {role}").await;
+    let (o, a, x) = (&owner.name, &analyst.name, &other.name);
+    db.execute(&format!(
+        "set role {a}; create view app.mine as select id, amount from app.orders; grant select on app.mine to {x} with grant option;
+         create view app.plain with (security_invoker) as select id from app.orders; create view app.over as select * from app.mine;
+         comment on view app.over is 'over'; alter default privileges grant insert on tables to public;
+         create function app.most() returns bigint begin atomic select max(amount) from app.orders; end;
+         create function app.label(app.orders) returns text language sql as 'select $1.note'; grant execute on function app.label to {x};
+         set role {x}; create policy p on app.other using (exists (select from app.orders o where o.id = other.id)); reset role;
+         grant create on database {} to {a}; set role {a}; create publication theirs; reset role",
+        db.name()
+    ))
+    .await;
+    let run = ["run", "app.orders", "--alter", "alter column amount type bigint"];
+    let refused = db.pgrecast_as(&owner, &run).await.expect_code(3).whole();
+    assert!(refused.contains(&format!("belongs to role {a}, and this role may not act as that")), "{refused}");
+    db.execute(&format!("grant {a}, {x} to {o}")).await;
+    db.execute(&format!("grant references, select on app.orders to {x}; grant select on app.other to {o}")).await;
+    let before = schema_dump(&db).await;
+    db.pgrecast_as(&owner, &run).await.expect_code(0);
+    let differs = diff(&before, &schema_dump(&db).await);
+    assert!(differs.iter().all(|line| line.contains("amount")), "{differs:?}");
+    db.pgrecast_as(&owner, &["rollback", "app.orders"]).await.expect_code(0);
+    db.pgrecast_as(&owner, &["cleanup", "app.orders"]).await.expect_code(0);
+    assert_eq!(diff(&before, &schema_dump(&db).await), Vec::<String>::new());
+    assert_nothing_left(&db).await;
+    for role in [o, a, x] {
+        db.execute(&format!("drop owned by {role} cascade")).await;
+    }
+}

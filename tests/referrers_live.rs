@@ -136,3 +136,62 @@ async fn plan_names_the_locks_that_the_swap_takes() {
     assert_eq!(held, planned);
     assert_eq!(held.len(), 7, "{held:?}");
 }
+
+/// Rows as the subscriber must have them.
+async fn rows(db: &TestDb<'_>) -> Vec<String> {
+    db.query_column("select concat_ws('|', id, amount, note) from orders order by id").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_goes_on_before_during_and_after_the_swap() {
+    let (publisher, subscriber) = (Cluster::start(&["wal_level=logical"]), Cluster::start(&[]));
+    let db = TestDb::create_in(&publisher, "publisher").await;
+    let copy = TestDb::create_in(&subscriber, "subscriber").await;
+    db.execute(
+        "create table orders (id int primary key, amount int not null, note text, secret text);
+         insert into orders select g, g, 'n' || g, 's' from generate_series(1, 2000) g;
+         create publication p for table orders (id, amount, note) where (id >= 0)",
+    )
+    .await;
+    copy.execute("create table orders (id bigint primary key, amount bigint, note text)").await;
+    copy.execute(&format!(
+        "create subscription s connection 'host={} port={} user=postgres dbname={}' publication p",
+        publisher.socket_directory().display(),
+        publisher.port(),
+        db.name()
+    ))
+    .await;
+    let level = async |when: &str| {
+        db.execute("update orders set note = note || '.' where id % 10 = 1").await;
+        wait_until(&format!("the subscriber is level {when}"), async || rows(&db).await == rows(&copy).await).await;
+        let errors: i64 = copy
+            .query_value("select apply_error_count + sync_error_count from pg_stat_subscription_stats")
+            .await;
+        assert_eq!(errors, 0, "{when}");
+    };
+    level("at first").await;
+    let traffic = Traffic::start(
+        &db,
+        &[
+            "insert into orders select max(id) + 1, 1, 'new' from orders on conflict do nothing",
+            "update orders set amount = amount + 1 where id = 8",
+            "delete from orders where id = (select max(id) from orders)",
+        ],
+    )
+    .await;
+    for change in ["alter column id type bigint, alter column amount type bigint", "drop column secret"] {
+        traffic.goes_on().await;
+        db.pgrecast(&["run", "orders", "--alter", change]).await.expect_code(0);
+        traffic.goes_on().await;
+        db.pgrecast(&["rollback", "orders"]).await.expect_code(0);
+        traffic.goes_on().await;
+        db.pgrecast(&["cleanup", "orders"]).await.expect_code(0);
+        db.pgrecast(&["run", "orders", "--alter", change]).await.expect_code(0);
+        traffic.goes_on().await;
+        db.pgrecast(&["cleanup", "orders"]).await.expect_code(0);
+    }
+    assert_eq!(traffic.stop().await, Vec::<String>::new());
+    level("at last").await;
+    copy.execute("drop subscription s").await;
+    assert_nothing_left(&db).await;
+}

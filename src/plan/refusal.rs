@@ -118,7 +118,7 @@ fn of_attached(object: &Attached) -> Refusal {
     let code = object.kind.replace(' ', "-");
     let hint = match object.kind.as_str() {
         "publication" => {
-            "Publish the tables by name or by schema: alter publication can not change it, make another."
+            "Make a publication of the tables by name or by schema, and let the subscriptions use that one."
         }
         "grant" => "Revoke it and let the owner grant it.",
         _ => "Detach it from the table first.",
