@@ -305,17 +305,14 @@ async fn foreign_keys_to_and_from_partitioned_tables() {
          insert into alone select generate_series(1, 30)",
     )
     .await;
-    // What a partition has from its parent, the server marks otherwise when it had it first; and what it keeps of
-    // each partition of a referenced table, it never validates. Neither means anything while it is a partition.
-    let is_mark = |line: &&String| {
-        let of_partition = line.contains("inherited 1") && line.contains("FOREIGN KEY");
-        !(of_partition && (line.contains("no inherit") || line.contains("validated")))
-    };
+    // What it keeps of each partition of a referenced table, the server never validates; that means nothing while it
+    // is a partition.
+    let is_other = |line: &&String| !line.contains("FOREIGN KEY (year) REFERENCES years_");
     for differs in [
         changed_and_back(&db, "t", &["--alter", "alter column id type bigint"]).await,
         changed(&db, "t", &["--rebuild"]).await,
     ] {
-        assert_eq!(differs.iter().filter(is_mark).collect::<Vec<_>>(), Vec::<&String>::new());
+        assert_eq!(differs.iter().filter(is_other).collect::<Vec<_>>(), Vec::<&String>::new());
     }
     assert!(db.client().batch_execute("insert into payments values (99999, 25, 'x')").await.is_err());
     assert!(db.client().batch_execute("insert into t values (99999, 1999)").await.is_err());

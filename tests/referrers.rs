@@ -180,8 +180,11 @@ async fn what_belongs_to_other_roles_stays_theirs() {
     db.execute(ORDERS).await;
     db.execute("create schema app; alter table orders set schema app; create table app.other (id int)").await;
     let owner = db.owner_role("owner", &["app.orders"]).await;
-    let analyst = db.role("analyst", "grant usage, create on schema app to {role}; grant select on app.orders to {role}").await;
-    let other = db.role("other", "alter table app.other owner to {role}; grant usage on schema app to {role}").await;
+    let analyst = db
+        .role("analyst", "grant usage, create on schema app to {role}; grant select on app.orders to {role}")
+        .await;
+    let other =
+        db.role("other", "alter table app.other owner to {role}; grant usage on schema app to {role}").await;
     let (o, a, x) = (&owner.name, &analyst.name, &other.name);
     db.execute(&format!(
         "set role {a}; create view app.mine as select id, amount from app.orders; grant select on app.mine to {x} with grant option;
@@ -196,9 +199,13 @@ async fn what_belongs_to_other_roles_stays_theirs() {
     .await;
     let run = ["run", "app.orders", "--alter", "alter column amount type bigint"];
     let refused = db.pgrecast_as(&owner, &run).await.expect_code(3).whole();
-    assert!(refused.contains(&format!("belongs to role {a}, and this role may not act as that")), "{refused}");
+    assert!(
+        refused.contains(&format!("belongs to role {a}, and this role may not act as that")),
+        "{refused}"
+    );
     db.execute(&format!("grant {a}, {x} to {o}")).await;
-    db.execute(&format!("grant references, select on app.orders to {x}; grant select on app.other to {o}")).await;
+    db.execute(&format!("grant references, select on app.orders to {x}; grant select on app.other to {o}"))
+        .await;
     let before = schema_dump(&db).await;
     db.pgrecast_as(&owner, &run).await.expect_code(0);
     let differs = diff(&before, &schema_dump(&db).await);

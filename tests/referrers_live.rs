@@ -163,7 +163,8 @@ async fn a_subscriber_goes_on_before_during_and_after_the_swap() {
     .await;
     let level = async |when: &str| {
         db.execute("update orders set note = note || '.' where id % 10 = 1").await;
-        wait_until(&format!("the subscriber is level {when}"), async || rows(&db).await == rows(&copy).await).await;
+        wait_until(&format!("the subscriber is level {when}"), async || rows(&db).await == rows(&copy).await)
+            .await;
         let errors: i64 = copy
             .query_value("select apply_error_count + sync_error_count from pg_stat_subscription_stats")
             .await;

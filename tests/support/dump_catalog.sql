@@ -46,7 +46,9 @@ union all
 select format(
     'constraint %I on %s | %s, type %s, validated %s, deferrable %s %s, local %s, inherited %s, no inherit %s, index %s',
     k.conname, r.shown, pg_get_constraintdef(k.oid), k.contype, k.convalidated, k.condeferrable, k.condeferred,
-    k.conislocal, k.coninhcount, k.connoinherit, nullif(k.conindid, 0)::regclass)
+    k.conislocal, k.coninhcount,
+    -- Says nothing of a foreign key; the server sets it by how a partition came to its own.
+    k.connoinherit and k.contype <> 'f', nullif(k.conindid, 0)::regclass)
 from relation r join pg_constraint k on k.conrelid = r.oid
 union all
 -- The triggers of foreign keys are named after oids: they go by their constraint's name.
