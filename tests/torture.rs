@@ -20,6 +20,14 @@ use support::*;
 /// Within which a command is ended at no moment in particular, in milliseconds: some are over by then.
 const LONGEST: u64 = 1000;
 
+/// What reads the table: a view that keeps its columns, one that has to be made anew, and what stands on them.
+const VIEWS: &str = "
+    create view counted as select count(*) as n from {table};
+    create view whole with (security_barrier) as select t as whole from {table} t;
+    create view over as select n, whole from counted, whole;
+    create materialized view counted_once as select count(*) as n from {table};
+    create unique index on counted_once (n)";
+
 /// The moments that a command may come to, from its beginning on.
 fn points_of(command: &str) -> &'static [Failpoint] {
     let at = |point: Failpoint| Failpoint::ALL.iter().position(|other| *other == point).unwrap();
@@ -203,6 +211,11 @@ async fn torture(cluster: &Cluster, seed: u64, summary: &mut Summary) {
     let model = Model::new(&mut random);
     let mut db = TestDb::create_in(cluster, "torture").await.with_little_as_much();
     let table = model.create(&db, seed, model.rows).await;
+    let is_viewed = random.one_in(2);
+    if is_viewed {
+        let views = VIEWS.replace("{table}", &table.original);
+        db.execute(&views).await;
+    }
     println!("PGRECAST_TEST_SEED={seed}: {} rows, {}", model.rows, model.definition);
     let mut plan = Workload::on(&table).outliving_the_server();
     if model.truncates {
@@ -224,6 +237,16 @@ async fn torture(cluster: &Cluster, seed: u64, summary: &mut Summary) {
     let report = workload.stop().await;
     report.assert_clean();
     drop(story.executioner);
+    if is_viewed {
+        let counts: Vec<i64> = db
+            .query_column(&format!(
+                "select n from counted union select count(*) from whole union select count(*) from {}",
+                table.original
+            ))
+            .await;
+        assert_eq!(counts.len(), 1, "PGRECAST_TEST_SEED={seed}: views read other rows: {counts:?}");
+        db.execute("drop materialized view counted_once; drop view over, whole, counted").await;
+    }
     if let Some(change) = kept {
         let oracle = TestDb::create_in(cluster, "plain").await;
         let untouched = model.create(&oracle, seed, 0).await;
