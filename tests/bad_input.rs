@@ -21,11 +21,6 @@ async fn refused(db: &TestDb<'_>, arguments: &[&str], code: i32, words: &[&str])
 async fn what_hangs_on_a_table_and_is_not_carried_is_refused_by_name() {
     let db = TestDb::create("refusals").await;
     for (setup, undo, word) in [
-        (
-            "create materialized view a_matview as select a from t",
-            "drop materialized view a_matview",
-            "a_matview",
-        ),
         ("create publication all_pub for all tables", "drop publication all_pub", "all_pub"),
         ("create table a_child () inherits (t)", "drop table a_child", "a_child"),
         ("create table user_of_type (x t)", "drop table user_of_type", "user_of_type"),

@@ -59,15 +59,11 @@ async fn create(hint: &str) -> TestDb<'static> {
                 db.execute(&format!(
                     "insert into {table} (id) select nextval('odd.numbers') from generate_series(1, 300)"
                 ))
-                .await
+                .await;
             }
             rows => {
-                let own = if rows.starts_with('(') {
-                    rows.to_owned()
-                } else {
-                    format!("overriding system value {rows}")
-                };
-                let own = own.replacen(") select", ") overriding system value select", 1);
+                let (columns, query) = rows.split_at(rows.find("select").unwrap());
+                let own = format!("{columns} overriding system value {query}");
                 db.execute(&format!("insert into {table} {own} from generate_series(1, 300) g")).await;
             }
         }
@@ -88,9 +84,8 @@ impl Counter {
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicI64::new(0)));
         let client = db.connect().await;
         let statement = format!(
-            "update {table} set n = n + 1 where ctid = (select ctid from {table} tablesample system_rows(1) limit 1)"
-        )
-        .replace(" tablesample system_rows(1) limit 1", " order by random() limit 1");
+            "update {table} set n = n + 1 where ctid = (select ctid from {table} order by random() limit 1)"
+        );
         let task = {
             let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
             tokio::spawn(async move {
@@ -158,9 +153,9 @@ async fn change_and_change_back(db: &TestDb<'_>, table: &str) {
     pgrecast(&["run", table, "--alter", "alter column n type integer"]).await;
     pgrecast(&["cleanup", table]).await;
     assert_eq!(diff(&before, &definition(db).await), nothing(), "{table} changed back");
-    let counted = counter.stop().await;
+    let written = counter.stop().await;
     let n: i64 = db.query_value(&format!("select sum(n)::bigint from {table}")).await;
-    assert_eq!(n, counted, "{table} has lost a write");
+    assert_eq!(n, written, "{table} has lost a write");
     assert_nothing_left(db).await;
 }
 

@@ -107,7 +107,7 @@ async fn a_view_keeps_its_column_names_when_the_table_s_columns_are_renamed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn policies_rules_functions_and_publications_name_the_new_table() {
-    let setup = r#"
+    let setup = "
         alter table orders enable row level security;
         alter table orders force row level security;
         create policy own on orders as restrictive for update to public using (amount > 0) with check (amount < 1000);
@@ -129,7 +129,7 @@ async fn policies_rules_functions_and_publications_name_the_new_table() {
         create procedure clear(o orders[]) language plpgsql as $$ begin delete from orders where id = o[1].id; end $$;
         create publication plain for table orders, customers;
         create publication picked for table orders (id, note, amount) where (amount > 5);
-        create publication inserts for table orders with (publish = 'insert')"#;
+        create publication inserts for table orders with (publish = 'insert')";
     Case { setup, change: REBUILD, differs: &[] }.check("referrers").await;
     Case { setup, change: RETYPE, differs: &["amount"] }.check("referrers_retyped").await;
     let setup = "create publication whole for tables in schema public";
@@ -138,7 +138,7 @@ async fn policies_rules_functions_and_publications_name_the_new_table() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn materialized_views_are_built_aside_and_exchanged() {
-    let setup = r#"
+    let setup = "
         create materialized view totals with (fillfactor = 70) as
             select customer, sum(amount) as total, count(*) as n from orders group by customer;
         create unique index on totals (customer); create index totals_by_total on totals (abs(total) desc) include (n);
@@ -150,7 +150,7 @@ async fn materialized_views_are_built_aside_and_exchanged() {
         create materialized view best as select * from totals where total > 10;
         create view shown as select customer, n from best;
         create materialized view later as select id from orders with no data;
-        create view through as select id from orders; create materialized view of_view as select id from through"#;
+        create view through as select id from orders; create materialized view of_view as select id from through";
     Case { setup, change: REBUILD, differs: &[] }.check("matviews").await;
     let retype = &["--alter", "alter column note type varchar(50), alter column amount type bigint"];
     Case { setup, change: retype, differs: &["amount", "note", "total"] }.check("matviews_retyped").await;

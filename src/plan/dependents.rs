@@ -329,22 +329,22 @@ pub fn unvalidated_checks(definition: &Definition, table: &QualifiedName) -> Vec
 /// An object elsewhere that names the table, put to the table that is in place. `drop` is there where it is made
 /// anew, and not where it is changed.
 #[must_use]
+#[allow(clippy::needless_pass_by_value)]
 pub fn referrer(
     kind: Kind,
     name: &Ident,
     table: &QualifiedName,
-    role: Option<Ident>,
-    create: [Vec<String>; 2],
+    role: Option<&Ident>,
+    [original, new]: [Vec<String>; 2],
     drop: Option<String>,
 ) -> [Dependent; 2] {
-    let [original, new] = create;
     [(Side::Original, original), (Side::New, new)].map(|(side, create)| Dependent {
         side,
         kind,
         name: name.clone(),
         table: table.clone(),
         other_table: None,
-        role: role.clone(),
+        role: role.cloned(),
         create,
         drop: drop.clone(),
         validate: None,

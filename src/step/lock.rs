@@ -149,17 +149,15 @@ impl Request {
         }
         targets
             .chunk_by(|a, b| a.view_of.is_none() && b.view_of.is_none())
-            .map(|together| match (&together[0].view_of, &together[0].name) {
-                // Changes nothing, and takes ACCESS EXCLUSIVE on the view alone.
-                (Some(role), view) => {
-                    format!(
-                        "set local role {role}; alter table {view} owner to {role}; set local role {owner}"
-                    )
+            .map(|together| {
+                if let Target { name, view_of: Some(role), .. } = together[0] {
+                    // Changes nothing, and takes ACCESS EXCLUSIVE on the view alone.
+                    return format!(
+                        "set local role {role}; alter table {name} owner to {role}; set local role {owner}"
+                    );
                 }
-                (None, _) => {
-                    let names = Fragment::join(together.iter().map(|target| target.words()), ", ");
-                    format!("lock table {names} in {} mode", mode.words())
-                }
+                let names = Fragment::join(together.iter().map(|target| target.words()), ", ");
+                format!("lock table {names} in {} mode", mode.words())
             })
             .collect()
     }

@@ -23,6 +23,7 @@ pub mod search_path;
 pub mod segment;
 pub mod shadow;
 pub mod snapshots;
+pub mod stage;
 pub mod swap;
 pub mod vacuum;
 pub mod verify;

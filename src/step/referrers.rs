@@ -1,8 +1,8 @@
 //! Views, rules, policies, functions and publications name the table by its oid. Each gets statements that make it
 //! name the new table in the swap, and the former one on the way back.
 //!
-//! What the statements are, and whether they will work, the server is asked: everything is made once on copies in
-//! scratch schemas, inside a savepoint that is rolled back. Nothing that the application uses is touched.
+//! What the statements are, and whether they will work, the server is asked: everything is made once on copies
+//! (`stage`), inside a savepoint that is rolled back. Nothing that the application uses is touched.
 //! Run twice: the scratch schemas are the caller's, new each time. Killed midway: the transaction never was.
 
 use std::collections::{HashMap, HashSet};
@@ -10,8 +10,9 @@ use std::collections::{HashMap, HashSet};
 use tokio_postgres::Client;
 
 use super::search_path;
-use crate::alter::{redirect, retarget};
-use crate::catalog::{Attached, Definition, Index, Referrer, View};
+use super::stage::{Stage, refused};
+use crate::alter::redirect;
+use crate::catalog::{Attached, Definition, Referrer, View, find_table};
 use crate::error::{Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::dependents::{self, Dependent, Kind};
@@ -32,386 +33,230 @@ pub async fn carry(
     names: &NewNames,
 ) -> Result<Vec<Dependent>> {
     client.batch_execute(&format!("savepoint pgrecast_referrers; {}", search_path::EMPTY)).await?;
-    let list = carry_all(client, original, place, names).await?;
+    let views = View::list(client, &[original.table.oid]).await?;
+    let others = Referrer::list(client, &[original.table.oid]).await?;
+    let mut list = Vec::new();
+    if !(views.is_empty() && others.is_empty()) {
+        check_columns(client, original, names).await?;
+        let mut carrying = Carrying::new(client, original, place, names);
+        carrying.views(&views).await?;
+        carrying.others().await?;
+        list = carrying.list;
+    }
     // All that was made was made to learn from it.
     client.batch_execute("rollback to savepoint pgrecast_referrers").await?;
     Ok(list)
 }
 
-async fn carry_all(
-    client: &Client,
-    original: &Definition,
-    place: &Place,
-    names: &NewNames,
-) -> Result<Vec<Dependent>> {
-    let table = &original.table;
-    let views = View::list(client, &[table.oid]).await?;
-    let others = Referrer::list(client, &[table.oid]).await?;
-    if views.is_empty() && others.is_empty() {
-        return Ok(Vec::new());
-    }
-    check_columns(client, original, names).await?;
-    let is_renamed = names.iter().any(|(old, new)| Some(old) != new.as_ref());
-    let queries = if is_renamed {
-        renamed_queries(client, original, place, &views, names).await?
-    } else {
-        HashMap::new()
-    };
+/// What is known so far.
+struct Carrying<'a> {
+    client: &'a Client,
+    original: &'a Definition,
+    place: &'a Place,
+    names: &'a NewNames,
+    /// Where everything is made for the new shape.
+    stage: Stage<'a>,
+    /// Relations that will have another oid: what names them has to follow. The table is the first.
+    changing: Vec<u32>,
+    /// Views among them that are dropped and made anew: nothing may stand on them meanwhile.
+    made_anew: Vec<u32>,
+    /// The table and materialized views, each with what is built aside for it.
+    aside: HashMap<QualifiedName, QualifiedName>,
+    list: Vec<Dependent>,
+}
 
-    let mut stage = Stage::new(client, place, "new");
-    stage.places.insert(table.name.clone(), place.shadow.clone());
-    let mut changing = vec![table.oid];
-    // Materialized views are exchanged: what stands on one need not go meanwhile.
-    let mut kept = Vec::new();
-    let mut aside = HashMap::from([(table.name.clone(), place.shadow.clone())]);
-    let mut list = Vec::new();
-    for view in &views {
-        if !view.sources.iter().any(|source| changing.contains(source)) {
-            continue;
+impl<'a> Carrying<'a> {
+    fn new(client: &'a Client, original: &'a Definition, place: &'a Place, names: &'a NewNames) -> Self {
+        let mut stage = Stage::new(client, place, "new");
+        stage.put(&original.table.name, &place.shadow);
+        Carrying {
+            client,
+            original,
+            place,
+            names,
+            stage,
+            changing: vec![original.table.oid],
+            made_anew: Vec::new(),
+            aside: HashMap::from([(original.table.name.clone(), place.shadow.clone())]),
+            list: Vec::new(),
         }
-        check_view(view, &table.owner)?;
-        let new =
-            View { definition: queries.get(&view.name).unwrap_or(&view.definition).clone(), ..view.clone() };
-        let mirror = stage.mirror_view(&new).await?;
-        let columns: Vec<String> = client
+    }
+
+    /// Whether a column is renamed or dropped.
+    fn is_renamed(&self) -> bool {
+        self.names.iter().any(|(old, new)| Some(old) != new.as_ref())
+    }
+
+    async fn views(&mut self, views: &[View]) -> Result<()> {
+        let queries = if self.is_renamed() { self.renamed_queries(views).await? } else { HashMap::new() };
+        for view in views {
+            if !view.sources.iter().any(|source| self.changing.contains(source)) {
+                continue;
+            }
+            check_view(view, &self.original.table.owner)?;
+            let definition = queries.get(&view.name).unwrap_or(&view.definition).clone();
+            let new = View { definition, ..view.clone() };
+            if view.is_materialized {
+                self.materialized_view(view, &new).await?;
+            } else {
+                self.view(view, &new).await?;
+            }
+        }
+        for oid in &self.changing[1..] {
+            if let Some(object) = Attached::list(self.client, *oid).await?.first() {
+                return Err(refused(
+                    &format!("{} {}", object.kind, object.name),
+                    "it depends on a view whose columns change their types with the table's",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a view its query anew, or makes it anew where its columns change their types.
+    async fn view(&mut self, old: &View, new: &View) -> Result<()> {
+        let mirror = self.stage.mirror_view(new).await?;
+        let columns: Vec<String> = self
+            .client
             .query_one(&sql!("referrer/list_columns.sql").text(), &[&mirror.to_string()])
             .await?
             .try_get("columns")?;
-        let role = Some(view.owner.clone()).filter(|owner| *owner != table.owner);
-        // Nothing may stand on a view while it is dropped.
-        let is_made_anew = |oid: &u32| changing[1..].contains(oid) && !kept.contains(oid);
-        let is_same = columns == view.columns && !view.sources.iter().any(is_made_anew);
-        if view.is_materialized && view.sources.iter().any(is_made_anew) {
-            return Err(refused(
-                &format!("materialized view {}", view.name.shown()),
-                "it reads a view whose columns change their types with the table's",
-            ));
-        }
-        if view.is_materialized {
-            let here = view.name.in_schema(&place.shadow.schema);
-            if aside.values().any(|taken| *taken == here) {
-                return Err(refused(
-                    &format!("materialized view {}", view.name.shown()),
-                    "it has the name of another one that reads the table, or of the table",
-                ));
-            }
-            aside.insert(view.name.clone(), here.clone());
-            let statements = stage.materialized(&new, &here, &aside).await?;
-            let refresh = |name: &QualifiedName| {
-                let populated = format!("refresh materialized view {name}; analyze {name}");
-                Vec::from_iter(view.is_populated.then_some(populated))
-            };
-            let retired = view.name.in_schema(&place.retired);
-            let create = [refresh(&retired), [statements, refresh(&here)].concat()];
-            list.extend(dependents::referrer(
-                Kind::MaterializedView,
-                &view.name.name,
-                &view.name,
-                None,
-                create,
-                None,
-            ));
-            changing.push(view.oid);
-            kept.push(view.oid);
-            continue;
-        }
-        let (words, drop) = if is_same {
-            ("create or replace view", None)
-        } else {
-            ("create view", Some(format!("drop view {}", view.name)))
-        };
-        let mut create = [view, &new].map(|view| vec![view.create(words)]);
+        let is_same = columns == old.columns && !self.stands_on_made_anew(old);
+        let words = if is_same { "create or replace view" } else { "create view" };
+        let mut create = [old, new].map(|view| vec![view.create(words)]);
+        let mut drop = None;
         if !is_same {
-            changing.push(view.oid);
-            let furniture = view.furniture(client).await?;
-            create.iter_mut().for_each(|statements| statements.extend(furniture.clone()));
+            self.changing.push(old.oid);
+            self.made_anew.push(old.oid);
+            drop = Some(format!("drop view {}", old.name));
+            let furniture = old.furniture(self.client).await?;
+            for statements in &mut create {
+                statements.extend(furniture.clone());
+            }
         }
-        list.extend(dependents::referrer(Kind::View, &view.name.name, &view.name, role, create, drop));
+        let role = self.other_role(Some(&old.owner));
+        self.list.extend(dependents::referrer(Kind::View, &old.name.name, &old.name, role, create, drop));
+        Ok(())
     }
-    for oid in &changing[1..] {
-        if let Some(object) = Attached::list(client, *oid).await?.first() {
-            return Err(refused(
-                &format!("{} {}", object.kind, object.name),
-                "it depends on a view whose columns change their types with the table's",
-            ));
+
+    /// Has a materialized view built aside; the retired one is refreshed before it comes back.
+    async fn materialized_view(&mut self, old: &View, new: &View) -> Result<()> {
+        let refuse = |why: &str| Err(refused(&format!("materialized view {}", old.name.shown()), why));
+        if self.stands_on_made_anew(old) {
+            return refuse("it reads a view whose columns change their types with the table's");
         }
+        let here = old.name.in_schema(&self.place.shadow.schema);
+        if self.aside.values().any(|taken| *taken == here) {
+            return refuse("it has the name of another one that reads the table, or of the table");
+        }
+        self.aside.insert(old.name.clone(), here.clone());
+        // What reads it is tried on a view of the same columns.
+        self.stage.mirror_view(new).await?;
+        let build = self.stage.build_aside(new, &here, &self.aside).await?;
+        let refresh = |name: &QualifiedName| {
+            let statement = format!("refresh materialized view {name}; analyze {name}");
+            Vec::from_iter(old.is_populated.then_some(statement))
+        };
+        let retired = old.name.in_schema(&self.place.retired);
+        let create = [refresh(&retired), [build, refresh(&here)].concat()];
+        self.changing.push(old.oid);
+        let kind = Kind::MaterializedView;
+        self.list.extend(dependents::referrer(kind, &old.name.name, &old.name, None, create, None));
+        Ok(())
     }
-    list.extend(carry_others(client, original, place, &mut stage, &changing, names).await?);
-    Ok(list)
-}
 
-/// Rules, policies, functions and publications.
-async fn carry_others(
-    client: &Client,
-    original: &Definition,
-    place: &Place,
-    stage: &mut Stage<'_>,
-    changing: &[u32],
-    names: &NewNames,
-) -> Result<Vec<Dependent>> {
-    let table = &original.table;
-    let others = Referrer::list(client, changing).await?;
-    // What names a view that is made anew has to be gone while the view is.
-    let of_views: HashSet<String> = match &changing[1..] {
-        [] => HashSet::new(),
-        views => Referrer::list(client, views).await?.into_iter().map(|other| other.shown).collect(),
-    };
-    for other in &others {
-        check_other(other)?;
+    /// Rules, policies, functions and publications.
+    async fn others(&mut self) -> Result<()> {
+        let table = &self.original.table;
+        let others = Referrer::list(self.client, &self.changing).await?;
+        // What names a view that is made anew has to be gone while the view is.
+        let of_views: HashSet<String> = if self.made_anew.is_empty() {
+            HashSet::new()
+        } else {
+            let of_views = Referrer::list(self.client, &self.made_anew).await?;
+            of_views.into_iter().map(|other| other.shown).collect()
+        };
+        for other in &others {
+            check_other(other)?;
+        }
+        let new = if self.is_renamed() { self.renamed_others(&others).await? } else { others.clone() };
+        for other in &new {
+            self.stage.mirror_other(other, &table.owner).await?;
+        }
+        self.stage.expect_no_other(&self.changing).await?;
+        for (old, new) in others.iter().zip(&new) {
+            let kind = Kind::parse(&old.kind).ok_or_else(|| {
+                Error::failed(format!("{} is of an unknown kind {:?}", old.shown, old.kind))
+            })?;
+            let on = old.table.as_ref().unwrap_or(&table.name);
+            let (create, drop) = match (&old.change, &new.change) {
+                (Some(old_change), Some(new_change)) if !of_views.contains(&old.shown) => {
+                    ([old_change.clone(), new_change.clone()], None)
+                }
+                _ => ([old.make.clone(), new.make.clone()], Some(old.drop.clone())),
+            };
+            let role = self.other_role(old.role.as_ref());
+            self.list.extend(dependents::referrer(kind, &old.name.name, on, role, create, drop));
+        }
+        Ok(())
     }
-    let new = if names.iter().any(|(old, new)| Some(old) != new.as_ref()) {
-        renamed_others(client, original, place, &others, names).await?
-    } else {
-        others.clone()
-    };
-    for other in &new {
-        stage.mirror_other(other, &table.owner).await?;
-    }
-    stage.expect_no_other(changing).await?;
-    let mut list = Vec::new();
-    for (old, new) in others.iter().zip(&new) {
-        let kind = Kind::parse(&old.kind)
-            .ok_or_else(|| Error::failed(format!("{} is of an unknown kind {:?}", old.shown, old.kind)))?;
-        let role = old.role.clone().filter(|role| *role != table.owner);
-        let on = old.table.as_ref().unwrap_or(&table.name);
-        let name = &old.name.name;
-        let changed = old.change.clone().zip(new.change.clone()).filter(|_| !of_views.contains(&old.shown));
-        list.extend(match changed {
-            Some((old, new)) => dependents::referrer(kind, name, on, role, [old, new], None),
-            None => dependents::referrer(
-                kind,
-                name,
-                on,
-                role,
-                [old.make.clone(), new.make.clone()],
-                Some(old.drop.clone()),
-            ),
-        });
-    }
-    Ok(list)
-}
 
-/// The queries of views after the rename, by view: the server renames the columns of a copy of the table on
-/// which copies of the views stand, and writes them down again.
-async fn renamed_queries(
-    client: &Client,
-    original: &Definition,
-    place: &Place,
-    views: &[View],
-    names: &NewNames,
-) -> Result<HashMap<QualifiedName, String>> {
-    let mut stage = Stage::new(client, place, "old");
-    let copy = stage.copy_table(&original.table.name).await?;
-    for view in views {
-        stage.mirror_view(view).await?;
+    /// The role, where it is not the one under which we work.
+    fn other_role<'r>(&self, role: Option<&'r Ident>) -> Option<&'r Ident> {
+        role.filter(|role| **role != self.original.table.owner)
     }
-    rename(client, &copy, names).await?;
-    let oid = crate::catalog::find_table(client, &copy.to_string()).await?.unwrap_or_default();
-    let back = stage.back();
-    let queries = View::list(client, &[oid])
-        .await?
-        .into_iter()
-        .filter_map(|view| {
+
+    fn stands_on_made_anew(&self, view: &View) -> bool {
+        view.sources.iter().any(|source| self.made_anew.contains(source))
+    }
+
+    /// The queries of views after the rename, by view: the server renames the columns of a copy of the table on
+    /// which copies of the views stand, and writes them down again.
+    async fn renamed_queries(&self, views: &[View]) -> Result<HashMap<QualifiedName, String>> {
+        let mut stage = Stage::new(self.client, self.place, "views");
+        let copy = stage.copy_table(&self.original.table.name).await?;
+        for view in views {
+            stage.mirror_view(view).await?;
+        }
+        stage.rename(&copy, self.names).await?;
+        let oid = find_table(self.client, &copy.to_string()).await?.unwrap_or_default();
+        let back = stage.back();
+        let queries = View::list(self.client, &[oid]).await?.into_iter().filter_map(|view| {
             let name = back.get(&view.name)?.clone();
             Some((name, redirect(&view.definition, &back).to_string()))
-        })
-        .collect();
-    Ok(queries)
-}
-
-/// The same for rules and policies. (Functions and publications that name a renamed column are refused.)
-async fn renamed_others(
-    client: &Client,
-    original: &Definition,
-    place: &Place,
-    others: &[Referrer],
-    names: &NewNames,
-) -> Result<Vec<Referrer>> {
-    let is_renamed = |other: &&Referrer| matches!(other.kind.as_str(), "rule" | "policy");
-    let mut stage = Stage::new(client, place, "before");
-    let copy = stage.copy_table(&original.table.name).await?;
-    for other in others.iter().filter(is_renamed) {
-        stage.mirror_other(other, &original.table.owner).await?;
+        });
+        Ok(queries.collect())
     }
-    rename(client, &copy, names).await?;
-    let oid = crate::catalog::find_table(client, &copy.to_string()).await?.unwrap_or_default();
-    let back = stage.back();
-    let made = Referrer::list(client, &[oid]).await?;
-    let new = others
-        .iter()
-        .map(|other| {
+
+    /// The same for rules and policies. (Functions and publications that name a renamed column are refused.)
+    async fn renamed_others(&self, others: &[Referrer]) -> Result<Vec<Referrer>> {
+        let is_followed = |other: &Referrer| matches!(other.kind.as_str(), "rule" | "policy");
+        let mut stage = Stage::new(self.client, self.place, "others");
+        let copy = stage.copy_table(&self.original.table.name).await?;
+        for other in others.iter().filter(|other| is_followed(other)) {
+            stage.mirror_other(other, &self.original.table.owner).await?;
+        }
+        stage.rename(&copy, self.names).await?;
+        let oid = find_table(self.client, &copy.to_string()).await?.unwrap_or_default();
+        let back = stage.back();
+        let made = Referrer::list(self.client, &[oid]).await?;
+        let renamed = |other: &Referrer| {
             let is_it = |made: &&Referrer| {
                 let table = made.table.as_ref().and_then(|table| back.get(table));
                 made.kind == other.kind && made.name.name == other.name.name && table == other.table.as_ref()
             };
-            let Some(found) = made.iter().find(is_it).filter(|_| is_renamed(&other)) else {
-                return other.clone();
-            };
-            let redirected = |statements: &[String]| {
-                statements.iter().map(|text| redirect(text, &back).to_string()).collect::<Vec<_>>()
+            let found = made.iter().find(is_it).filter(|_| is_followed(other))?;
+            let redirected = |text: &[String]| {
+                text.iter().map(|text| redirect(text, &back).to_string()).collect::<Vec<_>>()
             };
             let mut new = other.clone();
             // What follows the first statement names no column.
             new.make.splice(..1, redirected(&found.make[..1]));
-            // On the copy's side each of them is its own table's or another's as here.
-            new.change = found.change.as_ref().map(|change| redirected(change));
-            new
-        })
-        .collect();
-    Ok(new)
-}
-
-/// Takes a copy's columns off and renames them, as the change does: two may exchange their names.
-async fn rename(client: &Client, copy: &QualifiedName, names: &NewNames) -> Result<()> {
-    let passing = |n: usize| Ident::new(format!("pgrecast passing {n}"));
-    let (mut first, mut then) = (String::new(), String::new());
-    for (n, (old, new)) in names.iter().enumerate() {
-        match new {
-            None => first.push_str(&format!("alter table {copy} drop column {old};")),
-            Some(new) if new == old => {}
-            Some(new) => {
-                first.push_str(&format!("alter table {copy} rename {old} to {};", passing(n)));
-                then.push_str(&format!("alter table {copy} rename {} to {new};", passing(n)));
-            }
-        }
+            new.change = found.change.as_deref().map(redirected);
+            Some(new)
+        };
+        Ok(others.iter().map(|other| renamed(other).unwrap_or_else(|| other.clone())).collect())
     }
-    Ok(client.batch_execute(&format!("{first}{then}")).await?)
-}
-
-/// Copies in scratch schemas, one for each relation so that each keeps its name, and what stands for what.
-struct Stage<'a> {
-    client: &'a Client,
-    prefix: String,
-    places: HashMap<QualifiedName, QualifiedName>,
-    schemas: Vec<Ident>,
-}
-
-impl<'a> Stage<'a> {
-    fn new(client: &'a Client, place: &Place, what: &str) -> Self {
-        let prefix = format!("{}_{what}", place.scratch.as_str());
-        Stage { client, prefix, places: HashMap::new(), schemas: Vec::new() }
-    }
-
-    async fn place_of(&mut self, real: &QualifiedName) -> Result<QualifiedName> {
-        let schema = Ident::new(format!("{}_{}", self.prefix, self.schemas.len()));
-        self.client.batch_execute(&format!("create schema {schema}")).await?;
-        let place = real.in_schema(&schema);
-        self.schemas.push(schema);
-        self.places.insert(real.clone(), place.clone());
-        Ok(place)
-    }
-
-    async fn copy_table(&mut self, real: &QualifiedName) -> Result<QualifiedName> {
-        let place = self.place_of(real).await?;
-        self.run(real, &format!("create table {place} (like {real} including indexes)")).await?;
-        Ok(place)
-    }
-
-    async fn mirror_view(&mut self, view: &View) -> Result<QualifiedName> {
-        let place = self.place_of(&view.name).await?;
-        let text = redirect(&view.definition, &self.places);
-        self.run(&view.name, &format!("create view {place} as {text}")).await?;
-        Ok(place)
-    }
-
-    /// The statements that build a materialized view aside, tried out without rows.
-    async fn materialized(
-        &self,
-        view: &View,
-        here: &QualifiedName,
-        aside: &HashMap<QualifiedName, QualifiedName>,
-    ) -> Result<Vec<String>> {
-        let create = View { name: here.clone(), ..view.clone() }.create("create materialized view");
-        let mut statements = vec![format!("{} with no data", redirect(&create, aside))];
-        for index in Index::list(self.client, view.oid).await? {
-            let definition = retarget(&index.definition, &view.name, here)?.to_string();
-            statements.extend(dependents::index(&Index { definition, ..index }, here, false, 0).create);
-        }
-        let furniture = view.furniture(self.client).await?;
-        statements.extend(furniture.iter().map(|text| redirect(text, aside).to_string()));
-        self.run(&view.name, &statements.join(";")).await?;
-        Ok(statements)
-    }
-
-    /// Makes it for the copies. `owner` is the role of this session.
-    async fn mirror_other(&mut self, other: &Referrer, owner: &Ident) -> Result<()> {
-        if let Some(table) = other.table.as_ref().filter(|table| !self.places.contains_key(table)) {
-            let place = self.place_of(table).await?;
-            self.run(table, &format!("create table {place} (like {table})")).await?;
-        }
-        let Some(make) = other.make.first() else { return Ok(()) };
-        let mut text = redirect(make, &self.places).to_string();
-        let mut role = None;
-        match other.kind.as_str() {
-            "function" => {
-                let place = self.place_of(&other.name).await?;
-                text = renamed_function(&text, &place);
-            }
-            // Only its owner may, and the copy is the table owner's as the table is.
-            "publication" => role = other.role.as_ref(),
-            _ => {}
-        }
-        if let Some(role) = role {
-            text = format!("set local role {role}; {text}; set local role {owner}");
-        }
-        let shown = Ident::new(other.shown.clone());
-        self.run(&QualifiedName { schema: Ident::new(other.kind.clone()), name: shown }, &text).await
-    }
-
-    /// Makes sure that nothing which was made here still names one of these relations.
-    async fn expect_no_other(&self, relations: &[u32]) -> Result<()> {
-        let is_here = |name: &QualifiedName| self.schemas.contains(&name.schema);
-        let views = View::list(self.client, relations).await?.into_iter().map(|view| view.name);
-        let others = Referrer::list(self.client, relations).await?;
-        let others = others.into_iter().map(|other| other.table.unwrap_or(other.name));
-        match views.chain(others).find(is_here) {
-            Some(name) => Err(refused(
-                &self.back().get(&name).unwrap_or(&name).shown(),
-                "it names the table in a way that is not known here",
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// What each copy stands for.
-    fn back(&self) -> HashMap<QualifiedName, QualifiedName> {
-        self.places.iter().map(|(real, place)| (place.clone(), real.clone())).collect()
-    }
-
-    async fn run(&self, what: &QualifiedName, statement: &str) -> Result<()> {
-        tracing::debug!(statement, "referrers");
-        self.client.batch_execute(statement).await.map_err(|error| {
-            let error = Error::from(error);
-            if error.kind != crate::error::Kind::Failed {
-                return error;
-            }
-            let mut error = error
-                .context(format!("{} can not be carried over", what.shown()))
-                .with_kind(crate::error::Kind::Refused)
-                .state("nothing was changed")
-                .hint("Drop it before and create it again after the swap.");
-            // The server speaks of the copies.
-            error.cause = error.cause.map(|cause| {
-                self.places.iter().fold(cause, |cause, (real, place)| {
-                    cause.replace(&place.schema.shown(), &real.schema.shown())
-                })
-            });
-            error
-        })
-    }
-}
-
-/// A definition as `pg_get_functiondef` writes it, for a function of another name.
-fn renamed_function(definition: &str, name: &QualifiedName) -> String {
-    let mut quoted = false;
-    let open = definition.char_indices().find(|(_, c)| {
-        quoted ^= *c == '"';
-        *c == '(' && !quoted
-    });
-    let (Some((open, _)), Some(kind)) = (open, definition.split(' ').nth(3)) else {
-        return definition.to_owned();
-    };
-    format!("create {kind} {name}{}", &definition[open..])
 }
 
 fn check_view(view: &View, owner: &Ident) -> Result<()> {
@@ -469,36 +314,8 @@ async fn check_columns(client: &Client, original: &Definition, names: &NewNames)
     Ok(())
 }
 
-fn refused(what: &str, why: &str) -> Error {
-    Error::refused(format!("{what} can not be carried over: {why}"))
-        .state("nothing was changed")
-        .hint("Drop it before and create it again after the swap.")
-}
-
 fn may_not_act(what: &str, role: &Ident) -> Error {
     Error::refused(format!("{what} belongs to role {}, and this role may not act as that", role.shown()))
         .state("nothing was changed")
         .hint(format!("Run: grant {role} to the role that connects."))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_function_gets_another_name_and_keeps_the_rest() {
-        let place = QualifiedName::new("s", "f");
-        for (before, after) in [
-            (
-                "CREATE OR REPLACE FUNCTION public.f(a integer)\n RETURNS int AS $$ select f(1) $$",
-                "create FUNCTION \"s\".\"f\"(a integer)\n RETURNS int AS $$ select f(1) $$",
-            ),
-            (
-                "CREATE OR REPLACE PROCEDURE \"My (App\".f()\n LANGUAGE sql",
-                "create PROCEDURE \"s\".\"f\"()\n LANGUAGE sql",
-            ),
-        ] {
-            assert_eq!(renamed_function(before, &place), after);
-        }
-    }
 }

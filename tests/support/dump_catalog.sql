@@ -97,3 +97,6 @@ select format('comment on %s %s | %s', r.shown, coalesce(quote_ident(a.attname),
 from relation r
 join pg_description d on d.classoid = 'pg_class'::regclass and d.objoid = r.oid
 left join pg_attribute a on a.attrelid = r.oid and a.attnum = d.objsubid and d.objsubid > 0
+union all
+select format('comment on the row type of %s | %s', r.shown, d.description)
+from relation r join pg_description d on d.classoid = 'pg_type'::regclass and d.objoid = r.reltype

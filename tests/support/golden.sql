@@ -137,6 +137,7 @@ create table odd.settings (id int primary key, a text collate "C", b bytea, c nu
 alter table odd.settings alter a set storage external, alter b set compression pglz, alter c set statistics 500, alter c set (n_distinct = -0.2), replica identity full;
 create index settings_c on odd.settings (c) with (fillfactor = 60, deduplicate_items = off); alter table odd.settings cluster on settings_c;
 grant select on odd.settings to public; grant update (c), insert (a, b) on odd.settings to public; comment on column odd.settings.c is 'c''s';
+comment on type odd.settings is 'a row of settings';
 create sequence odd.numbers increment 7 cache 5;
 create table odd.one (id int primary key default nextval('odd.numbers'), n int not null default 0);
 create table odd.two (id int primary key default nextval('odd.numbers'), n int not null default 0);

@@ -1,0 +1,211 @@
+//! Copies of tables and of what names them, in scratch schemas: there the server is asked what a rename makes of
+//! their texts, and whether they work on the new shape.
+//!
+//! Everything is made inside a savepoint of the caller's, who rolls it back.
+
+use std::collections::HashMap;
+
+use tokio_postgres::Client;
+
+use crate::alter::{redirect, retarget};
+use crate::catalog::{Index, Referrer, View};
+use crate::error::{Error, Kind, Result};
+use crate::name::{Ident, QualifiedName};
+use crate::plan::dependents;
+use crate::plan::shadow::Place;
+
+/// Copies in scratch schemas, one for each relation so that each keeps its name, and what stands for what.
+pub struct Stage<'a> {
+    client: &'a Client,
+    prefix: String,
+    places: HashMap<QualifiedName, QualifiedName>,
+    schemas: Vec<Ident>,
+}
+
+impl<'a> Stage<'a> {
+    /// Nothing is there yet. `what` tells its schemas from another stage's.
+    #[must_use]
+    pub fn new(client: &'a Client, place: &Place, what: &str) -> Self {
+        let prefix = format!("{}_{what}", place.scratch.as_str());
+        Stage { client, prefix, places: HashMap::new(), schemas: Vec::new() }
+    }
+
+    /// Says what stands for a relation.
+    pub fn put(&mut self, real: &QualifiedName, place: &QualifiedName) {
+        self.places.insert(real.clone(), place.clone());
+    }
+
+    async fn place_of(&mut self, real: &QualifiedName) -> Result<QualifiedName> {
+        let schema = Ident::new(format!("{}_{}", self.prefix, self.schemas.len()));
+        self.client.batch_execute(&format!("create schema {schema}")).await?;
+        let place = real.in_schema(&schema);
+        self.schemas.push(schema);
+        self.put(real, &place);
+        Ok(place)
+    }
+
+    /// An empty table of the same columns and indexes.
+    pub async fn copy_table(&mut self, real: &QualifiedName) -> Result<QualifiedName> {
+        let place = self.place_of(real).await?;
+        self.run(real, &format!("create table {place} (like {real} including indexes)")).await?;
+        Ok(place)
+    }
+
+    /// A view with the same query over what stands for its relations.
+    pub async fn mirror_view(&mut self, view: &View) -> Result<QualifiedName> {
+        let place = self.place_of(&view.name).await?;
+        let text = redirect(&view.definition, &self.places);
+        self.run(&view.name, &format!("create view {place} as {text}")).await?;
+        Ok(place)
+    }
+
+    /// The statements that build a materialized view aside, tried out without rows.
+    pub async fn build_aside(
+        &self,
+        view: &View,
+        here: &QualifiedName,
+        aside: &HashMap<QualifiedName, QualifiedName>,
+    ) -> Result<Vec<String>> {
+        let create = View { name: here.clone(), ..view.clone() }.create("create materialized view");
+        let mut statements = vec![format!("{} with no data", redirect(&create, aside))];
+        for index in Index::list(self.client, view.oid).await? {
+            let definition = retarget(&index.definition, &view.name, here)?.to_string();
+            statements.extend(dependents::index(&Index { definition, ..index }, here, false, 0).create);
+        }
+        let furniture = view.furniture(self.client).await?;
+        statements.extend(furniture.iter().map(|text| redirect(text, aside).to_string()));
+        self.run(&view.name, &statements.join(";")).await?;
+        Ok(statements)
+    }
+
+    /// Makes it for the copies. `owner` is the role of this session.
+    pub async fn mirror_other(&mut self, other: &Referrer, owner: &Ident) -> Result<()> {
+        if let Some(table) = other.table.as_ref().filter(|table| !self.places.contains_key(table)) {
+            let place = self.place_of(table).await?;
+            self.run(table, &format!("create table {place} (like {table})")).await?;
+        }
+        let Some(make) = other.make.first() else { return Ok(()) };
+        let mut text = redirect(make, &self.places).to_string();
+        let mut role = None;
+        match other.kind.as_str() {
+            "function" => {
+                let place = self.place_of(&other.name).await?;
+                text = renamed_function(&text, &place);
+            }
+            // Only its owner may, and the copy is the table owner's as the table is.
+            "publication" => role = other.role.as_ref(),
+            _ => {}
+        }
+        if let Some(role) = role {
+            text = format!("set local role {role}; {text}; set local role {owner}");
+        }
+        let shown = Ident::new(other.shown.clone());
+        self.run(&QualifiedName { schema: Ident::new(other.kind.clone()), name: shown }, &text).await
+    }
+
+    /// Makes sure that nothing which was made here still names one of these relations.
+    pub async fn expect_no_other(&self, relations: &[u32]) -> Result<()> {
+        let is_here = |name: &QualifiedName| self.schemas.contains(&name.schema);
+        let views = View::list(self.client, relations).await?.into_iter().map(|view| view.name);
+        let others = Referrer::list(self.client, relations).await?;
+        let others = others.into_iter().map(|other| other.table.unwrap_or(other.name));
+        match views.chain(others).find(is_here) {
+            Some(name) => Err(refused(
+                &self.back().get(&name).unwrap_or(&name).shown(),
+                "it names the table in a way that is not known here",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a copy's columns off and renames them, as the change does: two may exchange their names.
+    pub async fn rename(&self, copy: &QualifiedName, names: &[(Ident, Option<Ident>)]) -> Result<()> {
+        let passing = |n: usize| Ident::new(format!("pgrecast passing {n}"));
+        let (mut first, mut then) = (String::new(), String::new());
+        for (n, (old, new)) in names.iter().enumerate() {
+            match new {
+                None => first.push_str(&format!("alter table {copy} drop column {old};")),
+                Some(new) if new == old => {}
+                Some(new) => {
+                    first.push_str(&format!("alter table {copy} rename {old} to {};", passing(n)));
+                    then.push_str(&format!("alter table {copy} rename {} to {new};", passing(n)));
+                }
+            }
+        }
+        Ok(self.client.batch_execute(&format!("{first}{then}")).await?)
+    }
+
+    /// What each copy stands for.
+    #[must_use]
+    pub fn back(&self) -> HashMap<QualifiedName, QualifiedName> {
+        self.places.iter().map(|(real, place)| (place.clone(), real.clone())).collect()
+    }
+
+    async fn run(&self, what: &QualifiedName, statement: &str) -> Result<()> {
+        tracing::debug!(statement, "referrers");
+        self.client.batch_execute(statement).await.map_err(|error| {
+            let error = Error::from(error);
+            if error.kind != Kind::Failed {
+                return error;
+            }
+            let mut error = error
+                .context(format!("{} can not be carried over", what.shown()))
+                .with_kind(Kind::Refused)
+                .state("nothing was changed")
+                .hint("Drop it before and create it again after the swap.");
+            // The server speaks of the copies.
+            let mut places: Vec<_> = self.places.iter().collect();
+            // One schema's name begins as another's.
+            places.sort_by_key(|(_, place)| std::cmp::Reverse(place.schema.as_str().len()));
+            error.cause = error.cause.map(|cause| {
+                places.iter().fold(cause, |cause, (real, place)| {
+                    cause.replace(&place.schema.shown(), &real.schema.shown())
+                })
+            });
+            error
+        })
+    }
+}
+
+/// A definition as `pg_get_functiondef` writes it, for a function of another name.
+fn renamed_function(definition: &str, name: &QualifiedName) -> String {
+    let mut quoted = false;
+    let open = definition.char_indices().find(|(_, c)| {
+        quoted ^= *c == '"';
+        *c == '(' && !quoted
+    });
+    let (Some((open, _)), Some(kind)) = (open, definition.split(' ').nth(3)) else {
+        return definition.to_owned();
+    };
+    format!("create {kind} {name}{}", &definition[open..])
+}
+
+/// For what can not be made to name another table.
+#[must_use]
+pub fn refused(what: &str, why: &str) -> Error {
+    Error::refused(format!("{what} can not be carried over: {why}"))
+        .state("nothing was changed")
+        .hint("Drop it before and create it again after the swap.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_gets_another_name_and_keeps_the_rest() {
+        let place = QualifiedName::new("s", "f");
+        for (before, after) in [
+            (
+                "CREATE OR REPLACE FUNCTION public.f(a integer)\n RETURNS int AS $$ select f(1) $$",
+                "create FUNCTION \"s\".\"f\"(a integer)\n RETURNS int AS $$ select f(1) $$",
+            ),
+            (
+                "CREATE OR REPLACE PROCEDURE \"My (App\".f()\n LANGUAGE sql",
+                "create PROCEDURE \"s\".\"f\"()\n LANGUAGE sql",
+            ),
+        ] {
+            assert_eq!(renamed_function(before, &place), after);
+        }
+    }
+}
