@@ -203,7 +203,16 @@ async fn what_belongs_to_other_roles_stays_theirs() {
         refused.contains(&format!("belongs to role {a}, and this role may not act as that")),
         "{refused}"
     );
-    db.execute(&format!("grant {a}, {x} to {o}")).await;
+    db.execute(&format!("grant {a}, {x} to {o}; revoke create on schema app from {a}")).await;
+    let refused = db.pgrecast_as(&owner, &run).await.expect_code(3).whole();
+    assert!(
+        refused.contains("its owner may not create in its schema; grant usage, create on schema app"),
+        "{refused}"
+    );
+    let change = ["run", "app.orders", "--rebuild"];
+    db.pgrecast(&change).await.expect_code(0);
+    db.pgrecast(&["cleanup", "app.orders"]).await.expect_code(0);
+    db.execute(&format!("grant create on schema app to {a}")).await;
     db.execute(&format!("grant references, select on app.orders to {x}; grant select on app.other to {o}"))
         .await;
     let before = schema_dump(&db).await;
@@ -217,4 +226,70 @@ async fn what_belongs_to_other_roles_stays_theirs() {
     for role in [o, a, x] {
         db.execute(&format!("drop owned by {role} cascade")).await;
     }
+}
+
+/// Cases in which the first version of this lost or broke something.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_once_overlooked() {
+    let setup = "
+        create view v as select id, customer, amount, o from orders o;
+        create rule up as on update to v do instead update orders set amount = new.amount, customer = new.customer where id = old.id;
+        create rule gone as on delete to v where old.amount > 3 do instead delete from orders where amount = old.amount and id = old.id;
+        create view with_default as select id, amount from orders; alter view with_default alter column amount set default 3;
+        revoke insert, update, delete, truncate on v from postgres;
+        create function label(o orders) returns text language sql as 'select o.note'; revoke all on function label from postgres, public;
+        create materialized view m with (toast.autovacuum_enabled = false) as select id, note, amount from orders;
+        alter materialized view m alter column note set compression pglz, alter column note set (n_distinct = 5);
+        revoke insert on m from postgres;
+        create function most() returns bigint begin atomic select max(amount)::bigint from m; end;
+        create table other (id int, most bigint default most());
+        create view typed as select 'orders'::regtype as type, id from orders;
+        create function name_of(i int) returns text language plpgsql stable as $$ begin return (select name from customers where id = i); end $$;
+        create materialized view names as select id, name_of(customer) as n from orders;
+        alter default privileges revoke delete on tables from postgres";
+    Case { setup, change: REBUILD, differs: &[] }.check("overlooked").await;
+    let exchange = &[
+        "--alter",
+        "rename column amount to x, rename column customer to amount, rename column x to customer",
+    ];
+    Case { setup, change: exchange, differs: &["amount", "customer"] }.check("exchanged").await;
+
+    let db = TestDb::create("exchanged_rows").await;
+    db.execute(ORDERS).await;
+    db.execute(setup).await;
+    db.execute("grant update on v to postgres").await;
+    let change = "rename column amount to cents, alter column cents type bigint, add column amount numeric";
+    db.pgrecast(&["run", "orders", "--alter", change]).await.expect_code(0);
+    db.execute("update v set amount = 999 where id = 7").await;
+    let row: String = db.query_value("select concat_ws(' ', v.amount, cents, orders.amount) from orders join v using (id) where id = 7").await;
+    assert_eq!(row, "999 999");
+    db.pgrecast(&["cleanup", "orders"]).await.expect_code(0);
+
+    let db = TestDb::create("late").await;
+    db.execute(ORDERS).await;
+    db.execute(
+        "create view v as select id, amount from orders; create materialized view later as select id from orders with no data;
+         create role late_reader",
+    )
+    .await;
+    let reader = db.connect().await;
+    reader.batch_execute("begin; select count(*) from orders").await.unwrap();
+    let run = ["run", "orders", "--alter", "alter column amount type bigint"];
+    db.pgrecast(&[&run[..], &["--lock-attempts", "1"]].concat()).await.expect_code(1);
+    let before = schema_dump(&db).await;
+    // What comes while the migration is open.
+    db.execute(
+        "alter default privileges grant select on tables to late_reader; refresh materialized view later",
+    )
+    .await;
+    reader.batch_execute("commit").await.unwrap();
+    db.pgrecast(&run).await.expect_code(0);
+    assert_eq!(db.query_value::<i64>("select count(*) from later").await, 500);
+    db.execute("alter default privileges revoke select on tables from late_reader").await;
+    let differs = diff(&before, &schema_dump(&db).await);
+    assert!(differs.iter().all(|line| line.contains("amount")), "{differs:?}");
+    db.pgrecast(&["rollback", "orders"]).await.expect_code(0);
+    assert_eq!(db.query_value::<i64>("select count(*) from later").await, 500);
+    assert_eq!(diff(&before, &schema_dump(&db).await), Vec::<String>::new());
+    db.execute("drop role late_reader").await;
 }

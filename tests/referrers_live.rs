@@ -137,6 +137,52 @@ async fn plan_names_the_locks_that_the_swap_takes() {
     assert_eq!(held.len(), 7, "{held:?}");
 }
 
+/// What somebody else does to what names the table, while a migration is open.
+const MEDDLING: [&str; 12] = [
+    "create view more as select id from orders",
+    "create or replace view small as select id, parent, amount from orders where amount > 1",
+    "grant select on small to public",
+    "alter view small set (security_barrier)",
+    "create index on totals (parent)",
+    "alter policy known on secrets using (exists (select from orders o where o.parent = secrets.id))",
+    "create policy more on orders using (true)",
+    "create rule more as on delete to orders do also select 1",
+    "create function more(orders) returns int language sql as 'select 1'",
+    "create table typed (o orders)",
+    "create statistics st on parent, count from totals",
+    "alter materialized view totals alter column parent set statistics 50; comment on materialized view totals is 'x'",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_do_to_what_names_the_table_is_noticed() {
+    let db = TestDb::create("meddling").await;
+    let change = ["run", "orders", "--rebuild"];
+    for meddling in MEDDLING {
+        db.execute(&format!("drop schema public cascade; create schema public; {TABLES}")).await;
+        let reader = db.connect().await;
+        reader.batch_execute("begin; select count(*) from orders").await.unwrap();
+        db.pgrecast(&[&change[..], &["--lock-attempts", "1"]].concat()).await.expect_code(1);
+        reader.batch_execute("commit").await.unwrap();
+        db.execute(meddling).await;
+        let before = schema_dump(&db).await;
+        let said = db.pgrecast(&["run", "orders"]).await.expect_code(5).stderr;
+        assert!(said.contains("definition of public.orders was changed"), "{meddling}: {said}");
+        db.pgrecast(&["abort", "orders"]).await.expect_code(0);
+        assert_eq!(diff(&before, &schema_dump(&db).await), Vec::<String>::new(), "{meddling}");
+        assert_nothing_left(&db).await;
+
+        db.execute(&format!("drop schema public cascade; create schema public; {TABLES}")).await;
+        db.pgrecast(&change).await.expect_code(0);
+        db.execute(meddling).await;
+        let before = schema_dump(&db).await;
+        let said = db.pgrecast(&["rollback", "orders"]).await.expect_code(5).stderr;
+        assert!(said.contains("changed since the swap"), "{meddling}: {said}");
+        db.pgrecast(&["cleanup", "orders"]).await.expect_code(0);
+        assert_eq!(diff(&before, &schema_dump(&db).await), Vec::<String>::new(), "{meddling}");
+        assert_nothing_left(&db).await;
+    }
+}
+
 /// Rows as the subscriber must have them.
 async fn rows(db: &TestDb<'_>) -> Vec<String> {
     db.query_column("select concat_ws('|', id, amount, note) from orders order by id").await

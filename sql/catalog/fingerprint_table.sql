@@ -1,7 +1,8 @@
 -- One digest of a table's definition with all that hangs on it, by content: it changes with any DDL
 -- that matters to us and with nothing else (not with ANALYZE, VACUUM or TRUNCATE, nor with our own
 -- triggers). Read by name of what is meant, so that it can be taken before and under the lock.
--- $1 oid of the table. {views}, {others}: what names it, of sql/referrer/. Lock: ACCESS SHARE on each of those.
+-- $1 oid of the table. {views}, {others}: what names it, of sql/referrer/;
+-- {attached}: what else depends on it. Lock: ACCESS SHARE on each of those.
 select pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact)) as fingerprint from (
     select 'table ' || pg_catalog.concat_ws('|', c.relname, c.relnamespace, c.relowner, c.relkind, c.relpersistence,
                c.reltablespace, c.relam, c.reloptions, c.relacl, c.relreplident, c.relrowsecurity,
@@ -47,8 +48,18 @@ select pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact)) as finge
     union all
     select 'referrer ' || pg_catalog.concat_ws('|', r.kind, r.shown, r.role_name, r.make, r.obstacle) from ({others}) r
     union all
+    select 'attached ' || pg_catalog.concat_ws('|', a.kind, a.name) from ({attached}) a
+    union all
     select 'view ' || pg_catalog.concat_ws('|', v.schema_name, v.name, v.owner, v.clauses, v.definition, c.relacl,
-        array(select pg_catalog.pg_get_indexdef(i.indexrelid) from pg_catalog.pg_index i where i.indrelid = v.oid order by i.indexrelid),
+        array(select pg_catalog.concat_ws(' ', pg_catalog.pg_get_indexdef(i.indexrelid), i.indisclustered,
+                  pg_catalog.obj_description(i.indexrelid, 'pg_class'),
+                  array(select coalesce(a.attstattarget, -1) from pg_catalog.pg_attribute a where a.attrelid = i.indexrelid order by a.attnum))
+              from pg_catalog.pg_index i where i.indrelid = v.oid order by i.indexrelid),
+        array(select pg_catalog.concat_ws(' ', coalesce(a.attstattarget, -1), a.attstorage, a.attcompression,
+                  array(select o from pg_catalog.unnest(a.attoptions) o where o not like 'pg_attver=%'))
+              from pg_catalog.pg_attribute a where a.attrelid = v.oid and a.attnum > 0 and c.relkind = 'm' order by a.attnum),
+        array(select s.oid from pg_catalog.pg_statistic_ext s where s.stxrelid = v.oid order by s.oid),
+        (select t.reloptions from pg_catalog.pg_class t where t.oid = c.reltoastrelid),
         array(select a.attacl::text from pg_catalog.pg_attribute a where a.attrelid = v.oid and a.attnum > 0 order by a.attnum),
         array(select pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d where d.adrelid = v.oid order by d.adnum),
         array(select pg_catalog.pg_get_triggerdef(t.oid) from pg_catalog.pg_trigger t where t.tgrelid = v.oid order by t.tgname),

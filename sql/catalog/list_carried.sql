@@ -23,6 +23,10 @@ select statement from (
     from (select distinct e.grantee from pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) e
           where c.oid = $3 and e.grantee <> c.relowner) x
     union all
+    -- What default privileges took from the owner.
+    select 4, 0, pg_catalog.format('grant all on table %s to %I', $2::text, pg_catalog.pg_get_userbyid(c.relowner))
+    from pg_catalog.pg_class c where c.oid = $3 and c.relacl is not null
+    union all
     select 4, pg_catalog.row_number() over (),
            pg_catalog.format('grant %s on table %s to %s%s', x.privilege_type, $2::text,
                              case x.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end,

@@ -1,6 +1,6 @@
 -- Rules, policies, functions and publications that name one of the relations, each with the statements that make it,
 -- change it in place (NULL: it has to be dropped and made) and drop it. Texts are as the session's search_path
--- has them: it should be empty. What comes with a view itself is not among them.
+-- has them: it should be empty.
 -- {relations} their oids, an array; {publication_columns}, {publication_filter}.
 -- Lock: ACCESS SHARE on each relation while its text is read.
 with target as (
@@ -11,6 +11,8 @@ with target as (
     union all
     select 'pg_catalog.pg_type'::regclass, y.typarray, y.typrelid from pg_catalog.pg_type y
     where y.typrelid = any ({relations}) and y.typarray <> 0
+), me as (
+    select r.rolsuper from pg_catalog.pg_roles r where r.rolname = session_user
 ), hanging as (
     select d.classid, d.objid, bool_or(d.refclassid = 'pg_catalog.pg_type'::regclass) as by_type
     from pg_catalog.pg_depend d join target t on t.classid = d.refclassid and t.objid = d.refobjid
@@ -21,48 +23,54 @@ select * from (
     select 1 as place, 'function' as kind, h.objid as oid, n.nspname::text as schema_name, p.proname::text as name,
            null::text as table_schema, null::text as table_name, false as is_own,
            p.oid::regprocedure::text as shown,
-           pg_catalog.pg_get_userbyid(p.proowner)::text as role_name,
+           case when me.rolsuper then session_user else pg_catalog.pg_get_userbyid(p.proowner) end::text as role_name,
+           pg_catalog.pg_get_userbyid(p.proowner)::text as owner,
            pg_catalog.pg_has_role(session_user, p.proowner, 'member') as may_act,
            case when p.prokind = 'a' then 'it is an aggregate'
                 when exists (select from pg_catalog.pg_depend e where e.classid = h.classid and e.objid = h.objid
-                             and e.deptype in ('e', 'x')) then 'it belongs to an extension'
-                when h.by_type and exists (select from pg_catalog.pg_depend u
-                     where u.refclassid = h.classid and u.refobjid = h.objid)
-                     then 'it is used by ' || (select pg_catalog.pg_describe_object(u.classid, u.objid, u.objsubid)
-                          from pg_catalog.pg_depend u where u.refclassid = h.classid and u.refobjid = h.objid limit 1)
+                             and e.deptype in ('e', 'x')) then 'it belongs to an extension, or depends on one'
+                when exists (select from pg_catalog.aclexplode(p.proacl) x where x.grantor <> p.proowner)
+                     then 'a privilege on it was granted by another role than its owner'
+                when not me.rolsuper and not (pg_catalog.has_schema_privilege(p.proowner, n.oid, 'create')
+                                              and pg_catalog.has_schema_privilege(p.proowner, n.oid, 'usage'))
+                     then pg_catalog.format('its owner may not create in its schema; grant usage, create on schema %I to %I',
+                                            n.nspname, pg_catalog.pg_get_userbyid(p.proowner))
            end as obstacle,
-           case when p.prokind = 'a' then '{}' else array[pg_catalog.pg_get_functiondef(p.oid)] || a.grants || m.comment end as make,
+           (select pg_catalog.pg_describe_object(u.classid, u.objid, u.objsubid) from pg_catalog.pg_depend u
+            where u.refclassid = h.classid and u.refobjid = h.objid limit 1) as used_by,
+           case when p.prokind = 'a' then '{}' else array[
+               pg_catalog.pg_get_functiondef(p.oid),
+               pg_catalog.format('alter routine %s owner to %I', p.oid::regprocedure, pg_catalog.pg_get_userbyid(p.proowner)),
+               pg_catalog.format($f$do $grants$
+               declare owner oid; acl aclitem[]; wanted aclitem[] := %2$L; x record;
+               begin
+                   select c.proowner, c.proacl into owner, acl from pg_catalog.pg_proc c where c.oid = %1$L::regprocedure;
+                   if acl is not distinct from wanted then return; end if;
+                   for x in select distinct e.grantee from pg_catalog.aclexplode(coalesce(acl, pg_catalog.acldefault('f', owner))) e loop
+                       execute pg_catalog.format('revoke all on routine %%s from %%s', %1$L,
+                           case x.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end);
+                   end loop;
+                   for x in select * from pg_catalog.aclexplode(case when wanted = '{}' then null else coalesce(wanted, pg_catalog.acldefault('f', owner)) end) loop
+                       execute pg_catalog.format('grant %%s on routine %%s to %%s%%s', x.privilege_type, %1$L,
+                           case x.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end,
+                           case when x.is_grantable then ' with grant option' else '' end);
+                   end loop;
+               end $grants$$f$, p.oid::regprocedure, p.proacl)]
+               || array(select pg_catalog.format('comment on routine %s is %L', p.oid::regprocedure, t.text)
+                        from (select pg_catalog.obj_description(p.oid, 'pg_proc') as text) t where t.text is not null) end as make,
            case when not h.by_type then array[pg_catalog.pg_get_functiondef(p.oid)] end as change,
            pg_catalog.format('drop routine %s', p.oid::regprocedure) as drop
     from hanging h
     join pg_catalog.pg_proc p on h.classid = 'pg_catalog.pg_proc'::regclass and p.oid = h.objid
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-    cross join lateral (
-        -- What default privileges give a new function is taken away again.
-        select array(
-            select pg_catalog.format('revoke all on routine %s from %s', p.oid::regprocedure, case g.grantee when 0 then 'public'
-                   else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) end)
-            from (select 0::oid as grantee where p.proacl is not null
-                  union select x.grantee from pg_catalog.pg_default_acl d, pg_catalog.aclexplode(d.defaclacl) x
-                  where d.defaclrole = p.proowner and d.defaclobjtype = 'f' and d.defaclnamespace in (0, p.pronamespace)) g
-            where g.grantee <> p.proowner)
-        || array(
-            select pg_catalog.format('grant %s on routine %s to %s%s', x.privilege_type, p.oid::regprocedure,
-                   case x.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end,
-                   case when x.is_grantable then ' with grant option' else '' end)
-            from pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) x
-            where x.grantee <> p.proowner) as grants
-    ) a
-    cross join lateral (
-        select array(select pg_catalog.format('comment on routine %s is %L', p.oid::regprocedure, t.text)
-                     from (select pg_catalog.obj_description(p.oid, 'pg_proc') as text) t where t.text is not null) as comment
-    ) m
+    cross join me
     union all
     select 2, 'rule', w.oid, n.nspname::text, w.rulename::text, n.nspname::text, c.relname::text, c.oid = any ({relations}),
            pg_catalog.format('%I on %I.%I', w.rulename, n.nspname, c.relname),
+           case when me.rolsuper then session_user else pg_catalog.pg_get_userbyid(c.relowner) end::text,
            pg_catalog.pg_get_userbyid(c.relowner)::text,
            pg_catalog.pg_has_role(session_user, c.relowner, 'member'),
-           null,
+           null, null,
            array[pg_catalog.rtrim(pg_catalog.pg_get_ruledef(w.oid), ';')]
            || case w.ev_enabled
                   when 'D' then array[pg_catalog.format('alter table %I.%I disable rule %I', n.nspname, c.relname, w.rulename)]
@@ -78,13 +86,14 @@ select * from (
     join pg_catalog.pg_rewrite w on h.classid = 'pg_catalog.pg_rewrite'::regclass and w.oid = h.objid and w.rulename <> '_RETURN'
     join pg_catalog.pg_class c on c.oid = w.ev_class
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    where not (c.relkind = 'v' and c.oid = any ({relations})) -- comes with the view
+    cross join me
     union all
     select 3, 'policy', p.oid, n.nspname::text, p.polname::text, n.nspname::text, c.relname::text, c.oid = any ({relations}),
            pg_catalog.format('%I on %I.%I', p.polname, n.nspname, c.relname),
+           case when me.rolsuper then session_user else pg_catalog.pg_get_userbyid(c.relowner) end::text,
            pg_catalog.pg_get_userbyid(c.relowner)::text,
            pg_catalog.pg_has_role(session_user, c.relowner, 'member'),
-           null,
+           null, null,
            array[pg_catalog.format('create policy %I on %I.%I as %s for %s to %s%s%s', p.polname, n.nspname, c.relname,
                      case when p.polpermissive then 'permissive' else 'restrictive' end,
                      case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end,
@@ -104,10 +113,11 @@ select * from (
     join pg_catalog.pg_policy p on h.classid = 'pg_catalog.pg_policy'::regclass and p.oid = h.objid
     join pg_catalog.pg_class c on c.oid = p.polrelid
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    cross join me
     union all
     select 4, 'publication', r.oid, n.nspname::text, b.pubname::text, n.nspname::text, c.relname::text, true,
-           pg_catalog.quote_ident(b.pubname), o.role_name::text, o.role_name is not null,
-           null,
+           pg_catalog.quote_ident(b.pubname), o.role_name::text, o.role_name::text, o.role_name is not null,
+           null, null,
            array[pg_catalog.format('alter publication %I add table %s%I.%I%s%s', b.pubname,
                      case when c.relkind = 'p' then '' else 'only ' end, n.nspname, c.relname,
                      {publication_columns}, {publication_filter})],
@@ -128,6 +138,5 @@ select * from (
                  and pg_catalog.pg_has_role(session_user, b.pubowner, 'usage') then session_user
         end as role_name
     ) o
-    where n.nspname is not null
 ) f
 order by place, oid

@@ -1,23 +1,30 @@
--- What a view has besides its query and options, as statements that give it to the view made anew, in order. What
--- default privileges gave the new one is taken away first. {view} its name for messages is read from the catalog.
--- $1 oid of the view. Lock: none.
+-- What a view has besides its query and clauses, as statements that give it to the view made anew, in order. Its grants
+-- are set when the statement runs, whatever default privileges have given it by then. (Rules are not among them:
+-- referrer/list_others.sql.)
+-- $1 oid of the view, $2 quoted name of the one that is to have it (triggers are written with the view's own). Lock: none.
 with v as (
-    select c.oid, c.relkind, c.relowner, c.relacl, c.relnamespace, pg_catalog.format('%I.%I', n.nspname, c.relname) as name
-    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = $1
+    select c.oid, c.relkind, c.relowner, c.relacl, $2::text as name from pg_catalog.pg_class c where c.oid = $1
 )
 select statement from (
-    select 1 as place, g.grantee::int8 as item,
-           pg_catalog.format('revoke all on table %s from %s', v.name, case g.grantee when 0 then 'public'
-               else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) end) as statement
-    from v, lateral (select distinct x.grantee from pg_catalog.pg_default_acl d, pg_catalog.aclexplode(d.defaclacl) x
-                     where d.defaclrole = v.relowner and d.defaclobjtype = 'r' and d.defaclnamespace in (0, v.relnamespace)) g
-    where g.grantee <> v.relowner
+    select 1 as place, 0::int8 as item,
+           pg_catalog.format('alter table %s owner to %I', v.name, pg_catalog.pg_get_userbyid(v.relowner)) as statement from v
     union all
-    select 2, pg_catalog.row_number() over (),
-           pg_catalog.format('grant %s on table %s to %s%s', x.privilege_type, v.name,
-               case x.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end,
-               case when x.is_grantable then ' with grant option' else '' end)
-    from v, pg_catalog.aclexplode(v.relacl) x where x.grantee <> v.relowner
+    select 2, 0, pg_catalog.format($f$do $grants$
+               declare owner oid; acl aclitem[]; wanted aclitem[] := %2$L; x record;
+               begin
+                   select c.relowner, c.relacl into owner, acl from pg_catalog.pg_class c where c.oid = %1$L::regclass;
+                   if acl is not distinct from wanted then return; end if;
+                   for x in select distinct e.grantee from pg_catalog.aclexplode(coalesce(acl, pg_catalog.acldefault('r', owner))) e loop
+                       execute pg_catalog.format('revoke all on table %%s from %%s', %1$L,
+                           case x.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end);
+                   end loop;
+                   for x in select * from pg_catalog.aclexplode(case when wanted = '{}' then null else coalesce(wanted, pg_catalog.acldefault('r', owner)) end) loop
+                       execute pg_catalog.format('grant %%s on table %%s to %%s%%s', x.privilege_type, %1$L,
+                           case x.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end,
+                           case when x.is_grantable then ' with grant option' else '' end);
+                   end loop;
+               end $grants$$f$, v.name, v.relacl)
+    from v
     union all
     select 3, a.attnum,
            pg_catalog.format('grant %s (%I) on table %s to %s%s', x.privilege_type, a.attname, v.name,
@@ -38,26 +45,24 @@ select statement from (
     from v join pg_catalog.pg_trigger t on t.tgrelid = v.oid and not t.tgisinternal
     where pg_catalog.obj_description(t.oid, 'pg_trigger') is not null
     union all
-    select 7, w.oid::int8, pg_catalog.rtrim(pg_catalog.pg_get_ruledef(w.oid), ';') from v
-    join pg_catalog.pg_rewrite w on w.ev_class = v.oid and w.rulename <> '_RETURN'
-    union all
-    select 8, w.oid::int8, pg_catalog.format('comment on rule %I on %s is %L', w.rulename, v.name,
-                               pg_catalog.obj_description(w.oid, 'pg_rewrite'))
-    from v join pg_catalog.pg_rewrite w on w.ev_class = v.oid and w.rulename <> '_RETURN'
-    where pg_catalog.obj_description(w.oid, 'pg_rewrite') is not null
-    union all
     -- What only a materialized view's columns have.
-    select 9, a.attnum, pg_catalog.format('alter materialized view %s alter column %I set statistics %s', v.name, a.attname, a.attstattarget)
-    from v join pg_catalog.pg_attribute a on a.attrelid = v.oid and a.attnum > 0 and not a.attisdropped
-    where v.relkind = 'm' and coalesce(a.attstattarget, -1) >= 0
-    union all
-    select 10, a.attnum, pg_catalog.format('alter materialized view %s alter column %I set storage %s', v.name, a.attname,
-               case a.attstorage when 'p' then 'plain' when 'e' then 'external' when 'x' then 'extended' else 'main' end)
+    select 7, a.attnum, pg_catalog.format('alter materialized view %s alter column %I %s', v.name, a.attname, s.setting)
     from v join pg_catalog.pg_attribute a on a.attrelid = v.oid and a.attnum > 0 and not a.attisdropped
     join pg_catalog.pg_type y on y.oid = a.atttypid
-    where v.relkind = 'm' and a.attstorage <> y.typstorage
+    cross join lateral (
+        select 'set statistics ' || a.attstattarget as setting where coalesce(a.attstattarget, -1) >= 0
+        union all
+        select 'set (' || pg_catalog.string_agg(o.option, ', ') || ')' from pg_catalog.unnest(a.attoptions) o(option)
+        where o.option not like 'pg_attver=%' having count(*) > 0
+        union all
+        select 'set storage ' || case a.attstorage when 'p' then 'plain' when 'e' then 'external' when 'x' then 'extended' else 'main' end
+        where a.attstorage <> y.typstorage
+        union all
+        select 'set compression ' || case a.attcompression when 'l' then 'lz4' else 'pglz' end where a.attcompression <> ''
+    ) s
+    where v.relkind = 'm'
     union all
-    select 11, d.objsubid, case d.objsubid when 0 then pg_catalog.format('comment on %s %s is %L',
+    select 8, d.objsubid, case d.objsubid when 0 then pg_catalog.format('comment on %s %s is %L',
                                case v.relkind when 'm' then 'materialized view' else 'view' end, v.name, d.description)
                else pg_catalog.format('comment on column %s.%I is %L', v.name, a.attname, d.description) end
     from v join pg_catalog.pg_description d on d.classoid = 'pg_catalog.pg_class'::regclass and d.objoid = v.oid

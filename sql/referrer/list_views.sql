@@ -12,18 +12,28 @@ with recursive found(view, depth) as (
 )
 select c.oid, n.nspname::text as schema_name, c.relname::text as name, c.relkind = 'm' as is_materialized,
        pg_catalog.pg_get_userbyid(c.relowner)::text as owner,
+       case when me.rolsuper then session_user else pg_catalog.pg_get_userbyid(c.relowner) end::text as role_name,
        pg_catalog.pg_has_role(session_user, c.relowner, 'member') as may_act,
-       exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::regclass
-               and d.objid = c.oid and d.deptype = 'e') as is_extensions,
-       exists (select from pg_catalog.pg_seclabel l where l.classoid = 'pg_catalog.pg_class'::regclass
-               and l.objoid = c.oid) as is_labelled,
+       case when c.relpersistence = 't' then 'it is a temporary view of another session'
+            when exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::regclass
+                         and d.objid = c.oid and d.deptype in ('e', 'x')) then 'it belongs to an extension, or depends on one'
+            when exists (select from pg_catalog.pg_seclabel l where l.classoid = 'pg_catalog.pg_class'::regclass
+                         and l.objoid = c.oid) then 'a security label is set on it'
+            when exists (select from pg_catalog.pg_statistic_ext x where x.stxrelid = c.oid) then 'there are extended statistics on it'
+            when not me.rolsuper and not (pg_catalog.has_schema_privilege(c.relowner, n.oid, 'create')
+                                          and pg_catalog.has_schema_privilege(c.relowner, n.oid, 'usage'))
+                 then pg_catalog.format('its owner may not create in its schema; grant usage, create on schema %I to %I',
+                                        n.nspname, pg_catalog.pg_get_userbyid(c.relowner))
+       end as obstacle,
        pg_catalog.concat(
            case when c.relkind = 'm' then ' using ' || (select pg_catalog.quote_ident(a.amname) from pg_catalog.pg_am a where a.oid = c.relam) end,
-           ' with (' || pg_catalog.array_to_string(c.reloptions, ', ') || ')',
+           ' with (' || (select pg_catalog.string_agg(o.option, ', ') from (
+               select pg_catalog.unnest(c.reloptions) as option
+               union all
+               select 'toast.' || pg_catalog.unnest(t.reloptions) from pg_catalog.pg_class t where t.oid = c.reltoastrelid) o) || ')',
            ' tablespace ' || (select pg_catalog.quote_ident(t.spcname) from pg_catalog.pg_tablespace t where t.oid = c.reltablespace)
        ) as clauses,
        c.relispopulated as is_populated,
-       exists (select from pg_catalog.pg_statistic_ext x where x.stxrelid = c.oid) as has_statistics,
        pg_catalog.rtrim(pg_catalog.pg_get_viewdef(c.oid), ';') as definition,
        array(select pg_catalog.concat_ws(' ', a.attname, a.atttypid, a.atttypmod, a.attcollation)
              from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -39,4 +49,5 @@ select c.oid, n.nspname::text as schema_name, c.relname::text as name, c.relkind
 from (select view, max(depth) as depth from found group by view) v
 join pg_catalog.pg_class c on c.oid = v.view
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+cross join (select r.rolsuper from pg_catalog.pg_roles r where r.rolname = session_user) me
 order by v.depth, c.oid

@@ -2,7 +2,7 @@
 //!
 //! Relies on how the server writes what reads relations (`src/backend/utils/adt/ruleutils.c`) under an empty
 //! `search_path`: a relation, its row type or its array type always as `schema.name`, a column behind the
-//! relation's alias, a constant of type regclass as a string. Only tokens are looked at. What comes of it is
+//! relation's alias, a constant of type regclass or regtype as a string. Only tokens are looked at. What comes of it is
 //! checked by whoever runs it: the catalog says what the new object depends on.
 
 use std::collections::HashMap;
@@ -33,11 +33,12 @@ pub fn redirect(text: &str, places: &HashMap<QualifiedName, QualifiedName>) -> F
         let start = usize::from(token.text_range().start());
         if token.kind() == K::STRING {
             let end = usize::from(token.text_range().end());
-            let is_regclass = text[end..].starts_with("::regclass");
+            let names_relation = ["::regclass", "::regtype"].iter().any(|cast| text[end..].starts_with(cast));
             let content = token.text().trim_matches('\'').replace("''", "'");
-            let place = places.iter().find(|(name, _)| name.shown() == content);
-            if let (true, Some((_, place))) = (is_regclass, place) {
-                replace(start, end, &Literal(&place.to_string()).to_string());
+            let place =
+                places.iter().find(|(name, _)| name.shown() == content || name.to_string() == content);
+            if let (true, Some((_, place))) = (names_relation, place) {
+                replace(start, end, &Literal(&place.shown()).to_string());
             }
             continue;
         }
@@ -83,7 +84,7 @@ mod tests {
             ),
             (
                 "SELECT public.orders(x.*), 'public.orders'::text, 'public.orders'::regclass, '\"My App\".\"v.1\"'::regclass",
-                "SELECT public.orders(x.*), 'public.orders'::text, '\"s\".\"new orders\"'::regclass, '\"s\".\"v\"'::regclass",
+                "SELECT public.orders(x.*), 'public.orders'::text, 's.\"new orders\"'::regclass, 's.v'::regclass",
             ),
             (
                 "CREATE RULE r AS ON UPDATE TO public.orders DO INSERT INTO public.orders (id) VALUES (new.id) -- public.orders",

@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 
 use crate::error::Result;
-use crate::name::sql;
+use crate::name::{Fragment, sql};
 
 /// An object that depends on the table and that we do not carry over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,10 +17,15 @@ pub struct Attached {
 impl Attached {
     /// All such objects.
     pub async fn list(client: &Client, table: u32) -> Result<Vec<Self>> {
-        let rows = client.query(&sql!("catalog/list_attached.sql").text(), &[&table]).await?;
+        let rows = client.query(Self::statement().as_str(), &[&table]).await?;
         rows.iter()
             .map(|row| Ok(Attached { kind: row.try_get("kind")?, name: row.try_get("name")? }))
             .collect()
+    }
+
+    /// The query behind [`Attached::list`].
+    pub(super) fn statement() -> Fragment {
+        Fragment::trusted(sql!("catalog/list_attached.sql").text())
     }
 }
 

@@ -91,9 +91,23 @@ impl Fingerprint {
     pub async fn prepare(client: &Client) -> Result<Self> {
         let statement = sql!("catalog/fingerprint_table.sql")
             .fill("views", &View::statement("array[$1::oid]"))
+            .fill("attached", &Attached::statement())
             .fill("others", &Referrer::statement(client, "array[$1::oid]").await?);
         Ok(Fingerprint(client.prepare(&statement.text()).await?))
     }
+
+    /// The same with a plan that is there already when it is read under a lock, after [`Fingerprint::USE_PLAN`].
+    pub async fn plan(client: &Client, oid: u32) -> Result<Self> {
+        let prepared = Self::prepare(client).await?;
+        client.batch_execute(&format!("begin; {}", Self::USE_PLAN)).await?;
+        let read = prepared.of(client, oid).await;
+        client.batch_execute("rollback").await?;
+        read?;
+        Ok(prepared)
+    }
+
+    /// Until the transaction ends, a plan that is there is worth more than one that fits.
+    pub const USE_PLAN: &str = "set local plan_cache_mode = force_generic_plan";
 
     /// The digest of the table with this oid.
     pub async fn of(&self, client: &Client, oid: u32) -> Result<String> {

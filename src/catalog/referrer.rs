@@ -17,8 +17,10 @@ pub struct View {
     pub is_materialized: bool,
     /// The role that owns it.
     pub owner: Ident,
-    /// Why it can not be made anew, if it can not.
-    pub obstacle: Option<&'static str>,
+    /// The role that makes it: a superuser that connects, or else the owner.
+    pub role: Ident,
+    /// Why it can not be made to name another relation, if it can not.
+    pub obstacle: Option<String>,
     /// Whether the role that connects may act as its owner.
     pub may_act: bool,
     /// Access method, options and tablespace, as they stand between its name and its query.
@@ -50,15 +52,6 @@ impl View {
     }
 
     fn from_row(row: &Row) -> Result<Self> {
-        let obstacles = [
-            ("is_extensions", "it belongs to an extension"),
-            ("is_labelled", "a security label is set on it"),
-            ("has_statistics", "there are extended statistics on it"),
-        ];
-        let mut obstacle = None;
-        for (column, words) in obstacles {
-            obstacle = obstacle.or(row.try_get::<_, bool>(column)?.then_some(words));
-        }
         Ok(View {
             oid: row.try_get("oid")?,
             name: QualifiedName::new(
@@ -67,7 +60,8 @@ impl View {
             ),
             is_materialized: row.try_get("is_materialized")?,
             owner: Ident::new(row.try_get::<_, String>("owner")?),
-            obstacle,
+            role: Ident::new(row.try_get::<_, String>("role_name")?),
+            obstacle: row.try_get("obstacle")?,
             may_act: row.try_get("may_act")?,
             clauses: row.try_get("clauses")?,
             is_populated: row.try_get("is_populated")?,
@@ -83,9 +77,10 @@ impl View {
         format!("{words} {}{} as {}", self.name, self.clauses, self.definition)
     }
 
-    /// What it has besides its query and options, as statements for when it was made anew.
-    pub async fn furniture(&self, client: &Client) -> Result<Vec<String>> {
-        let rows = client.query(&sql!("referrer/list_view_furniture.sql").text(), &[&self.oid]).await?;
+    /// What it has besides its query and clauses, as statements that give it to a view of this name.
+    pub async fn furniture(&self, client: &Client, name: &QualifiedName) -> Result<Vec<String>> {
+        let statement = sql!("referrer/list_view_furniture.sql").text();
+        let rows = client.query(&statement, &[&self.oid, &name.to_string()]).await?;
         rows.iter().map(|row| Ok(row.try_get("statement")?)).collect()
     }
 }
@@ -103,12 +98,16 @@ pub struct Referrer {
     pub is_own: bool,
     /// As a person calls it.
     pub shown: String,
-    /// The role that has to make it.
+    /// The role that makes it: a superuser that connects, or else the owner; of a publication, who owns the table too.
     pub role: Option<Ident>,
+    /// The role that owns it, or its table.
+    pub owner: Option<Ident>,
     /// Whether the role that connects may act as that.
     pub may_act: bool,
     /// Why it can not be made to name another relation, if it can not.
     pub obstacle: Option<String>,
+    /// What would have to go while it is dropped.
+    pub used_by: Option<String>,
     /// The statements that make it.
     pub make: Vec<String>,
     /// The statements that change it where it is, if that is possible.
@@ -161,8 +160,10 @@ impl Referrer {
             is_own: row.try_get("is_own")?,
             shown: row.try_get("shown")?,
             role: row.try_get::<_, Option<String>>("role_name")?.map(Ident::new),
+            owner: row.try_get::<_, Option<String>>("owner")?.map(Ident::new),
             may_act: row.try_get("may_act")?,
             obstacle: row.try_get("obstacle")?,
+            used_by: row.try_get("used_by")?,
             make: row.try_get("make")?,
             change: row.try_get("change")?,
             drop: row.try_get("drop")?,

@@ -364,6 +364,7 @@ async fn swap_all(
     for change in migration.tables.clone() {
         let pair = Pair::load(control, &change, Direction::Forward).await?;
         watch.begin("swap");
+        matviews::fill(control, &change, Direction::Forward).await?;
         let (held, story) =
             swap::swap(control, sessions, migration, &change, &pair, options.lock, watch).await?;
         watch.end(lock_words(held, &story));

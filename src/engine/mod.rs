@@ -187,7 +187,7 @@ impl Engine {
                     let pair = Pair::load(control, &change, Direction::Reverse).await?;
                     self.watch.begin("replay");
                     bring_level(control, sessions, migration.id, &change, &pair, &self.watch).await?;
-                    matviews::refresh_retired(control, &change).await?;
+                    matviews::fill(control, &change, Direction::Reverse).await?;
                     self.watch.end("the retired table is level");
                     drive::outwait_older(control, sessions, &migration, &change, &pair, options, &self.watch)
                         .await?;

@@ -9,8 +9,8 @@ use tokio_postgres::Client;
 use super::lock::{LockMode, Locking, Request};
 use super::pair::{Direction, Pair};
 use super::segment::{self, Store};
-use crate::catalog::Column;
-use crate::error::{Error, Result};
+use crate::catalog::{Column, Fingerprint};
+use crate::error::{Error, Kind, Result};
 use crate::name::{Fragment, Ident, QualifiedName, sql};
 use crate::state::TableChange;
 
@@ -124,17 +124,27 @@ pub fn trigger_statements(change: &TableChange, direction: Direction, table: &Qu
 ///
 /// Run twice: the phase says whether it is done. Killed midway: the transaction never was.
 pub async fn start(client: &Client, change: &TableChange, locking: &mut Locking<'_>) -> Result<()> {
-    locking.acquire(&Request::table(&change.name, change.original_oid), LockMode::ShareRowExclusive).await?;
-    let found = crate::catalog::fingerprint(client, change.original_oid).await?;
-    if found != change.fingerprint {
+    let digest = Fingerprint::plan(client, change.original_oid).await?;
+    let request = Request::table(&change.name, change.original_oid);
+    loop {
+        if locking.try_acquire(&request, LockMode::ShareRowExclusive).await? {
+            match put_on(client, change, &digest).await {
+                // It took longer than we may hold the lock.
+                Err(error) if error.kind == Kind::Transient => client.batch_execute("rollback").await?,
+                other => return other,
+            }
+        }
+        locking.wait(&request, LockMode::ShareRowExclusive).await?;
+    }
+}
+
+async fn put_on(client: &Client, change: &TableChange, digest: &Fingerprint) -> Result<()> {
+    client.batch_execute(Fingerprint::USE_PLAN).await?;
+    if digest.of(client, change.original_oid).await? != change.fingerprint {
         return Err(changed(change));
     }
     client.batch_execute(&trigger_statements(change, Direction::Forward, &change.name)).await?;
-    let xmins = trigger_xmins(client, change.original_oid).await?;
-    client
-        .execute("update pgrecast.table_change set capture_xmins = $2 where id = $1", &[&change.id, &xmins])
-        .await?;
-    Ok(())
+    record_triggers(client, change, change.original_oid).await
 }
 
 /// The error for an original whose definition is not the planned one any more.

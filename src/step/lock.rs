@@ -87,9 +87,9 @@ pub struct Target {
     pub name: QualifiedName,
     /// Its oid.
     pub oid: u32,
-    /// For a view, the role that owns it: LOCK TABLE would lock all that the view reads, and takes no materialized
+    /// For a view, the role that may and the role that owns it: LOCK TABLE would lock all that the view reads, and takes no materialized
     /// view.
-    pub view_of: Option<Ident>,
+    pub view_of: Option<(Ident, Ident)>,
     /// With all of its partitions.
     pub is_partitioned: bool,
 }
@@ -150,10 +150,10 @@ impl Request {
         targets
             .chunk_by(|a, b| a.view_of.is_none() && b.view_of.is_none())
             .map(|together| {
-                if let Target { name, view_of: Some(role), .. } = together[0] {
+                if let Target { name, view_of: Some((role, view_owner)), .. } = together[0] {
                     // Changes nothing, and takes ACCESS EXCLUSIVE on the view alone.
                     return format!(
-                        "set local role {role}; alter table {name} owner to {role}; set local role {owner}"
+                        "set local role {role}; alter table {name} owner to {view_owner}; set local role {owner}"
                     );
                 }
                 let names = Fragment::join(together.iter().map(|target| target.words()), ", ");

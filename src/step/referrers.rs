@@ -32,7 +32,10 @@ pub async fn carry(
     place: &Place,
     names: &NewNames,
 ) -> Result<Vec<Dependent>> {
-    client.batch_execute(&format!("savepoint pgrecast_referrers; {}", search_path::EMPTY)).await?;
+    let schema = &place.shadow.schema;
+    // Other roles have to reach what stands for their objects.
+    let open = format!("grant usage on schema {schema} to public");
+    client.batch_execute(&format!("savepoint pgrecast_referrers; {open}; {}", search_path::EMPTY)).await?;
     let views = View::list(client, &[original.table.oid]).await?;
     let others = Referrer::list(client, &[original.table.oid]).await?;
     let mut list = Vec::new();
@@ -67,7 +70,7 @@ struct Carrying<'a> {
 
 impl<'a> Carrying<'a> {
     fn new(client: &'a Client, original: &'a Definition, place: &'a Place, names: &'a NewNames) -> Self {
-        let mut stage = Stage::new(client, place, "new");
+        let mut stage = Stage::new(client, &original.table.owner, place, "new");
         stage.put(&original.table.name, &place.shadow);
         Carrying {
             client,
@@ -106,7 +109,7 @@ impl<'a> Carrying<'a> {
             if let Some(object) = Attached::list(self.client, *oid).await?.first() {
                 return Err(refused(
                     &format!("{} {}", object.kind, object.name),
-                    "it depends on a view whose columns change their types with the table's",
+                    "it depends on a view that has to be made anew, because the types of its columns change",
                 ));
             }
         }
@@ -115,12 +118,7 @@ impl<'a> Carrying<'a> {
 
     /// Gives a view its query anew, or makes it anew where its columns change their types.
     async fn view(&mut self, old: &View, new: &View) -> Result<()> {
-        let mirror = self.stage.mirror_view(new).await?;
-        let columns: Vec<String> = self
-            .client
-            .query_one(&sql!("referrer/list_columns.sql").text(), &[&mirror.to_string()])
-            .await?
-            .try_get("columns")?;
+        let columns = self.columns_of(new).await?;
         let is_same = columns == old.columns && !self.stands_on_made_anew(old);
         let words = if is_same { "create or replace view" } else { "create view" };
         let mut create = [old, new].map(|view| vec![view.create(words)]);
@@ -129,21 +127,34 @@ impl<'a> Carrying<'a> {
             self.changing.push(old.oid);
             self.made_anew.push(old.oid);
             drop = Some(format!("drop view {}", old.name));
-            let furniture = old.furniture(self.client).await?;
+            let furniture = old.furniture(self.client, &old.name).await?;
             for statements in &mut create {
                 statements.extend(furniture.clone());
             }
         }
-        let role = self.other_role(Some(&old.owner));
+        self.stage.mirror_view(new, !is_same).await?;
+        let role = self.other_role(Some(&old.role));
         self.list.extend(dependents::referrer(Kind::View, &old.name.name, &old.name, role, create, drop));
         Ok(())
+    }
+
+    /// The columns that a view has on the new shape.
+    async fn columns_of(&mut self, view: &View) -> Result<Vec<String>> {
+        self.client.batch_execute("savepoint pgrecast_columns").await?;
+        let mirror = self.stage.mirror_view(view, false).await?;
+        let statement = sql!("referrer/list_columns.sql").text();
+        let columns = self.client.query_one(&statement, &[&mirror.to_string()]).await?.try_get("columns")?;
+        self.client.batch_execute("rollback to savepoint pgrecast_columns").await?;
+        Ok(columns)
     }
 
     /// Has a materialized view built aside; the retired one is refreshed before it comes back.
     async fn materialized_view(&mut self, old: &View, new: &View) -> Result<()> {
         let refuse = |why: &str| Err(refused(&format!("materialized view {}", old.name.shown()), why));
         if self.stands_on_made_anew(old) {
-            return refuse("it reads a view whose columns change their types with the table's");
+            return refuse(
+                "it reads a view that has to be made anew, because the types of its columns change",
+            );
         }
         let here = old.name.in_schema(&self.place.shadow.schema);
         if self.aside.values().any(|taken| *taken == here) {
@@ -151,14 +162,9 @@ impl<'a> Carrying<'a> {
         }
         self.aside.insert(old.name.clone(), here.clone());
         // What reads it is tried on a view of the same columns.
-        self.stage.mirror_view(new).await?;
+        self.stage.mirror_view(new, false).await?;
         let build = self.stage.build_aside(new, &here, &self.aside).await?;
-        let refresh = |name: &QualifiedName| {
-            let statement = format!("refresh materialized view {name}; analyze {name}");
-            Vec::from_iter(old.is_populated.then_some(statement))
-        };
-        let retired = old.name.in_schema(&self.place.retired);
-        let create = [refresh(&retired), [build, refresh(&here)].concat()];
+        let create = [Vec::new(), build];
         self.changing.push(old.oid);
         let kind = Kind::MaterializedView;
         self.list.extend(dependents::referrer(kind, &old.name.name, &old.name, None, create, None));
@@ -181,7 +187,7 @@ impl<'a> Carrying<'a> {
         }
         let new = if self.is_renamed() { self.renamed_others(&others).await? } else { others.clone() };
         for other in &new {
-            self.stage.mirror_other(other, &table.owner).await?;
+            self.stage.mirror_other(other).await?;
         }
         self.stage.expect_no_other(&self.changing).await?;
         for (old, new) in others.iter().zip(&new) {
@@ -193,7 +199,16 @@ impl<'a> Carrying<'a> {
                 (Some(old_change), Some(new_change)) if !of_views.contains(&old.shown) => {
                     ([old_change.clone(), new_change.clone()], None)
                 }
-                _ => ([old.make.clone(), new.make.clone()], Some(old.drop.clone())),
+                _ => match &old.used_by {
+                    Some(user) if kind == Kind::Function => {
+                        let what = format!("function {}", old.shown);
+                        return Err(refused(
+                            &what,
+                            &format!("it has to be made anew, and is used by {user}"),
+                        ));
+                    }
+                    _ => ([old.make.clone(), new.make.clone()], Some(old.drop.clone())),
+                },
             };
             let role = self.other_role(old.role.as_ref());
             self.list.extend(dependents::referrer(kind, &old.name.name, on, role, create, drop));
@@ -213,10 +228,10 @@ impl<'a> Carrying<'a> {
     /// The queries of views after the rename, by view: the server renames the columns of a copy of the table on
     /// which copies of the views stand, and writes them down again.
     async fn renamed_queries(&self, views: &[View]) -> Result<HashMap<QualifiedName, String>> {
-        let mut stage = Stage::new(self.client, self.place, "views");
+        let mut stage = Stage::new(self.client, &self.original.table.owner, self.place, "views");
         let copy = stage.copy_table(&self.original.table.name).await?;
         for view in views {
-            stage.mirror_view(view).await?;
+            stage.mirror_view(view, false).await?;
         }
         stage.rename(&copy, self.names).await?;
         let oid = find_table(self.client, &copy.to_string()).await?.unwrap_or_default();
@@ -231,10 +246,10 @@ impl<'a> Carrying<'a> {
     /// The same for rules and policies. (Functions and publications that name a renamed column are refused.)
     async fn renamed_others(&self, others: &[Referrer]) -> Result<Vec<Referrer>> {
         let is_followed = |other: &Referrer| matches!(other.kind.as_str(), "rule" | "policy");
-        let mut stage = Stage::new(self.client, self.place, "others");
+        let mut stage = Stage::new(self.client, &self.original.table.owner, self.place, "others");
         let copy = stage.copy_table(&self.original.table.name).await?;
         for other in others.iter().filter(|other| is_followed(other)) {
-            stage.mirror_other(other, &self.original.table.owner).await?;
+            stage.mirror_other(other).await?;
         }
         stage.rename(&copy, self.names).await?;
         let oid = find_table(self.client, &copy.to_string()).await?.unwrap_or_default();
@@ -262,7 +277,7 @@ impl<'a> Carrying<'a> {
 fn check_view(view: &View, owner: &Ident) -> Result<()> {
     let what =
         format!("{}view {}", if view.is_materialized { "materialized " } else { "" }, view.name.shown());
-    match view.obstacle {
+    match &view.obstacle {
         Some(why) => Err(refused(&what, why)),
         None if view.is_materialized && view.owner != *owner => {
             Err(refused(&what, "it does not belong to the table's owner, who has to build it"))
@@ -276,7 +291,7 @@ fn check_other(other: &Referrer) -> Result<()> {
     let what = format!("{} {}", other.kind, other.shown);
     match (&other.obstacle, &other.role) {
         (Some(why), _) => Err(refused(&what, why)),
-        (None, Some(role)) if !other.may_act => Err(may_not_act(&what, role)),
+        (None, Some(role)) if !other.may_act => Err(may_not_act(&what, other.owner.as_ref().unwrap_or(role))),
         (None, None) => Err(refused(
             &what,
             "no role that may be acted as here owns both it and the table; let one of the two owners be a member of \

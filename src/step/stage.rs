@@ -17,6 +17,8 @@ use crate::plan::shadow::Place;
 /// Copies in scratch schemas, one for each relation so that each keeps its name, and what stands for what.
 pub struct Stage<'a> {
     client: &'a Client,
+    /// The role of this session.
+    owner: &'a Ident,
     prefix: String,
     places: HashMap<QualifiedName, QualifiedName>,
     schemas: Vec<Ident>,
@@ -25,9 +27,9 @@ pub struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// Nothing is there yet. `what` tells its schemas from another stage's.
     #[must_use]
-    pub fn new(client: &'a Client, place: &Place, what: &str) -> Self {
+    pub fn new(client: &'a Client, owner: &'a Ident, place: &Place, what: &str) -> Self {
         let prefix = format!("{}_{what}", place.scratch.as_str());
-        Stage { client, prefix, places: HashMap::new(), schemas: Vec::new() }
+        Stage { client, owner, prefix, places: HashMap::new(), schemas: Vec::new() }
     }
 
     /// Says what stands for a relation.
@@ -37,7 +39,9 @@ impl<'a> Stage<'a> {
 
     async fn place_of(&mut self, real: &QualifiedName) -> Result<QualifiedName> {
         let schema = Ident::new(format!("{}_{}", self.prefix, self.schemas.len()));
-        self.client.batch_execute(&format!("create schema {schema}")).await?;
+        self.client
+            .batch_execute(&format!("create schema {schema}; grant all on schema {schema} to public"))
+            .await?;
         let place = real.in_schema(&schema);
         self.schemas.push(schema);
         self.put(real, &place);
@@ -51,11 +55,16 @@ impl<'a> Stage<'a> {
         Ok(place)
     }
 
-    /// A view with the same query over what stands for its relations.
-    pub async fn mirror_view(&mut self, view: &View) -> Result<QualifiedName> {
+    /// A view with the same query over what stands for its relations; with its furniture, where that is to be tried.
+    pub async fn mirror_view(&mut self, view: &View, is_furnished: bool) -> Result<QualifiedName> {
         let place = self.place_of(&view.name).await?;
-        let text = redirect(&view.definition, &self.places);
-        self.run(&view.name, &format!("create view {place} as {text}")).await?;
+        let mut statements =
+            vec![format!("create view {place} as {}", redirect(&view.definition, &self.places))];
+        if is_furnished {
+            let furniture = view.furniture(self.client, &place).await?;
+            statements.extend(furniture.iter().map(|text| redirect(text, &self.places).to_string()));
+        }
+        self.run(&view.name, &as_role(Some(&view.role), self.owner, &statements.join("; "))).await?;
         Ok(place)
     }
 
@@ -72,34 +81,27 @@ impl<'a> Stage<'a> {
             let definition = retarget(&index.definition, &view.name, here)?.to_string();
             statements.extend(dependents::index(&Index { definition, ..index }, here, false, 0).create);
         }
-        let furniture = view.furniture(self.client).await?;
-        statements.extend(furniture.iter().map(|text| redirect(text, aside).to_string()));
+        statements.extend(view.furniture(self.client, here).await?);
         self.run(&view.name, &statements.join(";")).await?;
         Ok(statements)
     }
 
-    /// Makes it for the copies. `owner` is the role of this session.
-    pub async fn mirror_other(&mut self, other: &Referrer, owner: &Ident) -> Result<()> {
+    /// Makes it for the copies.
+    pub async fn mirror_other(&mut self, other: &Referrer) -> Result<()> {
+        let mut statements = Vec::new();
         if let Some(table) = other.table.as_ref().filter(|table| !self.places.contains_key(table)) {
             let place = self.place_of(table).await?;
-            self.run(table, &format!("create table {place} (like {table})")).await?;
+            statements.push(format!("create table {place} (like {table})"));
         }
         let Some(make) = other.make.first() else { return Ok(()) };
         let mut text = redirect(make, &self.places).to_string();
-        let mut role = None;
-        match other.kind.as_str() {
-            "function" => {
-                let place = self.place_of(&other.name).await?;
-                text = renamed_function(&text, &place);
-            }
-            // Only its owner may, and the copy is the table owner's as the table is.
-            "publication" => role = other.role.as_ref(),
-            _ => {}
+        if other.kind == "function" {
+            let place = self.place_of(&other.name).await?;
+            text = renamed_function(&text, &place);
         }
-        if let Some(role) = role {
-            text = format!("set local role {role}; {text}; set local role {owner}");
-        }
+        statements.push(text);
         let shown = Ident::new(other.shown.clone());
+        let text = as_role(other.role.as_ref(), self.owner, &statements.join("; "));
         self.run(&QualifiedName { schema: Ident::new(other.kind.clone()), name: shown }, &text).await
     }
 
@@ -164,6 +166,15 @@ impl<'a> Stage<'a> {
             });
             error
         })
+    }
+}
+
+/// Statements as the role that has to run them, in a session of the role `owner`.
+#[must_use]
+pub fn as_role(role: Option<&Ident>, owner: &Ident, statements: &str) -> String {
+    match role.filter(|role| *role != owner) {
+        Some(role) => format!("set local role {role}; {statements}; set local role {owner}"),
+        None => statements.to_owned(),
     }
 }
 

@@ -7,10 +7,12 @@
 use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::level::bring_level;
 use super::lock::{LockMode, LockPolicy, LockStory, Locking, Purpose, Request, Target};
 use super::pair::{Direction, Pair};
+use super::stage::as_role;
 use super::watch::Watch;
 use super::{capture, definition, replay, search_path};
 use crate::catalog::{Definition, Fingerprint, StatisticsObject, find_table};
@@ -35,9 +37,6 @@ struct Exchange {
     search_path: String,
     digest: Fingerprint,
 }
-
-/// Under the locks a plan that is there already is worth more than one that fits.
-const GENERIC: &str = "set local plan_cache_mode = force_generic_plan";
 
 /// Since when the locks are held, and for how long they may be.
 #[derive(Clone, Copy)]
@@ -133,7 +132,14 @@ async fn once(
         );
     }
     client.batch_execute("rollback").await?;
-    Err(error.state("the swap was rolled back: nothing was changed"))
+    let error = error.state("the swap was rolled back: nothing was changed");
+    if error.is_sqlstate(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST) {
+        return Err(error
+            .with_kind(Kind::NeedsPerson)
+            .context("something new stands on what has to be made anew")
+            .hint("It came since the migration was planned. Drop it and create it again afterwards."));
+    }
+    Err(error)
 }
 
 async fn prepare(client: &Client, change: &TableChange, pair: &Pair) -> Result<Exchange> {
@@ -160,11 +166,8 @@ async fn prepare(client: &Client, change: &TableChange, pair: &Pair) -> Result<E
     let owner = incoming.table.owner.clone();
     let locks = list_locks(client, change, pair, &owner, drop.iter().chain(&make)).await?;
     let search_path = search_path::current(client).await?;
-    let digest = Fingerprint::prepare(client).await?;
-    client.batch_execute(&format!("begin; {GENERIC}")).await?;
-    let checked = definition::check(client, &digest, change, pair).await;
-    client.batch_execute("rollback").await?;
-    checked?;
+    let digest = Fingerprint::plan(client, pair.from_oid).await?;
+    definition::check(client, &digest, change, pair).await?;
     Ok(Exchange {
         outgoing,
         incoming,
@@ -199,7 +202,13 @@ async fn list_locks(
             Error::needs_person(format!("{} does not exist any more", locked.name.shown()))
                 .state("nothing was swapped")
         })?;
-        let view_of = locked.is_view.then(|| locked.role.as_ref().unwrap_or(owner).clone());
+        let mut view_of = None;
+        if locked.is_view {
+            let text =
+                "select pg_catalog.pg_get_userbyid(relowner)::text from pg_catalog.pg_class where oid = $1";
+            let view_owner: String = client.query_one(text, &[&oid]).await?.try_get(0)?;
+            view_of = Some((locked.role.as_ref().unwrap_or(owner).clone(), Ident::new(view_owner)));
+        }
         // LOCK TABLE asks for more rights than a foreign key does. Without them the statement that
         // drops or makes the key takes the lock, also within lock_timeout.
         let can_lock: bool = client
@@ -223,7 +232,7 @@ async fn under_lock(
     story: &LockStory,
     hold: Hold,
 ) -> Result<Phase> {
-    client.batch_execute(GENERIC).await?;
+    client.batch_execute(Fingerprint::USE_PLAN).await?;
     definition::check(client, &exchange.digest, change, pair).await?;
     client.batch_execute("set local plan_cache_mode = auto").await?;
     capture::check(client, change, pair).await?;
@@ -263,7 +272,7 @@ async fn under_lock(
     };
     if to == Phase::Swapped {
         capture::record_triggers(client, change, pair.to_oid).await?;
-        client.batch_execute(GENERIC).await?;
+        client.batch_execute(Fingerprint::USE_PLAN).await?;
         definition::record(client, &exchange.digest, change, pair.to_oid).await?;
     }
     // The phase in memory changes only when the commit is known.
@@ -346,7 +355,7 @@ fn exchange_statements(change: &TableChange, pair: &Pair, exchange: &Exchange) -
             out.push(format!("alter materialized view {view} set schema {}", exchange.outgoing_schema));
         }
         let drop = stored.dependent.drop.clone();
-        out.extend(drop.map(|drop| as_role(&stored.dependent, &exchange.owner, &drop)));
+        out.extend(drop.map(|drop| as_role(stored.dependent.role.as_ref(), &exchange.owner, &drop)));
     }
     for trigger in capture::trigger_names() {
         out.push(format!("drop trigger if exists {trigger} on {name}"));
@@ -383,7 +392,9 @@ fn exchange_statements(change: &TableChange, pair: &Pair, exchange: &Exchange) -
     out.extend(here.into_iter().flat_map(|dependent| dependent.create.clone()));
     out.push(search_path::EMPTY.to_owned());
     for dependent in elsewhere {
-        out.extend(dependent.create.iter().map(|create| as_role(dependent, &exchange.owner, create)));
+        out.extend(
+            dependent.create.iter().map(|create| as_role(dependent.role.as_ref(), &exchange.owner, create)),
+        );
     }
     out.push(search_path::back_to(&exchange.search_path));
     out
@@ -393,14 +404,6 @@ fn exchange_statements(change: &TableChange, pair: &Pair, exchange: &Exchange) -
 fn is_referrer(dependent: &Dependent) -> bool {
     use DependentKind::{Function, Policy, Publication, Rule, View};
     matches!(dependent.kind, View | Function | Rule | Policy | Publication)
-}
-
-/// The statement as the role that has to run it.
-fn as_role(dependent: &Dependent, owner: &Ident, statement: &str) -> String {
-    match &dependent.role {
-        Some(role) => format!("set local role {role}; {statement}; set local role {owner}"),
-        None => statement.to_owned(),
-    }
 }
 
 /// The schema of the outgoing statistics object of the same name.

@@ -100,3 +100,9 @@ left join pg_attribute a on a.attrelid = r.oid and a.attnum = d.objsubid and d.o
 union all
 select format('comment on the row type of %s | %s', r.shown, d.description)
 from relation r join pg_description d on d.classoid = 'pg_type'::regclass and d.objoid = r.reltype
+union all
+select format('function %s | %s, owner %s, grants %s', p.oid::regprocedure, pg_get_functiondef(p.oid), p.proowner::regrole,
+    (select array_agg(a::text order by a::text) from unnest(coalesce(p.proacl, acldefault('f', p.proowner))) a))
+from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+where %user_schemas% and p.prokind <> 'a'
+  and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
