@@ -3,10 +3,15 @@
 # ranges of the key, all indexes present) and pg_repack, on a throwaway PostgreSQL with fsync on. All ways take turns
 # in RUNS rounds (3) on the same ROWS (5,000,000); ratios are of one round's times, their medians are printed, and
 # written as JSON to BENCH_JSON if that is set. Needs about 4 GB of disk in TMPDIR.
+#
+#   scripts/bench.sh [PART..]   ways: the above; writers: 0, 4 and 16 of them; shapes: other tables, ROWS/5 rows;
+#                               growth: the same table with ROWS/5 to ROWS*8/5 rows. All, if none is named.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/setup.sh
 
+PARTS=("$@")
+[ $# -gt 0 ] || PARTS=(ways writers shapes growth)
 ROWS=${ROWS:-5000000}
 RUNS=${RUNS:-3}
 # Updates a second of the fixed load, by 4 clients.
@@ -45,19 +50,26 @@ start_server() {
                            'max_parallel_maintenance_workers', 'max_parallel_workers_per_gather')"
 }
 
-# The table that every way starts from, in a database that is copied file by file.
-fill() {
-    sql -c "create database template_orders"
-    sql -d template_orders <<<"" -c "
+# template SQL..: makes the database that every way starts from; it is copied file by file.
+template() {
+    export PGDATABASE=postgres
+    sql -c "drop database if exists orders with (force)" -c "drop database if exists template_orders with (force)" -c "create database template_orders" 2>/dev/null
+    sql -d template_orders -c "$*" -c "vacuum (freeze, analyze) orders"
+    sql -d template_orders -c "select to_char(count(*), 'FM999,999,999') || ' rows, ' ||
+        pg_size_pretty(pg_total_relation_size('orders')) || ' with indexes' from orders"
+}
+
+# orders ROWS: the table of orders.
+orders() {
+    FILLED=$1
+    template "
         create table orders (id int primary key, customer int not null, status text not null,
             total numeric(10,2) not null, note text, created timestamptz not null);
         insert into orders select g, g::bigint * 7919 % 100000, (array['new','paid','sent','done'])[1 + g % 4],
             g % 100000 / 7.0, case when g % 3 = 0 then repeat('note ', 1 + g % 12) end,
-            '2026-01-01'::timestamptz + g * interval '1 second' from generate_series(1, $ROWS) g;
+            '2026-01-01'::timestamptz + g * interval '1 second' from generate_series(1, $1) g;
         create index on orders (customer); create index on orders (status, created);
-        create index on orders (created)" -c "vacuum (freeze, analyze) orders"
-    sql -d template_orders -c "select to_char(count(*), 'FM999,999,999') || ' rows, ' ||
-        pg_size_pretty(pg_total_relation_size('orders')) || ' with indexes' from orders"
+        create index on orders (created)"
 }
 
 fresh() {
@@ -66,20 +78,27 @@ fresh() {
     export PGDATABASE=orders
 }
 
+used_disk() { as_server_user du -sk "$SERVER/data/base" | cut -f1; }
+
 # Runs it, and notes how long the swap held its lock, the WAL written and the program's memory.
 recast() {
-    local wal pid peak=0 seen
+    local wal pid peak=0 disk=0 seen used before
+    before=$(used_disk)
     wal=$(sql -c "select pg_current_wal_lsn()")
     "$PGRECAST" run orders "$@" </dev/null >"$SERVER.out/run" 2>&1 &
     pid=$!
     while seen=$(awk '/^VmHWM/ { print $2 }' "/proc/$pid/status" 2>/dev/null) && [ -n "$seen" ]; do
         peak=$seen
-        sleep 0.1
+        used=$(used_disk)
+        disk=$((used > disk ? used : disk))
+        sleep 0.2
     done
     wait "$pid" || { cat "$SERVER.out/run"; fail "pgrecast failed"; }
-    NOTE=$(sql -c "select format('lock %s ms, WAL %s times the table with its indexes, memory %s MB',
-        round(m.lock_held_ms::numeric), round((pg_wal_lsn_diff(pg_current_wal_lsn(), '$wal')
-        / pg_total_relation_size('orders'))::numeric, 2), $peak / 1024) from pgrecast.migration m")
+    # The former table is still there.
+    NOTE=$(sql -c "select format('lock %s ms; WAL %s, disk %s times the table with its indexes; memory %s MB',
+        round(m.lock_held_ms::numeric), round((pg_wal_lsn_diff(pg_current_wal_lsn(), '$wal') / s.size)::numeric, 2),
+        round(($disk - $before) * 1024.0 / s.size, 2), $peak / 1024)
+        from pgrecast.migration m, pg_total_relation_size('orders') s(size)")
 }
 
 blocking() { sql -c "alter table orders alter column $1 type bigint" -c "vacuum analyze orders"; }
@@ -113,10 +132,11 @@ took() {
     printf '%-34s %8s s   %s\n' "$way" "${TOOK[$way]}" "$NOTE"
 }
 
+# start_load CLIENTS
 start_load() {
-    printf '\\set id random(1, %s)\nupdate orders set total = total + 1 where id = :id;\n' "$ROWS" >"$SERVER.out/load.sql"
+    printf '\\set id random(1, %s)\nupdate orders set total = total + 1 where id = :id;\n' "$FILLED" >"$SERVER.out/load.sql"
     rm -f "$SERVER.out"/latency.*
-    "$PGBIN/pgbench" -n -M prepared -c 4 -R "$LOAD" -T 3600 -l --log-prefix="$SERVER.out/latency" -f "$SERVER.out/load.sql" \
+    "$PGBIN/pgbench" -n -M prepared -c "$1" -R "$LOAD" -T 3600 -l --log-prefix="$SERVER.out/latency" -f "$SERVER.out/load.sql" \
         >"$SERVER.out/pgbench" 2>&1 </dev/null &
     LOAD_PID=$!
     sleep 1 # connecting is not what is measured
@@ -135,7 +155,7 @@ under_load() {
     shift
     fresh
     NOTE=''
-    start_load
+    start_load "${CLIENTS:-4}"
     before=$(now)
     sleep 5
     from=$(now)
@@ -158,33 +178,93 @@ ratio() {
     RATIOS[$1]+=" $(awk -v a="${TOOK[$2]}" -v b="${TOOK[$3]}" 'BEGIN { printf "%.3f", a / b }')"
 }
 
+ways() {
+    heading "The ways"
+    orders "$ROWS"
+    for ((run = 1; run <= RUNS; run++)); do
+        heading "Round $run of $RUNS"
+        took "key, blocking" blocking id
+        took "key, full speed" recast --alter 'alter column id type bigint' "${FULL[@]}"
+        took "key, default" recast --alter 'alter column id type bigint'
+        took "customer, blocking" blocking customer
+        took "customer, full speed" recast --alter 'alter column customer type bigint' "${FULL[@]}"
+        took "key, classic" classic
+        took "rebuild, full speed" recast --rebuild "${FULL[@]}"
+        [ ! -x "$PGBIN/pg_repack" ] || { sql -d template_orders -c "create extension if not exists pg_repack" && took "rebuild, pg_repack" repack; }
+        under_load "key, full speed, load" recast --alter 'alter column id type bigint' "${FULL[@]}"
+        under_load "key, default, load" recast --alter 'alter column id type bigint'
+        [ ! -x "$PGBIN/pg_repack" ] || under_load "rebuild, pg_repack, load" repack
+        ratio "a. key / blocking" "key, full speed" "key, blocking"
+        ratio "a. customer / blocking" "customer, full speed" "customer, blocking"
+        ratio "a. key under load / blocking" "key, full speed, load" "key, blocking"
+        ratio "a. key at default / blocking" "key, default" "key, blocking"
+        ratio "b. key / classic" "key, full speed" "key, classic"
+        [ ! -x "$PGBIN/pg_repack" ] || ratio "c. rebuild / pg_repack" "rebuild, full speed" "rebuild, pg_repack"
+    done
+}
+
+# What the application and the lock feel with so many writers.
+writers() {
+    heading "Writers"
+    orders $((ROWS / 5))
+    took "key, no writer" recast --alter 'alter column id type bigint'
+    for CLIENTS in 4 16; do
+        under_load "key, $CLIENTS writers" recast --alter 'alter column id type bigint'
+    done
+}
+
+# other NAME SQL CHANGE: a table of another shape, at full speed and blocking.
+other() {
+    heading "$1"
+    template "$2"
+    local run
+    for ((run = 1; run <= RUNS; run++)); do
+        took "$1, blocking" sql -c "alter table orders $3" -c "vacuum analyze orders"
+        took "$1, full speed" recast --alter "$3" "${FULL[@]}"
+        ratio "f. $1 / blocking" "$1, full speed" "$1, blocking"
+    done
+}
+
+shapes() {
+    local rows=$((ROWS / 5))
+    other "uuid key" "create table orders (id uuid primary key, customer int, note text);
+        insert into orders select gen_random_uuid(), g % 1000, 'note ' || g from generate_series(1, $rows) g;
+        create index on orders (customer)" "alter column customer type bigint"
+    other "wide rows" "create table orders (id int primary key, customer int, body text); alter table orders alter body set storage external;
+        insert into orders select g, g % 1000, repeat(md5(g::text), 160) from generate_series(1, $rows / 20) g" "alter column customer type bigint"
+    other "200 columns" "create table orders (id int primary key, customer int); do \$\$ begin execute 'alter table orders ' ||
+            (select string_agg(format('add c%s int default %s', g, g), ', ') from generate_series(1, 198) g); end \$\$;
+        insert into orders (id, customer) select g, g from generate_series(1, $rows / 10) g" "alter column customer type bigint"
+    other "small table" "create table orders (id int primary key, customer int, note text);
+        insert into orders select g, g % 1000, 'note ' || g from generate_series(1, $rows / 10) g;
+        create index on orders (customer)" "alter column customer type bigint"
+}
+
+# Time per row must not depend on how many there are.
+growth() {
+    local times rows run
+    for times in 1 2 4 8; do
+        rows=$((ROWS / 5 * times))
+        heading "Growth: $rows rows"
+        orders "$rows"
+        for ((run = 1; run <= RUNS; run++)); do
+            took "growth, $times" recast --alter 'alter column id type bigint' "${FULL[@]}"
+            RATIOS["h. us a row, times $times"]+=" $(awk -v a="${TOOK["growth, $times"]}" -v r="$rows" 'BEGIN { printf "%.3f", a * 1e6 / r }')"
+        done
+    done
+}
+
 prepare_machine
 [ -x "$PGBIN/pg_repack" ] || { MISSING=postgresql-15-repack && apt_install "$MISSING"; } || say "no pg_repack: left out"
 cargo build --release --locked </dev/null
 PGRECAST=${CARGO_TARGET_DIR:-target}/release/pgrecast
 heading "The server"
 start_server
-heading "The table"
-fill
-for ((run = 1; run <= RUNS; run++)); do
-    heading "Round $run of $RUNS"
-    took "key, blocking" blocking id
-    took "key, full speed" recast --alter 'alter column id type bigint' "${FULL[@]}"
-    took "key, default" recast --alter 'alter column id type bigint'
-    took "customer, blocking" blocking customer
-    took "customer, full speed" recast --alter 'alter column customer type bigint' "${FULL[@]}"
-    took "key, classic" classic
-    took "rebuild, full speed" recast --rebuild "${FULL[@]}"
-    [ ! -x "$PGBIN/pg_repack" ] || { sql -d template_orders -c "create extension if not exists pg_repack" && took "rebuild, pg_repack" repack; }
-    under_load "key, full speed, load" recast --alter 'alter column id type bigint' "${FULL[@]}"
-    under_load "key, default, load" recast --alter 'alter column id type bigint'
-    [ ! -x "$PGBIN/pg_repack" ] || under_load "rebuild, pg_repack, load" repack
-    ratio "a. key / blocking" "key, full speed" "key, blocking"
-    ratio "a. customer / blocking" "customer, full speed" "customer, blocking"
-    ratio "a. key under load / blocking" "key, full speed, load" "key, blocking"
-    ratio "a. key at default / blocking" "key, default" "key, blocking"
-    ratio "b. key / classic" "key, full speed" "key, classic"
-    [ ! -x "$PGBIN/pg_repack" ] || ratio "c. rebuild / pg_repack" "rebuild, full speed" "rebuild, pg_repack"
+for part in "${PARTS[@]}"; do
+    case $part in
+        ways | writers | shapes | growth) "$part" ;;
+        *) fail "no part: $part" ;;
+    esac
 done
 
 heading "Medians of the ratios of $RUNS rounds, $ROWS rows"
