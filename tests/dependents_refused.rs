@@ -166,6 +166,11 @@ const REFUSED: &[Refused] = &[
         "trigger c on table",
     ),
     refused(
+        "create table t (id int primary key); insert into t values (1)",
+        &["--alter", "add column x int not null"],
+        "column x is NOT NULL and has no default for the rows that are there",
+    ),
+    refused(
         "create table t (id int primary key, a text)",
         &["--alter", "alter a type timestamptz using now()"],
         "can change from one moment to the next",

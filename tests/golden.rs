@@ -128,6 +128,9 @@ async fn change_and_change_back(db: &TestDb<'_>, table: &str) {
     let before = definition(db).await;
     let counter = Counter::start(db, table).await;
     pgrecast(&["run", table, "--rebuild"]).await;
+    let rows: f32 =
+        db.query_value(&format!("select reltuples from pg_class where oid = '{table}'::regclass")).await;
+    assert!(rows >= 300.0, "{table} has no statistics: {rows}");
     counter.goes_on().await;
     assert_eq!(diff(&before, &definition(db).await), nothing(), "{table} rebuilt");
     pgrecast(&["rollback", table]).await;

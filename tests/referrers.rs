@@ -206,7 +206,7 @@ async fn what_belongs_to_other_roles_stays_theirs() {
     db.execute(&format!("grant {a}, {x} to {o}; revoke create on schema app from {a}")).await;
     let refused = db.pgrecast_as(&owner, &run).await.expect_code(3).whole();
     assert!(
-        refused.contains("its owner may not create in its schema; grant usage, create on schema app"),
+        refused.contains("may not create it in its schema. Run: grant usage, create on schema app"),
         "{refused}"
     );
     let change = ["run", "app.orders", "--rebuild"];

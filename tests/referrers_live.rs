@@ -242,3 +242,22 @@ async fn a_subscriber_goes_on_before_during_and_after_the_swap() {
     copy.execute("drop subscription s").await;
     assert_nothing_left(&db).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn status_names_foreign_keys_that_are_still_to_be_validated() {
+    let db = TestDb::create("not_valid").await;
+    db.execute(TABLES).await;
+    let environment = [("PGRECAST_FAILPOINT", "foreign-key-validated:1")];
+    let run = ["run", "orders", "--rebuild"];
+    db.spawn_with("postgres", &run, &environment).wait().await.expect_code(-1);
+    let status = db.pgrecast(&["status", "orders", "--json"]).await.expect_code(0).json();
+    assert_eq!(status["not_validated"].as_array().unwrap().len(), 1, "{status}");
+    let shown = db.pgrecast(&["status", "orders"]).await.expect_code(0).stdout;
+    assert!(
+        shown.contains("NOT VALID until `pgrecast run` goes on: items_orders_fkey on public.items"),
+        "{shown}"
+    );
+    db.pgrecast(&run).await.expect_code(0);
+    let status = db.pgrecast(&["status", "orders", "--json"]).await.expect_code(0).json();
+    assert_eq!(status["not_validated"].as_array().unwrap().len(), 0, "{status}");
+}

@@ -31,11 +31,11 @@ select * from (
                              and e.deptype in ('e', 'x')) then 'it belongs to an extension, or depends on one'
                 when exists (select from pg_catalog.aclexplode(p.proacl) x where x.grantor <> p.proowner)
                      then 'a privilege on it was granted by another role than its owner'
-                when not me.rolsuper and not (pg_catalog.has_schema_privilege(p.proowner, n.oid, 'create')
-                                              and pg_catalog.has_schema_privilege(p.proowner, n.oid, 'usage'))
-                     then pg_catalog.format('its owner may not create in its schema; grant usage, create on schema %I to %I',
-                                            n.nspname, pg_catalog.pg_get_userbyid(p.proowner))
            end as obstacle,
+           case when not me.rolsuper and not (pg_catalog.has_schema_privilege(p.proowner, n.oid, 'create')
+                                              and pg_catalog.has_schema_privilege(p.proowner, n.oid, 'usage'))
+                then pg_catalog.format('grant usage, create on schema %I to %I;', n.nspname, pg_catalog.pg_get_userbyid(p.proowner))
+           end as missing,
            (select pg_catalog.pg_describe_object(u.classid, u.objid, u.objsubid) from pg_catalog.pg_depend u
             where u.refclassid = h.classid and u.refobjid = h.objid limit 1) as used_by,
            case when p.prokind = 'a' then '{}' else array[
@@ -70,7 +70,7 @@ select * from (
            case when me.rolsuper then session_user else pg_catalog.pg_get_userbyid(c.relowner) end::text,
            pg_catalog.pg_get_userbyid(c.relowner)::text,
            pg_catalog.pg_has_role(session_user, c.relowner, 'member'),
-           null, null,
+           null, null, null,
            array[pg_catalog.rtrim(pg_catalog.pg_get_ruledef(w.oid), ';')]
            || case w.ev_enabled
                   when 'D' then array[pg_catalog.format('alter table %I.%I disable rule %I', n.nspname, c.relname, w.rulename)]
@@ -93,7 +93,7 @@ select * from (
            case when me.rolsuper then session_user else pg_catalog.pg_get_userbyid(c.relowner) end::text,
            pg_catalog.pg_get_userbyid(c.relowner)::text,
            pg_catalog.pg_has_role(session_user, c.relowner, 'member'),
-           null, null,
+           null, null, null,
            array[pg_catalog.format('create policy %I on %I.%I as %s for %s to %s%s%s', p.polname, n.nspname, c.relname,
                      case when p.polpermissive then 'permissive' else 'restrictive' end,
                      case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end,
@@ -117,7 +117,7 @@ select * from (
     union all
     select 4, 'publication', r.oid, n.nspname::text, b.pubname::text, n.nspname::text, c.relname::text, true,
            pg_catalog.quote_ident(b.pubname), o.role_name::text, o.role_name::text, o.role_name is not null,
-           null, null,
+           null, null, null,
            array[pg_catalog.format('alter publication %I add table %s%I.%I%s%s', b.pubname,
                      case when c.relkind = 'p' then '' else 'only ' end, n.nspname, c.relname,
                      {publication_columns}, {publication_filter})],

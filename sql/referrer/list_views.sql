@@ -20,11 +20,11 @@ select c.oid, n.nspname::text as schema_name, c.relname::text as name, c.relkind
             when exists (select from pg_catalog.pg_seclabel l where l.classoid = 'pg_catalog.pg_class'::regclass
                          and l.objoid = c.oid) then 'a security label is set on it'
             when exists (select from pg_catalog.pg_statistic_ext x where x.stxrelid = c.oid) then 'there are extended statistics on it'
-            when not me.rolsuper and not (pg_catalog.has_schema_privilege(c.relowner, n.oid, 'create')
-                                          and pg_catalog.has_schema_privilege(c.relowner, n.oid, 'usage'))
-                 then pg_catalog.format('its owner may not create in its schema; grant usage, create on schema %I to %I',
-                                        n.nspname, pg_catalog.pg_get_userbyid(c.relowner))
        end as obstacle,
+       case when not me.rolsuper and not (pg_catalog.has_schema_privilege(c.relowner, n.oid, 'create')
+                                          and pg_catalog.has_schema_privilege(c.relowner, n.oid, 'usage'))
+            then pg_catalog.format('grant usage, create on schema %I to %I;', n.nspname, pg_catalog.pg_get_userbyid(c.relowner))
+       end as missing,
        pg_catalog.concat(
            case when c.relkind = 'm' then ' using ' || (select pg_catalog.quote_ident(a.amname) from pg_catalog.pg_am a where a.oid = c.relam) end,
            ' with (' || (select pg_catalog.string_agg(o.option, ', ') from (

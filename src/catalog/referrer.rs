@@ -23,6 +23,8 @@ pub struct View {
     pub obstacle: Option<String>,
     /// Whether the role that connects may act as its owner.
     pub may_act: bool,
+    /// The GRANT that its owner still needs.
+    pub missing: Option<String>,
     /// Access method, options and tablespace, as they stand between its name and its query.
     pub clauses: String,
     /// Whether it may be read: a materialized view has to be filled first.
@@ -63,6 +65,7 @@ impl View {
             role: Ident::new(row.try_get::<_, String>("role_name")?),
             obstacle: row.try_get("obstacle")?,
             may_act: row.try_get("may_act")?,
+            missing: row.try_get("missing")?,
             clauses: row.try_get("clauses")?,
             is_populated: row.try_get("is_populated")?,
             definition: row.try_get("definition")?,
@@ -104,6 +107,8 @@ pub struct Referrer {
     pub owner: Option<Ident>,
     /// Whether the role that connects may act as that.
     pub may_act: bool,
+    /// The GRANT that its owner still needs.
+    pub missing: Option<String>,
     /// Why it can not be made to name another relation, if it can not.
     pub obstacle: Option<String>,
     /// What would have to go while it is dropped.
@@ -162,6 +167,7 @@ impl Referrer {
             role: row.try_get::<_, Option<String>>("role_name")?.map(Ident::new),
             owner: row.try_get::<_, Option<String>>("owner")?.map(Ident::new),
             may_act: row.try_get("may_act")?,
+            missing: row.try_get("missing")?,
             obstacle: row.try_get("obstacle")?,
             used_by: row.try_get("used_by")?,
             make: row.try_get("make")?,

@@ -55,8 +55,17 @@ async fn run(args: &Args) -> Result<()> {
     let engine = engine(args)?;
     match &args.command {
         Command::Plan { change } => {
-            let (table, request) = change.request()?;
-            let plan = engine.plan(&table, &request).await?;
+            let planned = async {
+                let (table, request) = change.request()?;
+                engine.plan(&table, &request).await
+            };
+            let plan = match planned.await {
+                Err(error) if args.json => {
+                    say(&to_json(&Status::default().with_error(&error))?);
+                    return Err(error);
+                }
+                plan => plan?,
+            };
             if args.json {
                 say(&to_json(&plan)?);
             } else {

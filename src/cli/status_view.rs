@@ -45,6 +45,14 @@ pub(crate) fn one(status: &Status) -> String {
     if let Some(reason) = &status.throttle.reason {
         let _ = writeln!(out, "      {reason}");
     }
+    if status.runner_pid.is_some() && !status.lock.blockers.is_empty() {
+        let _ = writeln!(
+            out,
+            "      the swap's lock was not had in {} attempts: {}",
+            status.lock.attempts,
+            status.lock.blockers.join("; ")
+        );
+    }
     if let Some(verify) = &status.verify {
         let words = match (verify.rows, verify.differences) {
             (Some(rows), Some(0)) => format!("{} rows equal, 0 differences", grouped(rows)),
@@ -63,6 +71,13 @@ pub(crate) fn one(status: &Status) -> String {
     if let Some(retired) = retired(status) {
         let what = if phase(status) == "rolled_back" { "kept" } else { "retired" };
         let _ = writeln!(out, "      {what} {retired}");
+    }
+    if !status.not_validated.is_empty() {
+        let _ = writeln!(
+            out,
+            "      NOT VALID until `pgrecast run` goes on: {}",
+            status.not_validated.join(", ")
+        );
     }
     if let Some(error) = &status.error {
         let since = error.since.as_ref().map(|since| format!(" (since {since})")).unwrap_or_default();
@@ -133,7 +148,11 @@ pub(crate) fn ending(status: &Status, what: &str) -> String {
             );
         }
         "cleanup" => {
-            let _ = writeln!(out, "migration {} is cleaned up: nothing of it is left.", short_id(status));
+            let _ = writeln!(
+                out,
+                "migration {} is cleaned up: nothing is left but its history in schema pgrecast.",
+                short_id(status)
+            );
         }
         "verify" => {
             let rows = status.verify.as_ref().and_then(|verify| verify.rows).unwrap_or_default();
@@ -141,7 +160,10 @@ pub(crate) fn ending(status: &Status, what: &str) -> String {
                 writeln!(out, "{} rows of {tables} are equal in both tables, 0 differences.", grouped(rows));
         }
         "rollback" => {
-            let _ = writeln!(out, "{tables} is back in its former shape, with everything written since.");
+            let _ = writeln!(
+                out,
+                "{tables} is back in its former shape, with everything written since as far as that holds it."
+            );
         }
         _ => {
             let _ = writeln!(out, "{tables} is changed.");

@@ -20,7 +20,7 @@ use crate::db::{Session, Sessions};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
 use crate::name::sql;
-use crate::plan::{Plan, Side};
+use crate::plan::{Plan, Side, risk};
 use crate::state::{self, Migration, NewMigration, Phase, TableChange};
 use crate::step::copy::CopyOptions;
 use crate::step::inspect::{Examination, examine};
@@ -77,7 +77,11 @@ impl Engine {
     /// Looks at a table and says what a change would do. Changes nothing.
     pub async fn plan(&self, table: &TableRef, request: &Request) -> Result<Plan> {
         let client = self.sessions.open("plan").await?;
-        Ok(examine(&self.sessions, &client, table, request).await?.plan)
+        let mut plan = examine(&self.sessions, &client, table, request).await?.plan;
+        if let Some(open) = find::open_on_table(&client, table).await? {
+            plan.risks.push(risk::open_migration(&plan.table, &open.short_id(), open.phase.as_str()));
+        }
+        Ok(plan)
     }
 
     /// Begins the migration, or goes on with the one that is open for this table if the same is asked.
@@ -388,6 +392,8 @@ fn describe(error: Error, migration: &Migration) -> Error {
     };
     let hint = if migration.phase.is_before_swap() {
         format!("Run `pgrecast run {id}` to go on, or `pgrecast abort {id}`.")
+    } else if migration.phase == Phase::Swapped {
+        format!("Run `pgrecast run {id}` to go on with the change, or `pgrecast rollback {id}` to go back.")
     } else {
         format!("Run `pgrecast status {id}`.")
     };

@@ -50,6 +50,8 @@ pub struct Status {
     pub verify: Option<Verification>,
     /// The retired table, after a rollback the one that was new; null before the swap and after cleanup.
     pub retired: Option<Retired>,
+    /// Foreign keys that are enforced for new rows and still to be validated by `run`.
+    pub not_validated: Vec<String>,
     /// How long each phase took.
     pub phases: Vec<PhaseTime>,
     /// Why the last run failed; null when it did not.
@@ -170,6 +172,7 @@ impl Status {
                 finished_at: Some(at.clone()),
             }),
             retired: None,
+            not_validated: not_validated(client, migration).await?,
             phases: migration.phase_times(client).await?,
             error: migration
                 .error
@@ -235,6 +238,12 @@ async fn running(client: &Client, migration: &Migration) -> Result<Option<i32>> 
         .await?
         .try_get(0)?;
     Ok(lives.then_some(pid))
+}
+
+/// Foreign keys that are NOT VALID since the swap.
+async fn not_validated(client: &Client, migration: &Migration) -> Result<Vec<String>> {
+    let rows = client.query(&sql!("state/list_not_validated.sql").text(), &[&migration.id]).await?;
+    rows.iter().map(|row| Ok(row.try_get("shown")?)).collect()
 }
 
 /// Entries in a log. `None` when it is not there, or not for this role to read.

@@ -28,6 +28,14 @@ pub struct Output {
     pub is_once: bool,
 }
 
+impl Output {
+    /// Whether it gives NULL to rows that are there: a column that was added without a default.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        self.from.is_none() && self.expression.as_str().starts_with("(null)")
+    }
+}
+
 /// What a column that the change adds gives to rows that are there already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Given {

@@ -87,6 +87,18 @@ pub fn hidden_transactions(role: &Ident) -> Risk {
     }
 }
 
+/// For a table that another migration has.
+#[must_use]
+pub fn open_migration(table: &str, id: &str, phase: &str) -> Risk {
+    Risk {
+        code: "open-migration".into(),
+        object: table.into(),
+        message: format!(
+            "migration {id} of this table is open ({phase}): it has to end before another begins"
+        ),
+    }
+}
+
 /// What going back means for this change.
 #[must_use]
 pub fn rollback(original: &Definition, blueprint: &Blueprint) -> Rollback {
@@ -94,9 +106,11 @@ pub fn rollback(original: &Definition, blueprint: &Blueprint) -> Rollback {
     for (old, new) in retyped(original, &blueprint.new, &blueprint.forward) {
         if !widens(new, old) {
             notes.push(format!(
-                "values of {} written after the swap must fit {} to go back",
+                "values of {} written after the swap go back by the cast to {}: {}one that does not fit stops the \
+                 rollback",
                 new.name.shown(),
-                old.type_name
+                old.type_name,
+                if loses_digits(new) { "it rounds or cuts them without an error; " } else { "" }
             ));
         }
     }
@@ -138,6 +152,14 @@ fn retyped<'a>(
             (old.type_name != target.type_name).then_some((old, target))
         })
         .collect()
+}
+
+/// Whether an assignment cast of such values loses digits without an error.
+/// <https://www.postgresql.org/docs/current/datatype-numeric.html>
+fn loses_digits(from: &Column) -> bool {
+    const TYPES: [&str; 8] =
+        ["numeric", "float4", "float8", "timestamp", "timestamptz", "time", "timetz", "interval"];
+    TYPES.contains(&from.base_name.as_str())
 }
 
 /// Whether every value of `from` fits `to`.

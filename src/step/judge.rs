@@ -105,6 +105,7 @@ pub async fn judge(
     switched_off(client, new).await?;
     identities(client, original, new, forward, before).await?;
     sequences_in_use(client, original, forward).await?;
+    no_value(client, original, new, forward).await?;
     // A row is read with its key, its old values and its new ones side by side.
     if 1 + key.len() + 2 * forward.columns().len() > MOST_ENTRIES {
         return Err(refused(
@@ -162,6 +163,23 @@ async fn identities(
         }
     }
     Ok(())
+}
+
+/// A column that is added NOT NULL and gives rows that are there no value.
+async fn no_value(client: &Client, original: &Definition, new: &Definition, forward: &Mapping) -> Result<()> {
+    let is_empty = |name: &Ident| forward.columns().iter().any(|o| o.name == *name && o.is_null());
+    let Some(column) = new.columns.iter().find(|column| column.is_not_null && is_empty(&column.name)) else {
+        return Ok(());
+    };
+    let table = &original.table.name;
+    let has_rows = format!("select exists (select from only {table})");
+    if !client.query_one(&has_rows, &[]).await?.try_get::<_, bool>(0)? {
+        return Ok(());
+    }
+    Err(refused(
+        format!("column {} is NOT NULL and has no default for the rows that are there", column.name.shown()),
+        "Add it with a default: add column .. default .. not null. The default can be dropped after the swap.",
+    ))
 }
 
 /// A sequence leaves with the column that owns it.

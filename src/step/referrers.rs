@@ -283,7 +283,7 @@ fn check_view(view: &View, owner: &Ident) -> Result<()> {
             Err(refused(&what, "it does not belong to the table's owner, who has to build it"))
         }
         None if !view.may_act => Err(may_not_act(&what, &view.owner)),
-        None => Ok(()),
+        None => may_create(&what, view.missing.as_deref()),
     }
 }
 
@@ -297,7 +297,16 @@ fn check_other(other: &Referrer) -> Result<()> {
             "no role that may be acted as here owns both it and the table; let one of the two owners be a member of \
              the other",
         )),
-        _ => Ok(()),
+        _ => may_create(&what, other.missing.as_deref()),
+    }
+}
+
+fn may_create(what: &str, missing: Option<&str>) -> Result<()> {
+    match missing {
+        None => Ok(()),
+        Some(grant) => Err(Error::refused(format!("the owner of {what} may not create it in its schema"))
+            .state("nothing was changed")
+            .hint(format!("Run: {grant}"))),
     }
 }
 

@@ -134,10 +134,13 @@ async fn once(
     client.batch_execute("rollback").await?;
     let error = error.state("the swap was rolled back: nothing was changed");
     if error.is_sqlstate(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST) {
-        return Err(error
-            .with_kind(Kind::NeedsPerson)
-            .context("something new stands on what has to be made anew")
-            .hint("It came since the migration was planned. Drop it and create it again afterwards."));
+        let mut error =
+            error.with_kind(Kind::NeedsPerson).context("something new stands on what has to be made anew");
+        // The server's own is CASCADE.
+        error.hint = Some(
+            "It came since the migration was planned. Drop it and create it again afterwards.".to_owned(),
+        );
+        return Err(error);
     }
     Err(error)
 }
