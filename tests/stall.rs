@@ -5,7 +5,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use support::*;
@@ -16,16 +16,18 @@ const ROWS: i32 = 2_000_000;
 /// Clients that read one row and update another, again and again.
 struct Load {
     is_over: Arc<AtomicBool>,
+    /// Statements so far.
+    done: Arc<AtomicU64>,
     clients: Vec<JoinHandle<Vec<Duration>>>,
 }
 
 impl Load {
     /// Starts `count` clients; each begins every `pace`, or at once after the last when that took longer.
     async fn start(db: &TestDb<'_>, count: u32, pace: Duration) -> Load {
-        let is_over = Arc::new(AtomicBool::new(false));
+        let (is_over, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut clients = Vec::new();
         for number in 1..=count {
-            let (client, is_over) = (db.connect().await, Arc::clone(&is_over));
+            let (client, is_over, done) = (db.connect().await, Arc::clone(&is_over), Arc::clone(&done));
             clients.push(tokio::spawn(async move {
                 let read = client.prepare("select note from t where id = $1").await.unwrap();
                 let write = client.prepare("update t set v = v + 1 where id = $1").await.unwrap();
@@ -46,12 +48,13 @@ impl Load {
                             .await
                             .expect("no statement of the application fails");
                         took.push(began.elapsed());
+                        done.fetch_add(1, Ordering::Relaxed);
                     }
                 }
                 took
             }));
         }
-        Load { is_over, clients }
+        Load { is_over, done, clients }
     }
 
     /// Stops them; gives how long each statement took, the longest last.
@@ -78,7 +81,7 @@ async fn no_statement_of_the_application_stands_still_for_long() {
     // 500 updates a second.
     let pace = Duration::from_millis(8);
     let load = Load::start(&db, 4, pace).await;
-    tokio::time::sleep(Duration::from_secs(2)).await; // what is measured: two seconds of load
+    wait_until("enough is measured", async || load.done.load(Ordering::Relaxed) >= 2000).await;
     let before = load.stop().await;
 
     let load = Load::start(&db, 4, pace).await;

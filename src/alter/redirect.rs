@@ -7,20 +7,16 @@
 
 use std::collections::HashMap;
 
-use squawk_syntax::{SourceFile, SyntaxElement, SyntaxKind as K, SyntaxToken};
+use squawk_syntax::{SyntaxKind as K, SyntaxToken};
 
+use super::retarget::tokens_of;
 use super::table_ref::ident_of_word;
 use crate::name::{Fragment, Literal, QualifiedName};
 
 /// The text with every relation that is a key of `places` replaced by its value.
 #[must_use]
 pub fn redirect(text: &str, places: &HashMap<QualifiedName, QualifiedName>) -> Fragment {
-    let tokens: Vec<SyntaxToken> = SourceFile::parse(text)
-        .syntax_node()
-        .descendants_with_tokens()
-        .filter_map(SyntaxElement::into_token)
-        .filter(|token| !token.kind().is_trivia())
-        .collect();
+    let tokens = tokens_of(text);
     let kind = |at: usize| tokens.get(at).map(SyntaxToken::kind);
     let mut out = String::with_capacity(text.len());
     let mut written = 0;

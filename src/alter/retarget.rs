@@ -22,12 +22,7 @@ pub fn retarget(definition: &str, from: &QualifiedName, to: &QualifiedName) -> R
         Error::failed(format!("the definition is not one for {}: {definition}", from.shown()))
             .state("this definition was not run")
     };
-    let tokens: Vec<SyntaxToken> = SourceFile::parse(definition)
-        .syntax_node()
-        .descendants_with_tokens()
-        .filter_map(SyntaxElement::into_token)
-        .filter(|token| !token.kind().is_trivia())
-        .collect();
+    let tokens = tokens_of(definition);
     let name = table_position(&tokens).map(|start| qualified(&tokens[start..])).ok_or_else(not_found)?;
     let is_from = match name.iter().map(|part| ident_of_word(part.text())).collect::<Vec<Ident>>().as_slice()
     {
@@ -41,6 +36,16 @@ pub fn retarget(definition: &str, from: &QualifiedName, to: &QualifiedName) -> R
     let start = usize::from(first.text_range().start());
     let end = usize::from(last.text_range().end());
     Ok(Fragment::trusted(format!("{}{to}{}", &definition[..start], &definition[end..])))
+}
+
+/// The words and signs of a text, without space and comments.
+pub(super) fn tokens_of(text: &str) -> Vec<SyntaxToken> {
+    SourceFile::parse(text)
+        .syntax_node()
+        .descendants_with_tokens()
+        .filter_map(SyntaxElement::into_token)
+        .filter(|token| !token.kind().is_trivia())
+        .collect()
 }
 
 /// At which token the table's name begins.
