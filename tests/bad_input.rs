@@ -244,16 +244,23 @@ async fn a_mistyped_command_says_nothing_about_the_migration_and_a_closed_pipe_s
     let status = db.pgrecast(&["status"]).await.expect_code(0);
     assert_eq!(status.stdout, "no migration is open\n");
 
-    let mut command = std::process::Command::new("sh");
-    command.args([
-        "-c",
-        "{ \"$0\" run t --rebuild; echo $? >&3; } 2>&1 3>code | true; cat code",
-        env!("CARGO_BIN_EXE_pgrecast"),
-    ]);
-    let folder = tempfile::tempdir().unwrap();
-    let output = command.envs(db.psql_env()).current_dir(folder.path()).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n");
-    db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
+    for format in ["text", "json"] {
+        let mut command = std::process::Command::new("sh");
+        command.args([
+            "-c",
+            "{ \"$0\" run t --rebuild --log-format $1; echo $? >&3; } 2>&1 3>code | true; cat code",
+            env!("CARGO_BIN_EXE_pgrecast"),
+            format,
+        ]);
+        let folder = tempfile::tempdir().unwrap();
+        let output = command.envs(db.psql_env()).current_dir(folder.path()).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n", "{format}");
+        let plan = db.pgrecast(&["plan", "t", "--rebuild"]).await.expect_code(0);
+        assert!(plan.stdout.contains("of this table is open (swapped)"), "{}", plan.whole());
+        db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
+    }
+    let nothing = db.pgrecast(&["plan", "nosuch", "--rebuild", "--json"]).await.expect_code(2).json();
+    assert!(nothing["error"]["message"].as_str().unwrap().contains("nosuch does not exist"), "{nothing}");
     assert_nothing_left(&db).await;
 }
 
