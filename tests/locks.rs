@@ -51,6 +51,8 @@ async fn a_role_that_sees_no_ages_does_not_ask_behind_a_long_transaction() {
     let lock = attempts(&db, 4).await["lock"].clone();
     assert!(lock["blockers"][0].as_str().unwrap().contains("on t"), "{lock}");
     assert_eq!(lock["waited_ms"], 0.0, "{lock}");
+    let shown = db.pgrecast(&["status"]).await.expect_code(0).stdout;
+    assert!(shown.contains("the swap's lock was not had in "), "{shown}");
     holder.batch_execute("commit").await.unwrap();
     run.wait().await.expect_code(0);
     db.execute(&format!("drop owned by {} cascade", app.name)).await;

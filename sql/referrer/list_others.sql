@@ -1,7 +1,8 @@
 -- Rules, policies, functions and publications that name one of the relations, each with the statements that make it,
 -- change it in place (NULL: it has to be dropped and made) and drop it. Texts are as the session's search_path
 -- has them: it should be empty.
--- {relations} their oids, an array; {publication_columns}, {publication_filter}.
+-- {relations} their oids, an array; {publication_columns}, {publication_filter};
+-- {set_grants} referrer/set_grants.sql.
 -- Lock: ACCESS SHARE on each relation while its text is read.
 with target as (
     select 'pg_catalog.pg_class'::regclass::oid as classid, s.oid as objid, s.oid as relation
@@ -41,21 +42,7 @@ select * from (
            case when p.prokind = 'a' then '{}' else array[
                pg_catalog.pg_get_functiondef(p.oid),
                pg_catalog.format('alter routine %s owner to %I', p.oid::regprocedure, pg_catalog.pg_get_userbyid(p.proowner)),
-               pg_catalog.format($f$do $grants$
-               declare owner oid; acl aclitem[]; wanted aclitem[] := %2$L; x record;
-               begin
-                   select c.proowner, c.proacl into owner, acl from pg_catalog.pg_proc c where c.oid = %1$L::regprocedure;
-                   if acl is not distinct from wanted then return; end if;
-                   for x in select distinct e.grantee from pg_catalog.aclexplode(coalesce(acl, pg_catalog.acldefault('f', owner))) e loop
-                       execute pg_catalog.format('revoke all on routine %%s from %%s', %1$L,
-                           case x.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end);
-                   end loop;
-                   for x in select * from pg_catalog.aclexplode(case when wanted = '{}' then null else coalesce(wanted, pg_catalog.acldefault('f', owner)) end) loop
-                       execute pg_catalog.format('grant %%s on routine %%s to %%s%%s', x.privilege_type, %1$L,
-                           case x.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end,
-                           case when x.is_grantable then ' with grant option' else '' end);
-                   end loop;
-               end $grants$$f$, p.oid::regprocedure, p.proacl)]
+               {set_grants}]
                || array(select pg_catalog.format('comment on routine %s is %L', p.oid::regprocedure, t.text)
                         from (select pg_catalog.obj_description(p.oid, 'pg_proc') as text) t where t.text is not null) end as make,
            case when not h.by_type then array[pg_catalog.pg_get_functiondef(p.oid)] end as change,

@@ -1,7 +1,7 @@
 -- What a view has besides its query and clauses, as statements that give it to the view made anew, in order. Its grants
 -- are set when the statement runs, whatever default privileges have given it by then. (Rules are not among them:
 -- referrer/list_others.sql.)
--- $1 oid of the view, $2 quoted name of the one that is to have it (triggers are written with the view's own). Lock: none.
+-- {set_grants} referrer/set_grants.sql; $1 oid of the view, $2 quoted name of the one that is to have it (triggers are written with the view's own). Lock: none.
 with v as (
     select c.oid, c.relkind, c.relowner, c.relacl, $2::text as name from pg_catalog.pg_class c where c.oid = $1
 )
@@ -9,21 +9,7 @@ select statement from (
     select 1 as place, 0::int8 as item,
            pg_catalog.format('alter table %s owner to %I', v.name, pg_catalog.pg_get_userbyid(v.relowner)) as statement from v
     union all
-    select 2, 0, pg_catalog.format($f$do $grants$
-               declare owner oid; acl aclitem[]; wanted aclitem[] := %2$L; x record;
-               begin
-                   select c.relowner, c.relacl into owner, acl from pg_catalog.pg_class c where c.oid = %1$L::regclass;
-                   if acl is not distinct from wanted then return; end if;
-                   for x in select distinct e.grantee from pg_catalog.aclexplode(coalesce(acl, pg_catalog.acldefault('r', owner))) e loop
-                       execute pg_catalog.format('revoke all on table %%s from %%s', %1$L,
-                           case x.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end);
-                   end loop;
-                   for x in select * from pg_catalog.aclexplode(case when wanted = '{}' then null else coalesce(wanted, pg_catalog.acldefault('r', owner)) end) loop
-                       execute pg_catalog.format('grant %%s on table %%s to %%s%%s', x.privilege_type, %1$L,
-                           case x.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end,
-                           case when x.is_grantable then ' with grant option' else '' end);
-                   end loop;
-               end $grants$$f$, v.name, v.relacl)
+    select 2, 0, {set_grants}
     from v
     union all
     select 3, a.attnum,

@@ -6,6 +6,37 @@ use tokio_postgres::{Client, Row};
 use crate::error::Result;
 use crate::name::{Fragment, Ident, QualifiedName, sql};
 
+/// What `set_grants.sql` is filled with.
+type Grants = [(&'static str, &'static str); 7];
+
+const VIEW_GRANTS: Grants = [
+    ("what", "table"),
+    ("catalog", "pg_class"),
+    ("prefix", "rel"),
+    ("named_by", "regclass"),
+    ("acl_class", "'r'"),
+    ("name", "v.name"),
+    ("wanted", "v.relacl"),
+];
+
+const ROUTINE_GRANTS: Grants = [
+    ("what", "routine"),
+    ("catalog", "pg_proc"),
+    ("prefix", "pro"),
+    ("named_by", "regprocedure"),
+    ("acl_class", "'f'"),
+    ("name", "p.oid::regprocedure"),
+    ("wanted", "p.proacl"),
+];
+
+fn set_grants(grants: &Grants) -> Fragment {
+    let statement = sql!("referrer/set_grants.sql");
+    let filled = grants
+        .iter()
+        .fold(statement, |statement, (hole, text)| statement.fill(hole, &Fragment::trusted(*text)));
+    Fragment::trusted(filled.text())
+}
+
 /// A view or materialized view.
 #[derive(Debug, Clone)]
 pub struct View {
@@ -82,8 +113,9 @@ impl View {
 
     /// What it has besides its query and clauses, as statements that give it to a view of this name.
     pub async fn furniture(&self, client: &Client, name: &QualifiedName) -> Result<Vec<String>> {
-        let statement = sql!("referrer/list_view_furniture.sql").text();
-        let rows = client.query(&statement, &[&self.oid, &name.to_string()]).await?;
+        let statement =
+            sql!("referrer/list_view_furniture.sql").fill("set_grants", &set_grants(&VIEW_GRANTS));
+        let rows = client.query(&statement.text(), &[&self.oid, &name.to_string()]).await?;
         rows.iter().map(|row| Ok(row.try_get("statement")?)).collect()
     }
 }
@@ -147,6 +179,7 @@ impl Referrer {
         };
         let statement = sql!("referrer/list_others.sql")
             .fill("relations", &Fragment::trusted(relations))
+            .fill("set_grants", &set_grants(&ROUTINE_GRANTS))
             .fill("publication_columns", &Fragment::trusted(columns))
             .fill("publication_filter", &Fragment::trusted(filter));
         Ok(Fragment::trusted(statement.text()))
