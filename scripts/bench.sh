@@ -5,17 +5,19 @@
 # written as JSON to BENCH_JSON if that is set. Needs about 4 GB of disk in TMPDIR.
 #
 #   scripts/bench.sh [PART..]   ways: the above; writers: 0, 4 and 16 of them; shapes: other tables, ROWS/5 rows;
-#                               growth: the same table with ROWS/5 to ROWS*8/5 rows. All, if none is named.
+#                               growth: the same table with ROWS/5 to ROWS*8/5 rows; capture: what a trigger costs a
+#                               writer. All, if none is named.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/setup.sh
 
 PARTS=("$@")
-[ $# -gt 0 ] || PARTS=(ways writers shapes growth)
+[ $# -gt 0 ] || PARTS=(ways writers shapes growth capture)
 ROWS=${ROWS:-5000000}
 RUNS=${RUNS:-3}
 # Updates a second of the fixed load, by 4 clients.
 LOAD=${LOAD:-500}
+SHARED_BUFFERS=${SHARED_BUFFERS:-1GB}
 CORES=$(nproc)
 FULL=(--nice-ratio 0 --jobs "$CORES" --index-jobs "$CORES")
 SERVER='' LOAD_PID=''
@@ -32,12 +34,12 @@ trap 'exit 130' INT TERM HUP
 
 sql() { "$PGBIN/psql" -qAtX -v ON_ERROR_STOP=1 "$@" </dev/null; }
 now() { date +%s.%N; }
-seconds() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.2f", b - a }'; }
+seconds() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.3f", b - a }'; }
 
 start_server() {
     SERVER=$(cd / && as_server_user mktemp -d "${TMPDIR:-/tmp}/pgrecast-bench.XXXXXX")
     mkdir "$SERVER.out"
-    local settings="-c listen_addresses='' -c shared_buffers=1GB -c max_wal_size=8GB -c maintenance_work_mem=256MB"
+    local settings="-c listen_addresses='' -c shared_buffers=$SHARED_BUFFERS -c max_wal_size=8GB -c maintenance_work_mem=256MB"
     (
         cd /
         as_server_user "$PGBIN/initdb" -D "$SERVER/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8
@@ -170,6 +172,21 @@ under_load() {
     LOADED[$way]=$(load_between "$from" "$to")
     printf '%-34s %8s s   before: %s   meanwhile: %s   %s\n' "$way" "${TOOK[$way]}" "$BEFORE" "${LOADED[$way]}" "$NOTE"
     LATENCIES+=("{\"way\":\"$way\",\"before\":[${BEFORE// /,}],\"meanwhile\":[${LOADED[$way]// /,}]}")
+    local phase latency
+    while IFS='|' read -r phase from to; do
+        latency=$(load_between "$from" "$to")
+        printf '    until %-28s %8s s   %s\n' "$phase" "$(awk -v a="$from" -v b="$to" 'BEGIN { printf "%.2f", b - a }')" "$latency"
+        LATENCIES+=("{\"way\":\"$way\",\"phase\":\"$phase\",\"meanwhile\":[${latency// /,}]}")
+    done < <(phases)
+}
+
+# The time of each phase of the migration of this database, if there is one.
+phases() {
+    [ "$(sql -c "select to_regclass('pgrecast.event') is not null")" = t ] || return 0
+    sql -c "select message, since, until from (
+            select message, extract(epoch from lag(at) over (order by id)) as since, extract(epoch from at) as until
+            from pgrecast.event where kind = 'phase') phase
+        where until - since > 0.3"
 }
 declare -A LOADED RATIOS
 LATENCIES=()
@@ -254,6 +271,34 @@ growth() {
     done
 }
 
+# What a trigger costs the statement that fires it: none, that of the capture, one that writes to a shadow with all its
+# indexes. In microseconds a row, single-row statements and one that changes many rows.
+capture() {
+    heading "Capture"
+    orders $((ROWS / 5))
+    local run way shape statement from
+    local single="do \$\$ begin for n in 1 .. 50000 loop update orders set total = total + 1 where id = n * 17 % $FILLED + 1; end loop; end \$\$"
+    local bulk="update orders set total = total + 1 where id <= 50000"
+    for ((run = 1; run <= RUNS; run++)); do
+        for way in none capture upsert; do
+            fresh
+            recast --rebuild "${FULL[@]}"
+            [ "$way" = capture ] || "$PGRECAST" cleanup orders >/dev/null 2>&1
+            [ "$way" != upsert ] || sql -c "create table shadow (like orders including all); insert into shadow select * from orders" \
+                -c "create function sync() returns trigger language plpgsql as \$\$ begin
+                    insert into shadow select new.* on conflict (id) do update set total = excluded.total; return null; end \$\$" \
+                -c "create trigger sync after insert or update on orders for each row execute function sync()"
+            for shape in single bulk; do
+                statement=${!shape}
+                sql -c checkpoint
+                from=$(now)
+                sql -c "set synchronous_commit = off" -c "$statement"
+                RATIOS["capture, us a row: $shape, $way"]+=" $(awk -v a="$(seconds "$from")" 'BEGIN { printf "%.1f", a * 1e6 / 50000 }')"
+            done
+        done
+    done
+}
+
 prepare_machine
 [ -x "$PGBIN/pg_repack" ] || { MISSING=postgresql-15-repack && apt_install "$MISSING"; } || say "no pg_repack: left out"
 cargo build --release --locked </dev/null
@@ -262,7 +307,7 @@ heading "The server"
 start_server
 for part in "${PARTS[@]}"; do
     case $part in
-        ways | writers | shapes | growth) "$part" ;;
+        ways | writers | shapes | growth | capture) "$part" ;;
         *) fail "no part: $part" ;;
     esac
 done

@@ -237,7 +237,7 @@ pub(crate) struct Pace {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     index_jobs: u16,
     /// How long one transaction of the copy should take
-    #[arg(long, default_value = "10ms", value_parser = duration::parse)]
+    #[arg(long, default_value = "3ms", value_parser = duration::parse)]
     chunk_time: Duration,
     /// How long to pause after it, in such times; 0: none, and the server may use as many processors for an index
     /// or a comparison as its settings allow
