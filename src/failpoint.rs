@@ -29,6 +29,14 @@ macro_rules! failpoints {
 failpoints! {
     /// The migration is written down, nothing else was done.
     Planned = "planned",
+    /// A step of a change that needs no copy is begun: it makes or drops an index.
+    StepBegun = "step-begun",
+    /// The index is made or dropped; the step is not marked done yet.
+    StepIndexDone = "step-index-done",
+    /// A step is done and marked so, and the migration has not ended.
+    StepDone = "step-done",
+    /// A step was taken back and marked so, and the migration is not aborted yet.
+    StepUndone = "step-undone",
     /// The shadow is committed.
     Shadowed = "shadowed",
     /// The capture triggers are committed; what is to be copied is not noted yet.

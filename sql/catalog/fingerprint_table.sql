@@ -2,7 +2,7 @@
 -- that matters to us and with nothing else (not with ANALYZE, VACUUM or TRUNCATE, nor with our own
 -- triggers). Read by name of what is meant, so that it can be taken before and under the lock.
 -- $1 oid of the table. {views}, {others}: what names it, of sql/referrer/;
--- {attached}: what else depends on it. Lock: ACCESS SHARE on each of those.
+-- {attached}: what else depends on it; {identity}: 1 if another object of the same content counts as a change, else 0. Lock: ACCESS SHARE on each of those.
 select pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact)) as fingerprint from (
     select 'table ' || pg_catalog.concat_ws('|', c.relname, c.relnamespace, c.relowner, c.relkind, c.relpersistence,
                c.reltablespace, c.relam, c.reloptions, c.relacl, c.relreplident, c.relrowsecurity,
@@ -21,22 +21,22 @@ select pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact)) as finge
                 where d.adrelid = a.attrelid and d.adnum = a.attnum))
     from pg_catalog.pg_attribute a where a.attrelid = $1 and a.attnum > 0
     union all
-    select 'constraint ' || pg_catalog.concat_ws('|', c.oid, c.conname, c.conrelid, pg_catalog.pg_get_constraintdef(c.oid),
+    select 'constraint ' || pg_catalog.concat_ws('|', c.oid::int8 * {identity}, c.conname, c.conrelid, pg_catalog.pg_get_constraintdef(c.oid),
                c.convalidated, c.condeferrable, c.condeferred)
     from pg_catalog.pg_constraint c where c.conrelid = $1 or c.confrelid = $1
     union all
-    select 'index ' || pg_catalog.concat_ws('|', i.indexrelid, pg_catalog.pg_get_indexdef(i.indexrelid), i.indisvalid,
+    select 'index ' || pg_catalog.concat_ws('|', i.indexrelid::int8 * {identity}, pg_catalog.pg_get_indexdef(i.indexrelid), i.indisvalid,
                i.indisclustered, i.indisreplident, c.reltablespace,
                array(select coalesce(a.attstattarget, -1) from pg_catalog.pg_attribute a
                      where a.attrelid = i.indexrelid order by a.attnum))
     from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid where i.indrelid = $1
     union all
-    select 'trigger ' || pg_catalog.concat_ws('|', t.oid, pg_catalog.pg_get_triggerdef(t.oid), t.tgenabled)
+    select 'trigger ' || pg_catalog.concat_ws('|', t.oid::int8 * {identity}, pg_catalog.pg_get_triggerdef(t.oid), t.tgenabled)
     from pg_catalog.pg_trigger t
     where t.tgrelid = $1 and not t.tgisinternal
       and t.tgname not in ('!pgrecast_capture', '!pgrecast_capture_truncate', 'pgrecast_guard')
     union all
-    select 'constraint trigger ' || pg_catalog.concat_ws('|', t.tgconstraint, t.tgtype, t.tgenabled)
+    select 'constraint trigger ' || pg_catalog.concat_ws('|', t.tgconstraint::int8 * {identity}, t.tgtype, t.tgenabled)
     from pg_catalog.pg_trigger t where t.tgrelid = $1 and t.tgisinternal
     union all
     select 'statistics ' || pg_catalog.concat_ws('|', pg_catalog.pg_get_statisticsobjdef(s.oid), s.stxnamespace,
@@ -68,7 +68,7 @@ select pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact)) as finge
               where d.classoid = 'pg_catalog.pg_class'::regclass and d.objoid = v.oid order by d.objsubid))
     from ({views}) v join pg_catalog.pg_class c on c.oid = v.oid
     union all
-    select 'sequence ' || pg_catalog.concat_ws('|', d.objid, d.refobjsubid, d.deptype, c.relname, c.relowner, c.relacl,
+    select 'sequence ' || pg_catalog.concat_ws('|', d.objid::int8 * {identity}, d.refobjsubid, d.deptype, c.relname, c.relowner, c.relacl,
                s.seqtypid, s.seqstart, s.seqincrement, s.seqmax, s.seqmin, s.seqcache, s.seqcycle)
     from pg_catalog.pg_depend d
     join pg_catalog.pg_class c on c.oid = d.objid
@@ -76,7 +76,7 @@ select pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact)) as finge
     where d.classid = 'pg_catalog.pg_class'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass
       and d.refobjid = $1 and d.refobjsubid > 0 and d.deptype in ('a', 'i')
     union all
-    select 'comment or label ' || pg_catalog.concat_ws('|', t.classoid, t.objoid, t.objsubid, t.provider, t.text)
+    select 'comment or label ' || pg_catalog.concat_ws('|', t.classoid, t.objoid::int8 * {identity}, t.objsubid, t.provider, t.text)
     from (
         select classoid, objoid, objsubid, null as provider, description as text from pg_catalog.pg_description
         union all

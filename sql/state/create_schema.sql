@@ -5,7 +5,7 @@ create schema pgrecast;
 comment on schema pgrecast is 'state of pgrecast: open and past migrations, logs of changed keys. Dropping it with CASCADE removes the capture triggers too.';
 
 create table pgrecast.version (schema_version int not null);
-insert into pgrecast.version values (1);
+insert into pgrecast.version values (2);
 
 -- One job. What a session must set for casts to mean the same in every run is kept with it.
 create table pgrecast.migration (
@@ -101,6 +101,23 @@ create table pgrecast.dependent (
     bytes bigint not null default 0,
     made_at timestamptz,
     validated_at timestamptz
+);
+
+-- What is done to a table that needs no copy. A step under a lock or online commits together with done_at; an index is
+-- made or dropped without a transaction: begun_at says that one of its name is ours.
+create table pgrecast.step (
+    table_change_id bigint not null references pgrecast.table_change on delete cascade,
+    ordinal int not null,
+    how text not null check (how in ('under lock', 'online', 'make index', 'drop index')),
+    lock_mode text,
+    locked_before text[] not null,     -- other tables that it locks: schema, name, schema, name, ..
+    locked_after text[] not null,
+    index_name text,
+    statements text[] not null,
+    undo text[] not null,
+    begun_at timestamptz,
+    done_at timestamptz,
+    primary key (table_change_id, ordinal)
 );
 
 -- A range of blocks that one session copies, part by part: each part in one transaction with next_block.

@@ -4,3 +4,4 @@
 insert into pgrecast.table_change (migration_id, ordinal, schema_name, table_name, original_oid,
     shadow_schema, retired_schema, statements, reverse, fingerprint, rows_estimated)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+returning id

@@ -2,7 +2,7 @@
 
 use squawk_syntax::ast::{self, AlterColumnOption, AlterTableAction as A, AstNode};
 
-use super::{Action, ActionKind, parse, refuse, table_ref::ident};
+use super::{Action, ActionKind, lock_mode, parse, refuse, table_ref::ident};
 use crate::{
     error::{Error, Result},
     name::Ident,
@@ -16,7 +16,7 @@ pub(super) fn classify(action: &A) -> Result<Action> {
     // Without a syntax error all names are there; should the parser ever leave one out, we stop.
     let kind = kind(action)
         .ok_or_else(|| Error::usage(format!("this action is not understood: {}", parse::shown(action))))?;
-    Ok(Action { text: parse::text_of(action.syntax()), kind })
+    Ok(Action { text: parse::text_of(action.syntax()), kind, lock: lock_mode::of(action) })
 }
 
 fn kind(action: &A) -> Option<ActionKind> {

@@ -8,6 +8,8 @@
 
 mod added;
 mod classify;
+mod index;
+mod lock_mode;
 mod parse;
 mod plain_cast;
 mod redirect;
@@ -17,6 +19,7 @@ mod retarget;
 mod split;
 mod table_ref;
 
+pub use lock_mode::LockMode;
 pub use plain_cast::is_plain_cast;
 pub use redirect::redirect;
 pub use retarget::retarget;
@@ -44,7 +47,8 @@ impl Alter {
     }
 }
 
-/// One `ALTER TABLE`: either exactly one rename, which PostgreSQL wants alone, or any other actions.
+/// One `ALTER TABLE`: either exactly one rename, which PostgreSQL wants alone, or any other actions. Or an
+/// index that is made or dropped by a statement of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlterStatement {
     /// Never empty.
@@ -55,6 +59,9 @@ impl AlterStatement {
     /// The statement for the table of this name.
     #[must_use]
     pub fn sql(&self, table: &QualifiedName) -> Fragment {
+        if let Some(index) = self.as_index(table) {
+            return index;
+        }
         let actions: Vec<&str> = self.actions.iter().map(|action| action.text.as_str()).collect();
         Fragment::trusted(format!("alter table {table} {}", actions.join(", ")))
     }
@@ -77,6 +84,8 @@ pub struct Action {
     pub text: String,
     /// What it does.
     pub kind: ActionKind,
+    /// The lock that the server takes on the table for it.
+    pub lock: LockMode,
 }
 
 /// What an action does, as far as it matters before the server has judged it. All names are as the
@@ -151,15 +160,40 @@ pub enum ActionKind {
         /// The index.
         index: Ident,
     },
+    /// A whole `CREATE INDEX`, alone in its statement.
+    CreateIndex,
+    /// A whole `DROP INDEX` of one index, alone in its statement.
+    DropIndex {
+        /// The index, as written.
+        index: TableRef,
+    },
     /// All else, left to the server: storage parameters, tablespace, access method, `LOGGED`, ..
     Other,
 }
 
 impl ActionKind {
-    /// Whether PostgreSQL takes this action only alone in its statement.
+    /// Whether this is the name of a column or constraint to be changed.
     #[must_use]
     pub fn is_rename(&self) -> bool {
         matches!(self, ActionKind::RenameColumn { .. } | ActionKind::RenameConstraint { .. })
+    }
+
+    /// Whether values that are there are lost when it is done on the table itself.
+    #[must_use]
+    pub fn destroys_values(&self) -> bool {
+        matches!(self, ActionKind::DropColumn { .. })
+    }
+
+    /// Whether this is a statement about an index.
+    #[must_use]
+    pub fn is_index(&self) -> bool {
+        matches!(self, ActionKind::CreateIndex | ActionKind::DropIndex { .. })
+    }
+
+    /// Whether PostgreSQL takes this action only alone in its statement.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.is_rename() || self.is_index()
     }
 }
 

@@ -33,9 +33,20 @@ pub fn retarget(definition: &str, from: &QualifiedName, to: &QualifiedName) -> R
     let (Some(first), Some(last), true) = (name.first(), name.last(), is_from) else {
         return Err(not_found());
     };
+    Ok(put(definition, first, last, to))
+}
+
+/// A `CREATE INDEX` with `to` in the place of its table, whichever that is.
+pub(super) fn at_table(statement: &str, to: &QualifiedName) -> Option<Fragment> {
+    let tokens = tokens_of(statement);
+    let name = qualified(&tokens[table_position(&tokens)?..]);
+    Some(put(statement, name.first()?, name.last()?, to))
+}
+
+fn put(text: &str, first: &SyntaxToken, last: &SyntaxToken, to: &QualifiedName) -> Fragment {
     let start = usize::from(first.text_range().start());
     let end = usize::from(last.text_range().end());
-    Ok(Fragment::trusted(format!("{}{to}{}", &definition[..start], &definition[end..])))
+    Fragment::trusted(format!("{}{to}{}", &text[..start], &text[end..]))
 }
 
 /// The words and signs of a text, without space and comments.

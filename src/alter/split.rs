@@ -5,7 +5,7 @@ use squawk_syntax::{
     ast::{self, AstNode, Stmt},
 };
 
-use super::{Action, Alter, AlterStatement, TableRef, classify::classify, parse, refuse};
+use super::{Action, Alter, AlterStatement, TableRef, classify::classify, index, parse, refuse};
 use crate::error::{Error, Result};
 
 const ONE_ACTION: &str = "for example: alter column id type bigint, add column note text";
@@ -23,28 +23,41 @@ impl Alter {
         Ok(Alter { statements })
     }
 
-    /// Whole `ALTER TABLE` statements, all for the same table, which is returned too.
-    pub fn from_file(text: &str) -> Result<(TableRef, Alter)> {
+    /// Statements as they were written down: actions of an `ALTER TABLE`, or a statement about an index.
+    pub fn from_texts(texts: &[String]) -> Result<Alter> {
+        let mut statements = Vec::new();
+        for text in texts {
+            let read = Self::from_actions(std::slice::from_ref(text));
+            let read = read.or_else(|_| Self::from_file(text).map(|(_, alter)| alter))?;
+            statements.extend(read.statements);
+        }
+        Ok(Alter { statements })
+    }
+
+    /// Whole statements, `ALTER TABLE`, `CREATE INDEX` and `DROP INDEX`, all for the same table, which is returned
+    /// too; `DROP INDEX` alone does not name it.
+    pub fn from_file(text: &str) -> Result<(Option<TableRef>, Alter)> {
         let file = parse::source("", text, "the file").map_err(|error| outdated_or(text, error))?;
         let mut table: Option<TableRef> = None;
         let mut statements = Vec::new();
         for stmt in file.stmts() {
-            let alter = match &stmt {
+            let (this, actions) = match &stmt {
                 Stmt::EmptyStmt(_) => continue,
-                Stmt::AlterTable(alter) => alter,
+                Stmt::AlterTable(alter) => (Some(table_of(alter)?), actions_of(alter)?),
+                Stmt::CreateIndex(create) => index::create(create)?,
+                Stmt::DropIndex(drop) => (None, vec![index::drop(drop)?]),
                 other => return Err(not_alter_table(other)),
             };
-            let this = table_of(alter)?;
-            match &table {
-                Some(first) if *first != this => return Err(two_tables(first, &this)),
-                _ => table = Some(this),
+            match (&table, this) {
+                (Some(first), Some(this)) if *first != this => return Err(two_tables(first, &this)),
+                (_, this) => table = this.or(table),
             }
-            statements.extend(grouped(actions_of(alter)?));
+            statements.extend(grouped(actions));
         }
-        let table = table.ok_or_else(|| {
-            Error::usage("there is no statement in the file")
-                .hint("Write ALTER TABLE statements into it, or use --alter.")
-        })?;
+        if statements.is_empty() {
+            return Err(Error::usage("there is no statement in the file")
+                .hint("Write ALTER TABLE statements into it, or use --alter."));
+        }
         Ok((table, Alter { statements }))
     }
 }
@@ -54,7 +67,7 @@ fn grouped(actions: Vec<Action>) -> Vec<AlterStatement> {
     let mut statements: Vec<AlterStatement> = Vec::new();
     for action in actions {
         match statements.last_mut() {
-            Some(last) if !action.kind.is_rename() && !last.actions[0].kind.is_rename() => {
+            Some(last) if !action.kind.is_alone() && !last.actions[0].kind.is_alone() => {
                 last.actions.push(action);
             }
             _ => statements.push(AlterStatement { actions: vec![action] }),
@@ -117,7 +130,7 @@ fn two_tables(first: &TableRef, second: &TableRef) -> Error {
 }
 
 fn not_alter_table(stmt: &Stmt) -> Error {
-    let why = "a file holds ALTER TABLE statements only";
+    let why = "a file holds ALTER TABLE, CREATE INDEX and DROP INDEX statements only";
     let first = stmt
         .syntax()
         .descendants_with_tokens()

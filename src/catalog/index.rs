@@ -103,6 +103,16 @@ impl Index {
         })
     }
 
+    /// How its constraint may be deferred, as it follows the constraint.
+    #[must_use]
+    pub fn deferrable(&self) -> &'static str {
+        match (self.is_deferrable, self.is_deferred) {
+            (true, true) => " deferrable initially deferred",
+            (true, false) => " deferrable",
+            _ => "",
+        }
+    }
+
     /// Whether every row of the table can be told from every other by the columns of this index
     /// (they must be NOT NULL besides).
     #[must_use]

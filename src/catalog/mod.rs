@@ -23,7 +23,7 @@ pub use sequence::OwnedSequence;
 pub use table::{Table, find_table};
 
 use crate::error::Result;
-use crate::name::sql;
+use crate::name::{Fragment, sql};
 
 /// A table with everything of it that we carry over.
 #[derive(Debug, Clone)]
@@ -89,7 +89,12 @@ pub struct Fingerprint(tokio_postgres::Statement);
 impl Fingerprint {
     /// Prepared, because planning it takes longer than reading it.
     pub async fn prepare(client: &Client) -> Result<Self> {
+        Self::prepare_with(client, "1").await
+    }
+
+    async fn prepare_with(client: &Client, identity: &str) -> Result<Self> {
         let statement = sql!("catalog/fingerprint_table.sql")
+            .fill("identity", &Fragment::trusted(identity))
             .fill("views", &View::statement("array[$1::oid]"))
             .fill("attached", &Attached::statement())
             .fill("others", &Referrer::statement(client, "array[$1::oid]").await?);
@@ -112,6 +117,22 @@ impl Fingerprint {
     /// The digest of the table with this oid.
     pub async fn of(&self, client: &Client, oid: u32) -> Result<String> {
         Ok(client.query_one(&self.0, &[&oid]).await?.try_get("fingerprint")?)
+    }
+}
+
+/// The same by content alone: an index that was dropped and made again changes nothing.
+#[derive(Debug)]
+pub struct Shape(Fingerprint);
+
+impl Shape {
+    /// Prepared, because planning it takes longer than reading it.
+    pub async fn prepare(client: &Client) -> Result<Self> {
+        Ok(Shape(Fingerprint::prepare_with(client, "0").await?))
+    }
+
+    /// The digest of the table with this oid.
+    pub async fn of(&self, client: &Client, oid: u32) -> Result<String> {
+        self.0.of(client, oid).await
     }
 }
 

@@ -8,6 +8,8 @@ use pgrecast::alter::{Alter, TableRef};
 use pgrecast::db::ConnectionArgs;
 use pgrecast::engine::{Options, parse_reverse};
 use pgrecast::error::{Error, Result};
+use pgrecast::plan::in_place::Strategy;
+use pgrecast::plan::risk::CODES;
 use pgrecast::step::copy::CopyOptions;
 use pgrecast::step::lock::LockPolicy;
 use pgrecast::step::shadow::Request;
@@ -80,6 +82,12 @@ pub(crate) enum Command {
     Plan {
         #[command(flatten)]
         change: Change,
+        /// Read all rows: count those that do not convert or would change, NULLs, duplicates, orphans, and name ten
+        #[arg(long)]
+        check_data: bool,
+        /// Exit with 3 if one of these risks is found (by their codes, separated by commas; any: whichever)
+        #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = risk_code)]
+        fail_on: Vec<String>,
     },
     /// Do it, to the end; or go on with what is open
     ///
@@ -139,6 +147,28 @@ pub(crate) enum Command {
     },
 }
 
+/// Which way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Way {
+    /// The cheapest that destroys nothing
+    #[default]
+    Auto,
+    /// A shadow table, which keeps the former table for the way back
+    Copy,
+    /// The table itself, or not at all; what it drops is gone
+    InPlace,
+}
+
+impl Way {
+    fn strategy(self) -> Strategy {
+        match self {
+            Way::Auto => Strategy::Auto,
+            Way::Copy => Strategy::Copy,
+            Way::InPlace => Strategy::InPlace,
+        }
+    }
+}
+
 /// The change that is asked for.
 #[derive(Debug, Default, ClapArgs)]
 pub(crate) struct Change {
@@ -148,12 +178,15 @@ pub(crate) struct Change {
     /// Actions of ALTER TABLE, separated by commas; may be repeated, applied in order
     #[arg(long, value_name = "ACTIONS")]
     alter: Vec<String>,
-    /// A file of ALTER TABLE statements for one table, `-` for stdin
+    /// A file of ALTER TABLE, CREATE INDEX and DROP INDEX statements for one table, `-` for stdin
     #[arg(long, value_name = "FILE", conflicts_with_all = ["alter", "rebuild"])]
     file: Option<String>,
     /// No change of shape: write the table anew, without bloat
     #[arg(long, conflicts_with = "alter")]
     rebuild: bool,
+    /// Which way it is done; `plan` says what each action needs
+    #[arg(long, value_enum, default_value = "auto")]
+    strategy: Way,
     /// How a column of the old shape is computed from the new one, where the assignment cast does not do
     #[arg(long, value_name = "COLUMN=EXPRESSION")]
     reverse: Vec<String>,
@@ -174,13 +207,15 @@ impl Change {
         let reverse = self.reverse.iter().map(|text| parse_reverse(text)).collect::<Result<_>>()?;
         let (table, alter) = if let Some(path) = &self.file {
             let (table, alter) = Alter::from_file(&read(path)?)?;
-            if named.as_ref().is_some_and(|named| *named != table) {
+            if let (Some(named), Some(table)) = (&named, &table)
+                && named != table
+            {
                 return Err(Error::usage(format!(
                     "the file alters {table}, not the table named on the command line"
                 ))
                 .hint("With --file the table is taken from the file: leave the name out."));
             }
-            (Some(table), alter)
+            (table.or(named), alter)
         } else if self.rebuild {
             (named, Alter::rebuild())
         } else if self.alter.is_empty() {
@@ -192,7 +227,7 @@ impl Change {
         let table = table.ok_or_else(|| {
             Error::usage("the table is missing").hint("Name it: pgrecast run TABLE --alter '..'")
         })?;
-        Ok((table, Request { alter, reverse }))
+        Ok((table, Request { alter, reverse, strategy: self.strategy.strategy() }))
     }
 
     /// The command that does what was planned, for copying.
@@ -203,6 +238,11 @@ impl Change {
         words.extend(self.alter.iter().map(|text| format!("--alter {}", quote(text))));
         words.extend(self.file.iter().map(|path| format!("--file {}", quote(path))));
         words.extend(self.rebuild.then(|| "--rebuild".to_owned()));
+        words.extend(match self.strategy {
+            Way::Auto => None,
+            Way::Copy => Some("--strategy copy".to_owned()),
+            Way::InPlace => Some("--strategy in-place".to_owned()),
+        });
         words.extend(self.reverse.iter().map(|text| format!("--reverse {}", quote(text))));
         words.join(" ")
     }
@@ -236,9 +276,12 @@ pub(crate) struct Pace {
     /// Indexes that are built at the same time
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     index_jobs: u16,
-    /// How long one transaction of the copy should take
-    #[arg(long, default_value = "3ms", value_parser = duration::parse)]
-    chunk_time: Duration,
+    /// Memory to build each of them with, for example 1GB; 32MB if there are pauses (--nice-ratio), else as the server is set
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    maintenance_work_mem: Option<u32>,
+    /// How long one transaction of the copy should take; 3ms if there are pauses (--nice-ratio), else 30ms
+    #[arg(long, value_parser = duration::parse)]
+    chunk_time: Option<Duration>,
     /// How long to pause after it, in such times; 0: none, and the server may use as many processors for an index
     /// or a comparison as its settings allow
     #[arg(long, default_value_t = 1.5, value_parser = nice_ratio)]
@@ -265,6 +308,29 @@ pub(crate) struct Locks {
     kill_blockers_after: Option<Duration>,
 }
 
+/// The code of a risk, or any.
+fn risk_code(text: &str) -> Result<String, String> {
+    if text == "any" || CODES.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("the codes are: any, {}", CODES.join(", ")))
+}
+
+/// A size as the server writes it, in kB.
+fn memory(text: &str) -> Result<u32, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "kB" => Some(1),
+        "MB" => Some(1 << 10),
+        "GB" => Some(1 << 20),
+        _ => None,
+    };
+    let size = digits.parse::<u32>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
+    // What the server takes: guc_tables.c, MAX_KILOBYTES.
+    size.filter(|size| (1024..=i32::MAX as u32).contains(size))
+        .ok_or_else(|| "a size from 1MB to 2047GB is needed, with kB, MB or GB".to_owned())
+}
+
 /// A ratio from 0 to 100.
 fn nice_ratio(text: &str) -> Result<f64, String> {
     match text.parse() {
@@ -289,10 +355,15 @@ impl Args {
             Command::Run { pace, locks, .. } => {
                 options.copy = CopyOptions {
                     jobs: pace.jobs.into(),
-                    chunk_time: pace.chunk_time,
+                    chunk_time: pace.chunk_time.unwrap_or(if pace.nice_ratio > 0.0 {
+                        options.copy.chunk_time
+                    } else {
+                        Duration::from_millis(30)
+                    }),
                     nice_ratio: pace.nice_ratio,
                 };
                 options.index_jobs = pace.index_jobs.into();
+                options.maintenance_work_mem = pace.maintenance_work_mem;
                 Some(locks)
             }
             Command::Rollback { locks, .. }

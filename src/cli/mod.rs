@@ -54,10 +54,10 @@ pub(crate) fn main() -> ExitCode {
 async fn run(args: &Args) -> Result<()> {
     let engine = engine(args)?;
     match &args.command {
-        Command::Plan { change } => {
+        Command::Plan { change, check_data, fail_on } => {
             let planned = async {
                 let (table, request) = change.request()?;
-                engine.plan(&table, &request).await
+                engine.plan(&table, &request, *check_data).await
             };
             let plan = match planned.await {
                 Err(error) if args.json => {
@@ -71,10 +71,22 @@ async fn run(args: &Args) -> Result<()> {
             } else {
                 say(&plan_view::show(&plan, change));
             }
-            if plan.refusals.is_empty() {
+            if !plan.refusals.is_empty() {
+                return Err(Error::refused(format!("{} can not be changed this way", plan.table)));
+            }
+            let is_named = |code: &String| fail_on.contains(code) || fail_on.iter().any(|code| code == "any");
+            let mut found: Vec<&str> = plan
+                .risks
+                .iter()
+                .map(|risk| &risk.code)
+                .filter(|code| is_named(code))
+                .map(String::as_str)
+                .collect();
+            found.dedup();
+            if found.is_empty() {
                 Ok(())
             } else {
-                Err(Error::refused(format!("{} can not be changed this way", plan.table)))
+                Err(Error::refused(format!("--fail-on: {}", found.join(", "))).state("nothing was changed"))
             }
         }
         Command::Run { change, .. } => {

@@ -12,26 +12,27 @@ const WIDTH: usize = 80;
 pub(crate) fn show(plan: &Plan, change: &Change) -> String {
     let mut out = String::new();
     let e = &plan.estimate;
-    let all = e.disk_bytes;
     let _ = writeln!(
         out,
         "{}   {} rows   {} with indexes   PostgreSQL {}\n",
         plan.table,
         short(e.rows as f64),
-        bytes(all),
+        bytes(e.total_bytes),
         plan.server.split(' ').next().unwrap_or_default()
     );
     for action in &plan.actions {
         wrap(&mut out, "", "    ", &action.sql);
+        wrap(&mut out, "    ", "    ", &format!("{}: {}", action.class, action.reason));
     }
     if plan.actions.is_empty() {
         let _ = writeln!(out, "rebuild, no change of shape");
     }
-    let _ = writeln!(
-        out,
-        "strategy: {}   shadow table, captured writes, swap in one short transaction\n",
-        plan.strategy
-    );
+    let how = match plan.strategy.as_str() {
+        "instant" => "on the table itself, in one short transaction",
+        "staged" => "on the table itself, in steps; nothing is copied",
+        _ => "shadow table, captured writes, swap in one short transaction",
+    };
+    let _ = writeln!(out, "strategy: {}   {how}\n", plan.strategy);
     if !plan.refusals.is_empty() {
         let _ = writeln!(out, "refused");
         for refusal in &plan.refusals {
@@ -78,20 +79,11 @@ pub(crate) fn show(plan: &Plan, change: &Change) -> String {
             wrap(&mut out, "  ", "               ", &line);
         }
     }
-    let _ = writeln!(out, "locks");
-    let line = format!("create triggers  SHARE ROW EXCLUSIVE on {}, some ms", plan.table);
-    wrap(&mut out, "  ", "                   ", &line);
-    let objects: Vec<&str> = plan.locks.iter().map(|lock| lock.object.as_str()).collect();
-    let line = format!("swap             ACCESS EXCLUSIVE on {}, some tens of ms", objects.join(", "));
-    wrap(&mut out, "  ", "                   ", &line);
-    let _ = writeln!(out, "  each asked for at most 300 ms at a time, then let go and tried again");
-    let _ = writeln!(
-        out,
-        "needs\n  about {} of disk until cleanup, {} of WAL, {} at the default pace",
-        bytes(e.disk_bytes),
-        bytes(e.wal_bytes),
-        clock(e.seconds)
-    );
+    if plan.steps.is_empty() {
+        locks(&mut out, plan);
+    } else {
+        steps(&mut out, plan);
+    }
     let _ = writeln!(out, "rollback");
     if plan.rollback.lossless {
         let _ = writeln!(out, "  lossless");
@@ -107,6 +99,41 @@ pub(crate) fn show(plan: &Plan, change: &Change) -> String {
     }
     let _ = writeln!(out, "nothing was changed. To do it:\n  {}", change.as_command());
     out
+}
+
+/// What is done on the table itself.
+fn steps(out: &mut String, plan: &Plan) {
+    let _ = writeln!(out, "steps");
+    for (n, step) in plan.steps.iter().enumerate() {
+        let also =
+            if step.tables.is_empty() { String::new() } else { format!(", with {}", step.tables.join(", ")) };
+        let how = if step.is_short { "for a moment" } else { "blocks neither readers nor writers" };
+        wrap(out, "  ", "    ", &format!("{}. {}{also}, {how}", n + 1, step.lock));
+        for statement in &step.statements {
+            wrap(out, "     ", "       ", statement);
+        }
+    }
+    let _ = writeln!(out, "  a lock is asked for at most 300 ms at a time, then let go and tried again");
+    let _ = writeln!(out, "needs\n  about {}", clock(plan.estimate.seconds));
+}
+
+/// What a copy locks and needs.
+fn locks(out: &mut String, plan: &Plan) {
+    let e = &plan.estimate;
+    let _ = writeln!(out, "locks");
+    let line = format!("create triggers  SHARE ROW EXCLUSIVE on {}, some ms", plan.table);
+    wrap(out, "  ", "                   ", &line);
+    let objects: Vec<&str> = plan.locks.iter().map(|lock| lock.object.as_str()).collect();
+    let line = format!("swap             ACCESS EXCLUSIVE on {}, some tens of ms", objects.join(", "));
+    wrap(out, "  ", "                   ", &line);
+    let _ = writeln!(out, "  each asked for at most 300 ms at a time, then let go and tried again");
+    let _ = writeln!(
+        out,
+        "needs\n  about {} of disk until cleanup, {} of WAL, {} at the default pace",
+        bytes(e.disk_bytes),
+        bytes(e.wal_bytes),
+        clock(e.seconds)
+    );
 }
 
 /// A label, and words below it.

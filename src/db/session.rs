@@ -43,9 +43,13 @@ const OURS: [(&str, &str); 16] = [
     ("jit", "off"), // compiling costs more than it saves in statements as short as these
 ];
 
-/// What keeps a session to one processor: builds and queries without workers of their own.
-const ONE_PROCESSOR: [(&str, &str); 2] =
-    [("max_parallel_maintenance_workers", "0"), ("max_parallel_workers_per_gather", "0")];
+/// What keeps a session to one processor, without workers of its own, and its index builds from coming to the disk all at
+/// once: what is sorted in little memory is written while it is being merged.
+const NICE: [(&str, &str); 3] = [
+    ("max_parallel_maintenance_workers", "0"),
+    ("max_parallel_workers_per_gather", "0"),
+    ("maintenance_work_mem", "32MB"),
+];
 
 /// Opens sessions for one migration.
 #[derive(Debug, Clone)]
@@ -55,6 +59,7 @@ pub struct Sessions {
     owner: Option<Ident>,
     settings: Vec<(String, String)>,
     is_nice: bool,
+    maintenance_work_mem: Option<u32>,
 }
 
 /// A connection that is set up.
@@ -81,7 +86,14 @@ impl Sessions {
     /// Sessions of no migration yet: under the role that connects and its own settings.
     #[must_use]
     pub fn new(target: Arc<Target>) -> Self {
-        Sessions { target, label: "-".into(), owner: None, settings: Vec::new(), is_nice: false }
+        Sessions {
+            target,
+            label: "-".into(),
+            owner: None,
+            settings: Vec::new(),
+            is_nice: false,
+            maintenance_work_mem: None,
+        }
     }
 
     /// The same server, for a migration: `label` is its short id.
@@ -93,13 +105,20 @@ impl Sessions {
             owner: Some(owner.clone()),
             settings: settings.to_vec(),
             is_nice: false,
+            maintenance_work_mem: None,
         }
     }
 
-    /// The same, each kept to one processor or not.
+    /// The same, each kept to one processor and little memory, or not.
     #[must_use]
     pub fn nice(self, is_nice: bool) -> Self {
         Sessions { is_nice, ..self }
+    }
+
+    /// The same, each with so many kB of memory to build an index; or as much as it would have.
+    #[must_use]
+    pub fn with_maintenance_work_mem(self, kilobytes: Option<u32>) -> Self {
+        Sessions { maintenance_work_mem: kilobytes, ..self }
     }
 
     /// Opens one that writes much, and whose commits need not wait for the disk: rows and the record of them
@@ -115,9 +134,11 @@ impl Sessions {
     pub async fn open(&self, role: &str) -> Result<Session> {
         let connection = self.target.connect(&format!("pgrecast {} {role}", self.label)).await?;
         let mut text = String::new();
+        let size = self.maintenance_work_mem.map(|kilobytes| format!("{kilobytes}kB"));
+        let memory = size.iter().map(|size| ("maintenance_work_mem", size.as_str()));
         let recorded = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let nice = ONE_PROCESSOR.into_iter().filter(|_| self.is_nice);
-        for (name, value) in OURS.into_iter().chain(nice).chain(recorded) {
+        let nice = NICE.into_iter().filter(|_| self.is_nice);
+        for (name, value) in OURS.into_iter().chain(nice).chain(memory).chain(recorded) {
             // set_config takes a list such as search_path's in one string, as SHOW gives it.
             text.push_str(&format!(
                 "select pg_catalog.set_config({}, {}, false);",

@@ -13,6 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
 use crate::name::{Fragment, Ident, sql};
 use crate::plan::Side;
+use crate::plan::in_place::Strategy;
 use crate::plan::key::KeyColumn;
 use crate::state::{self, Migration, Phase, TableChange};
 use crate::step::catch_up::Crew;
@@ -25,7 +26,7 @@ use crate::step::snapshots::{self, Point};
 use crate::step::verify::grouped;
 use crate::step::watch::Watch;
 use crate::step::{
-    capture, copy, definition, finish, index, inspect, matviews, replay, shadow, swap, vacuum,
+    capture, copy, definition, finish, in_place, index, inspect, matviews, replay, shadow, swap, vacuum,
     verify as verifying,
 };
 
@@ -44,6 +45,9 @@ pub(super) async fn drive(
     loop {
         tracing::debug!(phase = %migration.phase, "next step");
         match migration.phase {
+            Phase::Planned if migration.needs_no_copy => {
+                return change_in_place(control, migration, options, watch).await;
+            }
             Phase::Planned => make_shadow(control, migration, watch).await?,
             Phase::Shadowed => start_capture(control, migration, options, watch).await?,
             Phase::Capturing => copy_all(control, sessions, migration, options, watch).await?,
@@ -62,6 +66,18 @@ pub(super) async fn drive(
         }
         migration.tables = TableChange::list(control, migration.id).await?;
     }
+}
+
+async fn change_in_place(
+    control: &Client,
+    migration: &mut Migration,
+    options: Options,
+    watch: &Watch,
+) -> Result<()> {
+    for change in migration.tables.clone() {
+        in_place::run(control, migration, &change, options.lock, watch).await?;
+    }
+    Ok(())
 }
 
 async fn make_shadow(control: &Client, migration: &mut Migration, watch: &Watch) -> Result<()> {
@@ -112,13 +128,10 @@ async fn make_one_shadow(control: &Client, change: &TableChange) -> Result<()> {
 
 /// What was asked for, read back from the state.
 fn stored_request(change: &TableChange) -> Result<Request> {
-    let alter = if change.statements.is_empty() {
-        Alter::rebuild()
-    } else {
-        Alter::from_actions(&change.statements)?
-    };
+    let alter =
+        if change.statements.is_empty() { Alter::rebuild() } else { Alter::from_texts(&change.statements)? };
     let reverse = change.reverse.iter().map(|text| parse_reverse(text)).collect::<Result<_>>()?;
-    Ok(Request { alter, reverse })
+    Ok(Request { alter, reverse, strategy: Strategy::Copy })
 }
 
 /// `column=expression`, the column quoted where it must be.
@@ -218,9 +231,9 @@ async fn build_indexes(
     let mut built = 0;
     for change in migration.tables.clone() {
         let pair = Pair::load(control, &change, Direction::Forward).await?;
-        index::build_key(control, sessions, &change, &pair, watch).await?;
-        built +=
-            1 + index::build_others(control, sessions, &change, &pair, options.index_jobs, watch).await?;
+        index::build_key(control, sessions, &change, &pair, options.index_jobs, watch).await?;
+        index::build_others(control, sessions, &change, &pair, options.index_jobs, watch).await?;
+        built += index::count(control, &change).await?;
         // What came in during the builds, before the statistics are taken.
         Crew::new(control, sessions).catch_up(&pair, watch).await?;
     }

@@ -19,7 +19,8 @@ use crate::alter::TableRef;
 use crate::db::{Session, Sessions};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
-use crate::name::sql;
+use crate::name::{Ident, sql};
+use crate::plan::risk::Risk;
 use crate::plan::{Plan, Side, risk};
 use crate::state::{self, Migration, NewMigration, Phase, TableChange};
 use crate::step::copy::CopyOptions;
@@ -29,7 +30,7 @@ use crate::step::lock::LockPolicy;
 use crate::step::pair::{Direction, Pair};
 use crate::step::shadow::Request;
 use crate::step::watch::Watch;
-use crate::step::{finish, matviews, remove, swap};
+use crate::step::{check_data, finish, in_place, matviews, remove, swap};
 
 /// How to work. May differ from run to run of one migration.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +43,8 @@ pub struct Options {
     pub snapshot_timeout: Duration,
     /// Indexes that are built at the same time.
     pub index_jobs: usize,
+    /// Memory for each of them, in kB.
+    pub maintenance_work_mem: Option<u32>,
 }
 
 impl Default for Options {
@@ -56,6 +59,7 @@ impl Default for Options {
             },
             snapshot_timeout: Duration::from_mins(10),
             index_jobs: 1,
+            maintenance_work_mem: None,
         }
     }
 }
@@ -75,13 +79,29 @@ impl Engine {
     }
 
     /// Looks at a table and says what a change would do. Changes nothing.
-    pub async fn plan(&self, table: &TableRef, request: &Request) -> Result<Plan> {
+    /// With `checks_data` it reads all rows too.
+    pub async fn plan(&self, table: &TableRef, request: &Request, checks_data: bool) -> Result<Plan> {
         let client = self.sessions.open("plan").await?;
-        let mut plan = examine(&self.sessions, &client, table, request).await?.plan;
+        let found = examine(&self.sessions, &client, table, request).await?;
+        let mut plan = found.plan.clone();
+        if checks_data {
+            plan.risks.extend(self.check_data(&found, request).await?);
+        }
         if let Some(open) = find::open_on_table(&client, table).await? {
             plan.risks.push(risk::open_migration(&plan.table, &open.short_id(), open.phase.as_str()));
         }
         Ok(plan)
+    }
+
+    async fn check_data(&self, found: &Examination, request: &Request) -> Result<Vec<Risk>> {
+        let sessions = self.sessions.for_migration("-", &found.original.table.owner, &found.settings);
+        match &found.blueprint {
+            Some(blueprint) => {
+                let is_given = |column: &Ident| request.reverse.iter().any(|(name, _)| name == column);
+                check_data::of_copy_risks(&sessions, &found.original, blueprint, is_given, &self.watch).await
+            }
+            None => check_data::of_proofs(&sessions, &found.proofs, &self.watch).await,
+        }
     }
 
     /// Begins the migration, or goes on with the one that is open for this table if the same is asked.
@@ -125,7 +145,8 @@ impl Engine {
         lease::only_one(&session, table.oid).await?;
         migration.insert(&session).await?;
         let fingerprint = crate::catalog::fingerprint(&session, table.oid).await?;
-        TableChange::insert(&session, id, 1, table, statements, reverse, &fingerprint).await?;
+        let change = TableChange::insert(&session, id, 1, table, statements, reverse, &fingerprint).await?;
+        state::store_steps(&session, change, &found.steps).await?;
         session.batch_execute("commit").await?;
         Failpoint::Planned.pass();
         Ok(id)
@@ -236,6 +257,9 @@ impl Engine {
                 ))
                 .hint(hint));
             }
+            for change in &migration.tables {
+                in_place::undo(control, &migration, change, options.lock, &self.watch).await?;
+            }
             self.take_away(control, &mut migration, Some(Phase::Aborted), options).await
         })
         .await
@@ -341,7 +365,8 @@ impl Engine {
         let sessions = self
             .sessions
             .for_migration(&migration.short_id(), &migration.owner, &migration.settings)
-            .nice(self.options.copy.nice_ratio > 0.0);
+            .nice(self.options.copy.nice_ratio > 0.0)
+            .with_maintenance_work_mem(self.options.maintenance_work_mem);
         let control = sessions.open("control").await?;
         lease::take(&control, &migration, &self.watch).await?;
         let mut options = self.options;
@@ -383,6 +408,7 @@ async fn deadlock_timeout(client: &Client) -> Result<Duration> {
 fn describe(error: Error, migration: &Migration) -> Error {
     let id = migration.short_id();
     let state = match migration.phase {
+        Phase::Planned if migration.needs_no_copy => "the table is in use; the steps that are done stay",
         Phase::Planned | Phase::Shadowed => "the table is unchanged; nothing is captured yet",
         Phase::Swapped => "the new table is in place; its changes are captured for the way back",
         phase if phase.is_before_swap() => {

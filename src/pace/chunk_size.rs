@@ -11,6 +11,11 @@ pub struct ChunkSize {
 
 /// 1 MB with 8 kB blocks: short whatever the machine.
 const FIRST: i64 = 128;
+/// 256 kB: to begin and end a transaction takes as long as the rows of so few blocks, so on a busy server a chunk that is
+/// too slow would only become slower by the row, and be made smaller for it again and again.
+const SMALLEST: i64 = 32;
+/// So many times the target is too long for that: its rows must be very wide.
+const FAR_TOO_LONG: u32 = 8;
 /// 8 GB: more would make a chunk's loss dear and progress coarse.
 const LARGEST: i64 = 1 << 20;
 
@@ -32,7 +37,8 @@ impl ChunkSize {
     pub fn learn(&mut self, blocks: i64, took: Duration) {
         let factor = self.target.as_secs_f64() / took.as_secs_f64().max(0.001);
         let wanted = (blocks as f64 * factor) as i64;
-        self.blocks = wanted.clamp(self.blocks / 4, self.blocks.saturating_mul(2)).clamp(1, LARGEST);
+        let least = if took > self.target * FAR_TOO_LONG { 1 } else { SMALLEST.min(self.blocks) };
+        self.blocks = wanted.clamp(self.blocks / 4, self.blocks.saturating_mul(2)).clamp(least, LARGEST);
     }
 }
 
@@ -53,6 +59,19 @@ mod tests {
                 prop_assert!((1..=LARGEST).contains(&size.blocks()));
             }
         }
+    }
+
+    #[test]
+    fn a_busy_server_does_not_make_it_tiny_and_wide_rows_do() {
+        let settle = |fixed: u64, per_block: u64| {
+            let mut size = ChunkSize::new(Duration::from_millis(3));
+            for _ in 0..20 {
+                size.learn(size.blocks(), Duration::from_micros(fixed + size.blocks() as u64 * per_block));
+            }
+            size.blocks()
+        };
+        assert_eq!(settle(5_000, 100), SMALLEST);
+        assert!(settle(100, 20_000) <= 2);
     }
 
     #[test]

@@ -146,13 +146,9 @@ pub fn index(index: &Index, table: &QualifiedName, key: bool, bytes: i64) -> Dep
         create.push(index.definition.clone());
         if let Some(kind) = &index.constraint_kind {
             let kind = if kind == "p" { "primary key" } else { "unique" };
-            let deferrable = match (index.is_deferrable, index.is_deferred) {
-                (true, true) => " deferrable initially deferred",
-                (true, false) => " deferrable",
-                _ => "",
-            };
             create.push(format!(
-                "alter table {table} add constraint {name} {kind} using index {name}{deferrable}"
+                "alter table {table} add constraint {name} {kind} using index {name}{}",
+                index.deferrable()
             ));
         }
     }

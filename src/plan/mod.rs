@@ -4,9 +4,12 @@
 pub mod cast;
 pub mod dependents;
 pub mod estimate;
+pub mod in_place;
 pub mod key;
 pub mod locks;
 pub mod mapping;
+pub mod question;
+pub mod reason;
 pub mod refusal;
 pub mod report;
 pub mod risk;

@@ -55,16 +55,21 @@ pub fn of_relation(original: &Definition) -> Option<Refusal> {
     }
 }
 
-/// Everything about the original that stands in the way.
+/// The rights that are missing.
 #[must_use]
-pub fn of_table(original: &Definition, attached: &[Attached], missing: &[Missing]) -> Vec<Refusal> {
+pub fn of_rights(original: &Definition, missing: &[Missing]) -> Vec<Refusal> {
+    let name = original.table.name.shown();
+    let refuse = |right: &Missing| {
+        Refusal::new("privilege", &name, right.what.clone()).hint(format!("Run: {}", right.remedy))
+    };
+    missing.iter().map(refuse).collect()
+}
+
+/// Everything about the original that stands in the way of a copy.
+#[must_use]
+pub fn of_table(original: &Definition, attached: &[Attached]) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     let name = original.table.name.shown();
-    for right in missing {
-        refusals.push(
-            Refusal::new("privilege", &name, right.what.clone()).hint(format!("Run: {}", right.remedy)),
-        );
-    }
     for object in attached {
         refusals.push(of_attached(object));
     }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::estimate::Estimate;
+use super::in_place::Cost;
 use super::refusal::Refusal;
 use super::risk::{Risk, Rollback};
 
@@ -11,7 +12,7 @@ use super::risk::{Risk, Rollback};
 pub struct Plan {
     /// The table.
     pub table: String,
-    /// How it will be done; `copy` is the one way there is.
+    /// How it will be done: the dearest class of its actions.
     pub strategy: String,
     /// What was asked for.
     pub actions: Vec<Action>,
@@ -29,7 +30,9 @@ pub struct Plan {
     pub estimate: Estimate,
     /// Whether going back is lossless.
     pub rollback: Rollback,
-    /// The statements that give the shadow its shape, as they will run.
+    /// The steps on the table itself; empty for a copy.
+    pub steps: Vec<StepShown>,
+    /// What is run: on the table, or on its shadow to give that its shape.
     pub statements: Vec<String>,
     /// Version of the server, as it says it.
     pub server: String,
@@ -40,12 +43,37 @@ pub struct Plan {
 pub struct Action {
     /// As the user wrote it.
     pub sql: String,
-    /// Its class.
+    /// Its class: `instant`, `staged` or `copy`.
     pub class: String,
-    /// The strongest lock on the table while the application could notice.
+    /// The strongest lock that pgrecast takes on the table for it.
     pub lock: String,
+    /// What PostgreSQL would do if it were run as it stands; null where that can not be told for it alone.
+    pub as_it_stands: Option<AsItStands>,
     /// Why it is done this way.
     pub reason: String,
+}
+
+/// An action run as it stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct AsItStands {
+    /// Its lock on the table.
+    pub lock: String,
+    /// What it does to the rows under it.
+    #[serde(flatten)]
+    pub cost: Cost,
+}
+
+/// A step of a change that needs no copy.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepShown {
+    /// The lock on the table.
+    pub lock: String,
+    /// Other tables locked with it.
+    pub tables: Vec<String>,
+    /// Whether the lock is held for a moment only; else it blocks neither readers nor writers.
+    pub is_short: bool,
+    /// What is run.
+    pub statements: Vec<String>,
 }
 
 /// One column's way.

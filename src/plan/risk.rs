@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use crate::alter::{Action, ActionKind};
 use crate::catalog::{Column, Definition};
-use crate::name::Ident;
+use crate::name::{Ident, QualifiedName};
 
 use super::mapping::Mapping;
 use super::{Blueprint, cast};
@@ -19,6 +20,73 @@ pub struct Risk {
     pub message: String,
 }
 
+impl Risk {
+    fn new(code: &str, object: impl Into<String>, message: impl Into<String>) -> Self {
+        debug_assert!(CODES.contains(&code), "{code} is not among the codes");
+        Risk { code: code.into(), object: object.into(), message: message.into() }
+    }
+}
+
+/// The stable words of all risks.
+pub const CODES: [&str; 16] = [
+    "check-violations",
+    "child-columns",
+    "data-loss",
+    "does-not-convert",
+    "duplicates",
+    "hidden-transactions",
+    "long-transaction",
+    "nulls",
+    "open-migration",
+    "orphans",
+    "prepared-statements",
+    "renamed",
+    "sequence-exhaustion",
+    "subscribers",
+    "time-dependent-check",
+    "values-change",
+];
+
+/// Rows of which something is to be said, some of them by name.
+#[must_use]
+pub fn rows(code: &str, object: &str, count: i64, words: &str, shown: &[String]) -> Risk {
+    let more = if count > shown.len() as i64 { "; .." } else { "" };
+    Risk::new(code, object, format!("{count} rows {words}: {}{more}", shown.join("; ")))
+}
+
+/// A sequence that has given out so many percent of what its column can hold.
+#[must_use]
+pub fn sequence_exhaustion(sequence: &QualifiedName, column: &str, percent: i32) -> Risk {
+    Risk::new(
+        "sequence-exhaustion",
+        sequence.shown(),
+        format!("it has given out {percent} percent of the values that column {column} can hold"),
+    )
+}
+
+/// A publication that sends the table's changes to others.
+#[must_use]
+pub fn subscribers(table: &str, publication: &str) -> Risk {
+    Risk::new(
+        "subscribers",
+        table,
+        format!(
+            "publication {publication} sends its rows to subscribers: make the same change there first where it adds or \
+             widens columns, afterwards where it drops them, or their apply stops"
+        ),
+    )
+}
+
+/// A transaction that stands in the way of every lock now.
+#[must_use]
+pub fn long_transaction(table: &str, holder: &str) -> Risk {
+    Risk::new(
+        "long-transaction",
+        table,
+        format!("in the way of every lock now: {holder}; a lock is asked for when it has ended"),
+    )
+}
+
 /// Whether and how the way back is without loss.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct Rollback {
@@ -32,8 +100,7 @@ pub struct Rollback {
 #[must_use]
 pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
     let mut risks = Vec::new();
-    let mut add =
-        |code: &str, object: String, message: String| risks.push(Risk { code: code.into(), object, message });
+    let mut add = |code: &str, object: String, message: String| risks.push(Risk::new(code, object, message));
     let pairs = retyped(original, &blueprint.new, &blueprint.forward);
     if !pairs.is_empty() || original.columns.len() != blueprint.new.columns.len() {
         add(
@@ -73,30 +140,71 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
     risks
 }
 
+/// The risks of a change that needs no copy.
+pub fn in_place<'a>(original: &Definition, actions: impl Iterator<Item = &'a Action>) -> Vec<Risk> {
+    let table = original.table.name.shown();
+    let mut risks = Vec::new();
+    for action in actions {
+        match &action.kind {
+            ActionKind::DropColumn { name } => risks.push(Risk::new(
+                "data-loss",
+                format!("{table}.{}", name.shown()),
+                "its values are gone for good as soon as it is done; without --strategy in-place the former table would \
+                 keep them until cleanup",
+            )),
+            ActionKind::RenameColumn { from, .. } => risks.push(Risk::new(
+                "renamed",
+                format!("{table}.{}", from.shown()),
+                "statements of the application that use the old name fail from then on",
+            )),
+            ActionKind::AddColumn { .. } | ActionKind::SetType { .. } => risks.push(Risk::new(
+                "prepared-statements",
+                table.clone(),
+                "sessions that prepared `select *` get \"cached plan must not change result type\" once; most drivers \
+                 prepare again by themselves",
+            )),
+            _ => {}
+        }
+    }
+    risks.dedup();
+    risks
+}
+
+/// What going back means for such a change.
+#[must_use]
+pub fn rollback_in_place() -> Rollback {
+    Rollback {
+        lossless: false,
+        notes: vec![
+            "it is done on the table itself, and nothing is kept for `rollback`: until the last step `abort` takes \
+             back what was done, after it only an ALTER of your own does"
+                .into(),
+        ],
+    }
+}
+
 /// For a role that may not look into the sessions of others.
 #[must_use]
 pub fn hidden_transactions(role: &Ident) -> Risk {
-    Risk {
-        code: "hidden-transactions".into(),
-        object: role.shown(),
-        message: format!(
+    Risk::new(
+        "hidden-transactions",
+        role.shown(),
+        format!(
             "this role does not see how old the transactions of others are: it watches each for a second before \
              it asks for a lock, and can not say whose old snapshot it waits for. To see them: grant \
              pg_read_all_stats to {role};"
         ),
-    }
+    )
 }
 
 /// For a table that another migration has.
 #[must_use]
 pub fn open_migration(table: &str, id: &str, phase: &str) -> Risk {
-    Risk {
-        code: "open-migration".into(),
-        object: table.into(),
-        message: format!(
-            "migration {id} of this table is open ({phase}): it has to end before another begins"
-        ),
-    }
+    Risk::new(
+        "open-migration",
+        table,
+        format!("migration {id} of this table is open ({phase}): it has to end before another begins"),
+    )
 }
 
 /// What going back means for this change.

@@ -6,6 +6,7 @@
 mod blueprint;
 mod migration;
 mod phase;
+mod step;
 mod table_change;
 
 use tokio_postgres::Client;
@@ -16,12 +17,13 @@ pub use blueprint::{
 };
 pub use migration::{Migration, NewMigration, PhaseTime};
 pub use phase::Phase;
+pub use step::{StoredStep, load_steps, mark_begun, mark_done, store_steps};
 pub use table_change::TableChange;
 
 use crate::error::{Error, Result};
 use crate::name::sql;
 
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 
 /// Whether the state's schema is there.
 ///

@@ -51,7 +51,7 @@ impl TableChange {
         rows.iter().map(Self::from_row).collect()
     }
 
-    /// Writes one down, in the transaction that is open on `client`.
+    /// Writes one down, in the transaction that is open on `client`; returns its id.
     pub async fn insert(
         client: &Client,
         migration: Uuid,
@@ -60,9 +60,9 @@ impl TableChange {
         statements: &[String],
         reverse: &[String],
         fingerprint: &str,
-    ) -> Result<()> {
-        client
-            .execute(
+    ) -> Result<i64> {
+        let row = client
+            .query_one(
                 &sql!("state/insert_table_change.sql").text(),
                 &[
                     &migration,
@@ -79,7 +79,7 @@ impl TableChange {
                 ],
             )
             .await?;
-        Ok(())
+        Ok(row.try_get("id")?)
     }
 
     fn from_row(row: &Row) -> Result<Self> {

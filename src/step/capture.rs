@@ -6,9 +6,10 @@
 
 use tokio_postgres::Client;
 
-use super::lock::{LockMode, Locking, Request};
+use super::lock::{Locking, Request};
 use super::pair::{Direction, Pair};
 use super::segment::{self, Store};
+use crate::alter::LockMode;
 use crate::catalog::{Column, Fingerprint};
 use crate::error::{Error, Kind, Result};
 use crate::name::{Fragment, Ident, QualifiedName, sql};

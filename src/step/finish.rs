@@ -9,9 +9,10 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::definition;
-use super::lock::{LockMode, LockPolicy, Locking, Purpose, Request, Target};
+use super::lock::{LockPolicy, Locking, Purpose, Request, Target};
 use super::snapshots::{self, Point};
 use super::watch::Watch;
+use crate::alter::LockMode;
 use crate::catalog::{Fingerprint, find_table};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;

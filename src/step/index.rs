@@ -24,25 +24,33 @@ use crate::name::{QualifiedName, sql};
 use crate::plan::{Kind as DependentKind, Side};
 use crate::state::{StoredDependent, TableChange, load_dependents, mark_made};
 
-/// Builds the key's index and brings over what changed while rows were copied.
+/// Of the rows, if so few changed since the capture began that the other indexes may be there when they are brought
+/// over.
+const FEW: i64 = 20;
+
+/// Builds the key's index and brings over what changed while rows were copied. With several sessions the others
+/// that refuse no row are built beside it, unless much has changed: each of them makes bringing over slower.
 pub async fn build_key(
     client: &Client,
     sessions: &Sessions,
     change: &TableChange,
     pair: &Pair,
+    jobs: usize,
     watch: &Watch,
 ) -> Result<()> {
-    let all = load_dependents(client, change.id, Side::New).await?;
-    let key = all.iter().find(|stored| stored.dependent.kind == DependentKind::KeyIndex);
-    if let Some(key) = key.filter(|key| !key.is_made) {
+    let mut open = open(client, change).await?;
+    open.retain(|stored| stored.dependent.kind == DependentKind::KeyIndex || !refuses_rows(stored));
+    // The key's own comes first.
+    open.sort_by_key(|stored| stored.dependent.kind != DependentKind::KeyIndex);
+    if open.first().is_some_and(|first| first.dependent.kind == DependentKind::KeyIndex) {
         replay::drain(client, pair, Which::All).await?;
         client.batch_execute(&format!("analyze {}", pair.keys)).await?;
         client.batch_execute(&pair.fill(sql!("replay/delete_logged.sql")).text()).await?;
         Failpoint::LoggedDeleted.pass();
-        build(client, change, key).await.map_err(|error| duplicates(error, change, key))?;
-        Failpoint::KeyBuilt.pass();
-        attach(client, key).await?;
-        Failpoint::KeyMade.pass();
+        if jobs == 1 || !few_wait(client, change, pair).await? {
+            open.truncate(1);
+        }
+        build_all(client, sessions, change, pair, jobs, open, watch).await?;
     }
     let before = Crew::new(client, sessions).catch_up(pair, watch).await?;
     let round = replay::round(client, pair).await?;
@@ -58,21 +66,58 @@ pub async fn build_others(
     pair: &Pair,
     jobs: usize,
     watch: &Watch,
-) -> Result<usize> {
-    let open: Vec<StoredDependent> = load_dependents(client, change.id, Side::New)
+) -> Result<()> {
+    let open = open(client, change).await?;
+    build_all(client, sessions, change, pair, jobs, open, watch).await
+}
+
+/// How many indexes the new table has.
+pub async fn count(client: &Client, change: &TableChange) -> Result<usize> {
+    let all = load_dependents(client, change.id, Side::New).await?;
+    Ok(all.iter().filter(|stored| is_index(stored)).count())
+}
+
+fn is_index(stored: &StoredDependent) -> bool {
+    matches!(stored.dependent.kind, DependentKind::KeyIndex | DependentKind::Index)
+}
+
+/// The indexes that are not made yet, the largest first.
+async fn open(client: &Client, change: &TableChange) -> Result<Vec<StoredDependent>> {
+    let mut all = load_dependents(client, change.id, Side::New).await?;
+    all.retain(|stored| is_index(stored) && !stored.is_made);
+    Ok(all)
+}
+
+/// Whether rows may fail to fit it: unique indexes and exclusion constraints.
+fn refuses_rows(stored: &StoredDependent) -> bool {
+    !stored.dependent.create.get(1).is_some_and(|text| text.starts_with("CREATE INDEX "))
+}
+
+async fn few_wait(client: &Client, change: &TableChange, pair: &Pair) -> Result<bool> {
+    let few = (change.rows_estimated / FEW).max(1000);
+    let waiting: i64 = client
+        .query_one(&format!("select count(*) from (select from {} limit $1) k", pair.keys), &[&(few + 1)])
         .await?
-        .into_iter()
-        .filter(|stored| stored.dependent.kind == DependentKind::Index && !stored.is_made)
-        .rev()
-        .collect();
+        .try_get(0)?;
+    Ok(waiting <= few)
+}
+
+/// Builds these, `jobs` at a time, in this order.
+async fn build_all(
+    client: &Client,
+    sessions: &Sessions,
+    change: &TableChange,
+    pair: &Pair,
+    jobs: usize,
+    open: Vec<StoredDependent>,
+    watch: &Watch,
+) -> Result<()> {
     let count = open.len();
-    if count == 0 {
-        return Ok(0);
-    }
     let queue = Arc::new(tokio::sync::Mutex::new(open.clone()));
+    queue.lock().await.reverse();
     let built = Arc::new(AtomicI64::new(0));
     let mut workers = tokio::task::JoinSet::new();
-    for n in 1..=jobs.clamp(1, count) {
+    for n in 1..=jobs.min(count) {
         let (sessions, change) = (sessions.clone(), change.clone());
         let (queue, built) = (Arc::clone(&queue), Arc::clone(&built));
         workers.spawn(async move {
@@ -81,7 +126,10 @@ pub async fn build_others(
                 let next = queue.lock().await.pop();
                 let Some(next) = next else { return Ok::<(), Error>(()) };
                 build(&session, &change, &next).await.map_err(|error| duplicates(error, &change, &next))?;
-                Failpoint::IndexBuilt.pass();
+                match next.dependent.kind {
+                    DependentKind::KeyIndex => Failpoint::KeyBuilt.pass(),
+                    _ => Failpoint::IndexBuilt.pass(),
+                }
                 built.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -101,9 +149,12 @@ pub async fn build_others(
     }
     for stored in &open {
         attach(client, stored).await.map_err(|error| duplicates(error, change, stored))?;
-        Failpoint::IndexMade.pass();
+        match stored.dependent.kind {
+            DependentKind::KeyIndex => Failpoint::KeyMade.pass(),
+            _ => Failpoint::IndexMade.pass(),
+        }
     }
-    Ok(count)
+    Ok(())
 }
 
 /// How many of the leading statements only build, under a lock that many builds can share. What

@@ -6,14 +6,17 @@ use uuid::Uuid;
 
 use super::search_path;
 use super::shadow::{self, Request};
+use super::surroundings;
+use super::trial::{self, Trial};
 use crate::alter::TableRef;
 use crate::catalog::{Attached, Definition, Missing, find_table};
 use crate::db::Sessions;
 use crate::error::{Error, Kind, Result};
 use crate::name::{Ident, QualifiedName};
-use crate::plan::report::{Action, ColumnChange, Handled, Lock, Plan};
+use crate::plan::in_place::{Class, Proof, Step, Strategy};
+use crate::plan::report::{Action, AsItStands, ColumnChange, Handled, Lock, Plan};
 use crate::plan::shadow::Place;
-use crate::plan::{Blueprint, Refusal, estimate, locks, refusal, risk};
+use crate::plan::{Blueprint, Refusal, estimate, locks, reason, refusal, risk};
 use crate::state::TableChange;
 
 /// A table as it is, and the plan for it.
@@ -25,6 +28,12 @@ pub struct Examination {
     pub settings: Vec<(String, String)>,
     /// What `plan` says.
     pub plan: Plan,
+    /// The steps on the table itself, where it needs no copy.
+    pub steps: Vec<Step>,
+    /// What they prove of the rows.
+    pub proofs: Vec<Proof>,
+    /// The shadow as it will be, where it needs one.
+    pub blueprint: Option<Box<Blueprint>>,
 }
 
 /// The oid of the table that the user means.
@@ -88,27 +97,106 @@ pub async fn examine(
     let settings = Sessions::settings_to_record(client).await?;
     let attached = Attached::list(client, oid).await?;
     let missing = Missing::list(client, oid).await?;
-    let mut refusals = refusal::of_table(&original, &attached, &missing);
-    let mut blueprint = None;
-    if missing.is_empty() && refusals.is_empty() {
-        match try_out(sessions, &original, &settings, request).await {
-            Ok(made) => blueprint = Some(made),
-            Err(error) if error.kind == Kind::Refused => refusals.push(as_refusal(&original, &error)),
-            Err(error) => return Err(error),
-        }
-    }
+    let found = if missing.is_empty() {
+        try_out(sessions, &original, &attached, &settings, request).await?
+    } else {
+        Found { trial: None, copy: Way::Refused(refusal::of_rights(&original, &missing)) }
+    };
     let server: String = client.query_one("show server_version", &[]).await?.try_get(0)?;
-    let mut plan = report(&original, blueprint.as_ref(), refusals, request, server);
+    let mut plan = report(&original, &found, request, server);
     let row = client
         .query_one(
             "select session_user::text, pg_catalog.pg_has_role(session_user, 'pg_read_all_stats', 'usage')",
             &[],
         )
         .await?;
-    if !row.try_get::<_, bool>(1)? && blueprint.is_some() {
+    if plan.refusals.is_empty() {
+        plan.risks.extend(surroundings::risks(client, &original).await?);
+    }
+    if !row.try_get::<_, bool>(1)? && plan.refusals.is_empty() {
         plan.risks.push(risk::hidden_transactions(&Ident::new(row.try_get::<_, String>(0)?)));
     }
-    Ok(Examination { original, settings, plan })
+    let proofs = found.trial.map(|trial| trial.proofs).unwrap_or_default();
+    let (steps, blueprint) = match found.copy {
+        Way::InPlace(steps) => (steps, None),
+        Way::Copy(blueprint) => (Vec::new(), Some(blueprint)),
+        Way::Refused(_) => (Vec::new(), None),
+    };
+    Ok(Examination { original, settings, plan, steps, proofs, blueprint })
+}
+
+/// What the trial came to.
+struct Found {
+    /// What was found about single actions.
+    trial: Option<Trial>,
+    copy: Way,
+}
+
+/// Which way it will go.
+enum Way {
+    /// By steps on the table itself, those of the trial.
+    InPlace(Vec<Step>),
+    /// By a shadow.
+    Copy(Box<Blueprint>),
+    /// Not at all.
+    Refused(Vec<Refusal>),
+}
+
+impl Found {
+    fn blueprint(&self) -> Option<&Blueprint> {
+        match &self.copy {
+            Way::Copy(blueprint) => Some(blueprint),
+            _ => None,
+        }
+    }
+}
+
+/// Tries the change out on an empty clone, in place first; in a transaction that is rolled back.
+async fn try_out(
+    sessions: &Sessions,
+    original: &Definition,
+    attached: &[Attached],
+    settings: &[(String, String)],
+    request: &Request,
+) -> Result<Found> {
+    let session = sessions.for_migration("-", &original.table.owner, settings).open("plan").await?;
+    session.batch_execute("begin; set local lock_timeout = '300ms'").await?;
+    let place = place_of(Uuid::new_v4(), 1, &original.table.name);
+    // What an ALTER does to the tables that inherit from this one, its clone does not show.
+    let stands_alone = !attached.iter().any(|object| object.kind == "inheritance");
+    let mut trial = None;
+    if stands_alone && request.strategy != Strategy::Copy {
+        trial = trial::try_out(&session, original, &place, &request.alter).await?;
+    }
+    let destroys = request.alter.actions().any(|action| action.kind.destroys_values());
+    if (request.strategy == Strategy::InPlace || !destroys)
+        && let Some(steps) = trial.as_mut().and_then(|trial| trial.steps.take())
+    {
+        return Ok(Found { trial, copy: Way::InPlace(steps) });
+    }
+    if request.strategy == Strategy::InPlace {
+        let name = original.table.name.shown();
+        let refusal = Refusal::new(
+            "needs-copy",
+            name,
+            "it can not be done on the table itself without writing all \
+            rows anew or reading them under a lock",
+        )
+        .hint("Leave --strategy in-place out.");
+        return Ok(Found { trial, copy: Way::Refused(vec![refusal]) });
+    }
+    let refusals = refusal::of_table(original, attached);
+    if !refusals.is_empty() {
+        return Ok(Found { trial, copy: Way::Refused(refusals) });
+    }
+    let built = shadow::build(&session, original, &place, request).await;
+    session.batch_execute("rollback").await?;
+    let copy = match built {
+        Ok(blueprint) => Way::Copy(Box::new(blueprint)),
+        Err(error) if error.kind == Kind::Refused => Way::Refused(vec![as_refusal(original, &error)]),
+        Err(error) => return Err(error),
+    };
+    Ok(Found { trial, copy })
 }
 
 fn as_refusal(original: &Definition, error: &Error) -> Refusal {
@@ -124,52 +212,76 @@ fn as_refusal(original: &Definition, error: &Error) -> Refusal {
     }
 }
 
-async fn try_out(
-    sessions: &Sessions,
-    original: &Definition,
-    settings: &[(String, String)],
-    request: &Request,
-) -> Result<Blueprint> {
-    let session = sessions.for_migration("-", &original.table.owner, settings).open("plan").await?;
-    session.batch_execute("begin; set local lock_timeout = '300ms'").await?;
-    let place = place_of(Uuid::new_v4(), 1, &original.table.name);
-    let built = shadow::build(&session, original, &place, request).await;
-    session.batch_execute("rollback").await?;
-    built
-}
-
-fn report(
-    original: &Definition,
-    blueprint: Option<&Blueprint>,
-    refusals: Vec<Refusal>,
-    request: &Request,
-    server: String,
-) -> Plan {
+fn report(original: &Definition, found: &Found, request: &Request, server: String) -> Plan {
     let name = &original.table.name;
-    let actions = request
-        .alter
-        .actions()
-        .map(|action| Action {
-            sql: action.text.clone(),
-            class: "copy".into(),
-            lock: "ACCESS EXCLUSIVE in the swap".into(),
-            reason: "done on a shadow table that takes the table's place".into(),
-        })
-        .collect();
+    let blueprint = found.blueprint();
+    let statements: Vec<String> = match &found.copy {
+        Way::InPlace(steps) => steps.iter().flat_map(|step| step.statements.clone()).collect(),
+        _ => request.alter.statements.iter().map(|s| s.sql(name).to_string()).collect(),
+    };
+    let steps = match &found.copy {
+        Way::InPlace(steps) => steps.as_slice(),
+        _ => &[],
+    };
+    let class = strategy(found);
     Plan {
         table: name.shown(),
-        strategy: "copy".into(),
-        actions,
+        strategy: class.as_str().into(),
+        actions: actions(request, found),
         columns: blueprint.map(|blueprint| columns(original, blueprint)).unwrap_or_default(),
         dependents: blueprint.map(|blueprint| handled(original, blueprint)).unwrap_or_default(),
         locks: blueprint.map(|blueprint| swap_locks(original, blueprint)).unwrap_or_default(),
-        refusals,
-        risks: blueprint.map(|blueprint| risk::risks(original, blueprint)).unwrap_or_default(),
-        estimate: estimate::estimate(original),
-        rollback: blueprint.map(|blueprint| risk::rollback(original, blueprint)).unwrap_or_default(),
-        statements: request.alter.statements.iter().map(|s| s.sql(name).to_string()).collect(),
+        refusals: match &found.copy {
+            Way::Refused(refusals) => refusals.clone(),
+            _ => Vec::new(),
+        },
+        risks: match blueprint {
+            Some(blueprint) => risk::risks(original, blueprint),
+            None => risk::in_place(original, request.alter.actions()),
+        },
+        estimate: estimate::estimate(original, class),
+        rollback: match (blueprint, steps) {
+            (Some(blueprint), _) => risk::rollback(original, blueprint),
+            (None, []) => risk::Rollback::default(),
+            (None, _) => risk::rollback_in_place(),
+        },
+        steps: steps.iter().map(Step::shown).collect(),
+        statements,
         server,
     }
+}
+
+fn strategy(found: &Found) -> Class {
+    match &found.copy {
+        Way::InPlace(steps) if steps.len() == 1 && steps[0].is_short() => Class::Instant,
+        Way::InPlace(_) => Class::Staged,
+        _ => Class::Copy,
+    }
+}
+
+fn actions(request: &Request, found: &Found) -> Vec<Action> {
+    let known = |n: usize| found.trial.as_ref().and_then(|trial| trial.actions.get(n));
+    let all = request.alter.actions().enumerate();
+    all.map(|(n, action)| {
+        let tried = known(n);
+        let class = tried.map_or(Class::Copy, |tried| tried.class);
+        let lock = match (class, tried) {
+            (Class::Copy, _) | (_, None) => "ACCESS EXCLUSIVE in the swap".to_owned(),
+            (_, Some(tried)) => tried.lock.as_str().to_owned(),
+        };
+        Action {
+            sql: action.text.clone(),
+            class: class.as_str().into(),
+            lock,
+            as_it_stands: tried
+                .map(|tried| AsItStands { lock: action.lock.as_str().into(), cost: tried.cost }),
+            reason: reason::of(
+                action,
+                tried.map(|tried| (tried.class, tried.cost, tried.obstacle.as_deref())),
+            ),
+        }
+    })
+    .collect()
 }
 
 fn swap_locks(original: &Definition, blueprint: &Blueprint) -> Vec<Lock> {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::holders::{self, Sightings};
 use super::watch::Watch;
+use crate::alter::LockMode;
 use crate::error::{Error, Kind, Result};
 use crate::name::{Fragment, Ident, QualifiedName, sql};
 use crate::pace::backoff;
@@ -39,29 +40,10 @@ impl LockPolicy {
     }
 }
 
-/// Which lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LockMode {
-    /// Blocks writers, not readers: for CREATE TRIGGER.
-    ShareRowExclusive,
-    /// Blocks neither readers nor writers: for VALIDATE CONSTRAINT.
-    ShareUpdateExclusive,
-    /// Blocks everybody.
-    AccessExclusive,
-}
-
 impl LockMode {
-    fn words(self) -> &'static str {
-        match self {
-            LockMode::ShareUpdateExclusive => "share update exclusive",
-            LockMode::ShareRowExclusive => "share row exclusive",
-            LockMode::AccessExclusive => "access exclusive",
-        }
-    }
-
     /// The modes of others that keep us from having it.
     /// <https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-TABLES>
-    fn conflicts(self) -> &'static [&'static str] {
+    pub(super) fn conflicts(self) -> &'static [&'static str] {
         const ALL: [&str; 8] = [
             "ShareUpdateExclusiveLock",
             "ShareLock",
@@ -157,7 +139,7 @@ impl Request {
                     );
                 }
                 let names = Fragment::join(together.iter().map(|target| target.words()), ", ");
-                format!("lock table {names} in {} mode", mode.words())
+                format!("lock table {names} in {} mode", mode.as_str())
             })
             .collect()
     }
@@ -187,6 +169,8 @@ pub enum Purpose {
     Validation,
     /// Dropping the capture triggers.
     Removal,
+    /// A step of a change that needs no copy.
+    Step,
 }
 
 impl Purpose {
@@ -197,12 +181,13 @@ impl Purpose {
             Purpose::Guard => "taking the guard off",
             Purpose::Validation => "validating a foreign key",
             Purpose::Removal => "dropping the capture triggers",
+            Purpose::Step => "the change",
         }
     }
 
     /// Whether `status` shows how the request stands. What is shown after a swap is the swap's.
     fn is_shown(self) -> bool {
-        matches!(self, Purpose::Capture | Purpose::Swap)
+        matches!(self, Purpose::Capture | Purpose::Swap | Purpose::Step)
     }
 }
 

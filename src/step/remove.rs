@@ -7,9 +7,10 @@
 use tokio_postgres::Client;
 
 use super::capture::trigger_names;
-use super::lock::{LockMode, LockPolicy, Locking, Purpose, Request};
+use super::lock::{LockPolicy, Locking, Purpose, Request};
 use super::segment;
 use super::watch::Watch;
+use crate::alter::LockMode;
 use crate::error::{Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
 use crate::state::TableChange;

@@ -17,6 +17,7 @@ use crate::catalog::{Column, Definition, ForeignKey, OwnedSequence, find_table};
 use crate::error::{Error, Kind, Result};
 use crate::name::{Fragment, Ident, QualifiedName, sql};
 use crate::plan::cast::can_assign;
+use crate::plan::in_place::Strategy;
 use crate::plan::key::{is_key_index, shared_key};
 use crate::plan::mapping::{Tracker, reverse};
 use crate::plan::shadow::{Place, create_table, foreign_keys, furnish, strip};
@@ -29,6 +30,8 @@ pub struct Request {
     pub alter: Alter,
     /// `--reverse`: columns of the old shape and the expressions that bring them back.
     pub reverse: Vec<(Ident, Fragment)>,
+    /// Which way.
+    pub strategy: Strategy,
 }
 
 /// Builds the shadow in the transaction that is open on `client`, under the table's owner.
@@ -42,6 +45,41 @@ pub async fn build(
     place: &Place,
     request: &Request,
 ) -> Result<Blueprint> {
+    let (oid, parents) = furnished(client, original, place, &request.alter).await?;
+    let standing = judge::standing(client, &OwnedSequence::list(client, oid).await?).await?;
+    let forward = apply(client, original, place, oid, request, &parents).await?;
+    judge::free_names(client, original, &place.shadow, oid, &forward).await?;
+    let new = Definition::read(client, oid).await?;
+    let reverse =
+        reverse(&forward, &original.columns, &new.columns, &request.reverse, &original.table.name.name);
+    let key =
+        shared_key(original, &new, &forward, |column| is_free(&request.alter, column)).map_err(|why| {
+            Error::refused(format!(
+                "{} has no key by which its rows could be found: {why}",
+                original.table.name.shown()
+            ))
+            .hint("Add a primary key, or a unique index on NOT NULL columns, that the change leaves alone.")
+        })?;
+    judge::judge(client, original, &new, &forward, &key, &standing).await?;
+    let mut dependents = list_dependents(original, &new, &key, place, &parents);
+    dependents.extend(referrers::carry(client, original, place, &new_names(original, &new, &forward)).await?);
+    for statement in strip(&new) {
+        run(client, &statement).await?;
+    }
+    let blueprint = Blueprint { new, forward, reverse, key, dependents };
+    check_mappings(client, original, place, &blueprint, request).await?;
+    run(client, &format!("drop schema {} cascade", place.scratch)).await?;
+    Ok(blueprint)
+}
+
+/// An empty clone of the table with everything on it that the change might speak of, and stand-ins for the tables
+/// at the other ends of foreign keys, also of new ones.
+pub(super) async fn furnished(
+    client: &Client,
+    original: &Definition,
+    place: &Place,
+    alter: &Alter,
+) -> Result<(u32, Parents)> {
     let shadow = &place.shadow;
     run(client, &format!("create schema {}", shadow.schema)).await.map_err(|error| {
         if error.is_sqlstate(&tokio_postgres::error::SqlState::DUPLICATE_SCHEMA) {
@@ -67,31 +105,8 @@ pub async fn build(
     for statement in foreign_keys(original, place) {
         run(client, &statement).await?;
     }
-    let standing = judge::standing(client, &OwnedSequence::list(client, oid).await?).await?;
-    let parents = parents::stand_in(client, original, place, &request.alter).await?;
-    let forward = apply(client, original, place, oid, request, &parents).await?;
-    judge::free_names(client, original, shadow, oid, &forward).await?;
-    let new = Definition::read(client, oid).await?;
-    let reverse =
-        reverse(&forward, &original.columns, &new.columns, &request.reverse, &original.table.name.name);
-    let key =
-        shared_key(original, &new, &forward, |column| is_free(&request.alter, column)).map_err(|why| {
-            Error::refused(format!(
-                "{} has no key by which its rows could be found: {why}",
-                original.table.name.shown()
-            ))
-            .hint("Add a primary key, or a unique index on NOT NULL columns, that the change leaves alone.")
-        })?;
-    judge::judge(client, original, &new, &forward, &key, &standing).await?;
-    let mut dependents = list_dependents(original, &new, &key, place, &parents);
-    dependents.extend(referrers::carry(client, original, place, &new_names(original, &new, &forward)).await?);
-    for statement in strip(&new) {
-        run(client, &statement).await?;
-    }
-    let blueprint = Blueprint { new, forward, reverse, key, dependents };
-    check_mappings(client, original, place, &blueprint, request).await?;
-    run(client, &format!("drop schema {} cascade", place.scratch)).await?;
-    Ok(blueprint)
+    let parents = parents::stand_in(client, original, place, alter).await?;
+    Ok((oid, parents))
 }
 
 /// Creates the bare shadow. The server names the array type of its rows after it, and SET SCHEMA can not

@@ -10,11 +10,12 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::level::bring_level;
-use super::lock::{LockMode, LockPolicy, LockStory, Locking, Purpose, Request, Target};
+use super::lock::{LockPolicy, LockStory, Locking, Purpose, Request, Target};
 use super::pair::{Direction, Pair};
 use super::stage::as_role;
 use super::watch::Watch;
 use super::{capture, definition, replay, search_path};
+use crate::alter::LockMode;
 use crate::catalog::{Definition, Fingerprint, StatisticsObject, find_table};
 use crate::db::Sessions;
 use crate::error::{Error, Kind, Result};

@@ -199,7 +199,7 @@ async fn in_snapshot(session: &Client, pair: &Pair, slice: Slice) -> Result<Veri
     }
     let pending: i64 =
         session.query_one(&pair.fill(sql!("verify/list_pending.sql")).text(), &[]).await?.try_get("keys")?;
-    let (from, to) = digests(session, pair, slice).await?;
+    let (from, to) = digests(session, pair, slice, pending).await?;
     if from == to {
         return Ok(Verified { rows: from.0, pending, ..Verified::default() });
     }
@@ -229,11 +229,20 @@ async fn in_snapshot(session: &Client, pair: &Pair, slice: Slice) -> Result<Veri
 }
 
 /// Rows and digest of a slice, as it should be and as it is.
-async fn digests(session: &Client, pair: &Pair, slice: Slice) -> Result<((i64, i64), (i64, i64))> {
+async fn digests(
+    session: &Client,
+    pair: &Pair,
+    slice: Slice,
+    pending: i64,
+) -> Result<((i64, i64), (i64, i64))> {
     let (from_images, to_images) = pair.images();
     let (from_key, to_key) = pair.key_images();
     let one = async |statement: Statement, images: &Fragment, key: &Fragment| -> Result<(i64, i64)> {
-        let text = pair.fill(statement.fill("images", images).fill("slice", &slice.condition(key))).text();
+        let mut statement = statement.fill("images", images).fill("slice", &slice.condition(key));
+        if pending == 0 {
+            statement = statement.fill("pending", &pair.nothing_pending());
+        }
+        let text = pair.fill(statement).text();
         let row = session.query_one(&text, &[]).await?;
         Ok((row.try_get("rows")?, row.try_get("digest")?))
     };

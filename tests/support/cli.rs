@@ -135,7 +135,7 @@ impl TestDb<'_> {
     /// is taken out.
     pub fn spawn_with(&self, role: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Running {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pgrecast"));
-        command.args(arguments);
+        command.args(arguments).args(strategy(arguments));
         for (name, _) in std::env::vars_os() {
             let is_theirs =
                 name.to_str().is_some_and(|n| n.starts_with("PG") || n == "RUST_LOG" || n == "COLUMNS");
@@ -156,6 +156,13 @@ impl TestDb<'_> {
         }
         start(command)
     }
+}
+
+/// Tests are about the copy, unless they say what they are about.
+fn strategy(arguments: &[&str]) -> &'static [&'static str] {
+    let begins = arguments.iter().any(|word| word.starts_with("--alter") || word.starts_with("--file"));
+    let says = arguments.iter().any(|word| word.starts_with("--strategy"));
+    if begins && !says { &["--strategy", "copy"] } else { &[] }
 }
 
 fn start(mut command: Command) -> Running {

@@ -1,0 +1,6 @@
+-- The file of a table, and how often relations of these schemas were read from end to end in this transaction.
+-- $1 oid of the table, $2 and $3 the schemas. Lock: none.
+select pg_catalog.pg_relation_filenode($1::oid) as filenode,
+       (select coalesce(sum(pg_catalog.pg_stat_get_xact_numscans(c.oid)), 0)::int8
+        from pg_catalog.pg_class c where c.relnamespace in ($2::text::regnamespace, $3::text::regnamespace)) as scans,
+       pg_catalog.current_setting('track_counts')::bool as is_counted

@@ -1,0 +1,369 @@
+//! The ways that need no copy: what only touches the catalog is run as it is under a short lock; what only
+//! reads all rows is done in steps that read them while the application goes on.
+//!
+//! Pure: from two definitions of a table, before and after an action was run on its empty clone, to the steps that lead
+//! from one to the other. That they do so, and that none reads rows under a strong lock, is proven on the clone.
+
+use serde::Serialize;
+
+use super::question::shown_key;
+use super::report::StepShown;
+use crate::alter::{Action, ActionKind, LockMode, retarget};
+use crate::catalog::{Check, Column, Definition, ForeignKey, Index};
+use crate::name::{Fragment, Ident, QualifiedName};
+
+/// What an action does to the rows when it is run as it stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Cost {
+    /// All rows are read: of this table or of one at the other end of a foreign key.
+    pub reads_rows: bool,
+    /// The table gets a new file.
+    pub rewrites: bool,
+}
+
+impl Cost {
+    /// Whether it only changes the catalog.
+    #[must_use]
+    pub fn is_none(self) -> bool {
+        self == Cost::default()
+    }
+}
+
+/// Which way the user wants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// The cheapest that destroys nothing.
+    #[default]
+    Auto,
+    /// A shadow table, which keeps the former one for the way back.
+    Copy,
+    /// The table itself or not at all; what it drops is gone.
+    InPlace,
+}
+
+/// How a change is done, the cheapest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// In the catalog alone, under a short lock.
+    Instant,
+    /// In steps of which those that read rows block nobody.
+    Staged,
+    /// By a shadow table.
+    Copy,
+}
+
+impl Class {
+    /// As `plan` shows it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Instant => "instant",
+            Class::Staged => "staged",
+            Class::Copy => "copy",
+        }
+    }
+}
+
+/// How a step is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum How {
+    /// In a transaction that has locked the table, and with it others at the ends of foreign keys, in this mode: at most
+    /// `--max-lock-time`.
+    UnderLock {
+        /// The mode.
+        mode: LockMode,
+        /// Tables from which one comes to this one.
+        leading: Vec<QualifiedName>,
+        /// Tables to which one comes from it.
+        following: Vec<QualifiedName>,
+    },
+    /// In a transaction that blocks neither readers nor writers, as long as it takes.
+    Online,
+    /// By itself, without a transaction: it makes or drops this index.
+    Concurrently {
+        /// The index.
+        index: Ident,
+        /// Whether it is made.
+        makes: bool,
+    },
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// How.
+    pub how: How,
+    /// What is run, in this order.
+    pub statements: Vec<String>,
+    /// What takes it back.
+    pub undo: Vec<String>,
+}
+
+impl Step {
+    fn new(how: How, statements: Vec<String>) -> Self {
+        Step { how, statements, undo: Vec::new() }
+    }
+
+    fn undone_by(self, statement: String) -> Self {
+        Step { undo: vec![statement], ..self }
+    }
+
+    /// Whether it is over in a moment.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        matches!(self.how, How::UnderLock { .. })
+    }
+
+    /// As `plan` shows it.
+    #[must_use]
+    pub fn shown(&self) -> StepShown {
+        let (lock, tables) = match &self.how {
+            How::UnderLock { mode, leading, following } => {
+                (*mode, leading.iter().chain(following).map(QualifiedName::shown).collect())
+            }
+            How::Online | How::Concurrently { .. } => (LockMode::ShareUpdateExclusive, Vec::new()),
+        };
+        StepShown {
+            lock: lock.as_str().into(),
+            tables,
+            is_short: self.is_short(),
+            statements: self.statements.clone(),
+        }
+    }
+
+    /// The same for a transaction on the empty clone.
+    #[must_use]
+    pub fn on_clone(&self) -> Vec<String> {
+        match self.how {
+            How::Concurrently { .. } => {
+                self.statements.iter().map(|text| text.replacen(" CONCURRENTLY", "", 1)).collect()
+            }
+            _ => self.statements.clone(),
+        }
+    }
+}
+
+/// What is to be true of all rows for a step to come to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// The code of the risk if it is not.
+    pub code: &'static str,
+    /// The column or constraint.
+    pub object: String,
+    /// A query for rows of which it is not, with the column `shown`.
+    pub offenders: String,
+    /// What they do, after their number.
+    pub words: &'static str,
+}
+
+/// The steps for an action that reads rows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recipe {
+    /// What the steps prove.
+    pub proofs: Vec<Proof>,
+    /// What can be done before, one after the other.
+    pub before: Vec<Step>,
+    /// What ends it in the catalog alone, together with all that ends other actions.
+    pub last: Vec<String>,
+}
+
+/// The steps from one definition to the other, if there are any. `at` says by which name a table is called that was
+/// called so when the definitions were read.
+#[must_use]
+pub fn recipe(
+    before: &Definition,
+    after: &Definition,
+    at: impl Fn(&QualifiedName) -> QualifiedName,
+) -> Option<Recipe> {
+    let mut recipe = Recipe::default();
+    let clone = &after.table.name;
+    let table = at(clone);
+    let key = shown_key(before, ToString::to_string, "ctid");
+    for column in &after.columns {
+        let old = before.columns.iter().find(|old| old.number == column.number);
+        if old.is_some_and(|old| column.is_not_null && !old.is_not_null) {
+            not_null(&mut recipe, &table, column);
+            recipe.proofs.push(Proof {
+                code: "nulls",
+                object: format!("{}.{}", table.shown(), column.name.shown()),
+                offenders: format!("select {key} as shown from only {table} where {} is null", column.name),
+                words: "are NULL in a column that is to be NOT NULL",
+            });
+        }
+    }
+    let is_new = |index: &&Index| !before.indexes.iter().any(|old| old.oid == index.oid);
+    for index in after.indexes.iter().filter(is_new) {
+        make_index(&mut recipe, &table, clone, index)?;
+        recipe.proofs.extend(no_duplicates(after, &table, index));
+    }
+    for check in &after.checks {
+        let old = before.checks.iter().find(|old| old.name == check.name);
+        match old {
+            None if check.is_valid => {
+                let add = format!(
+                    "alter table {table} add constraint {} {} not valid",
+                    check.name, check.definition
+                );
+                let how = alone_under(LockMode::AccessExclusive);
+                recipe.before.push(Step::new(how, vec![add]).undone_by(drop_constraint(&table, &check.name)));
+                recipe.before.push(validate(&table, &check.name));
+                recipe.proofs.push(fulfilled(&table, &key, check));
+            }
+            Some(old) if check.is_valid && !old.is_valid => {
+                recipe.before.push(validate(&table, &check.name));
+                recipe.proofs.push(fulfilled(&table, &key, check));
+            }
+            _ => {}
+        }
+    }
+    let shown = key;
+    for key in after.foreign_keys.iter().filter(|key| key.child == *clone) {
+        match before.foreign_keys.iter().find(|old| old.oid == key.oid) {
+            None if key.is_valid => {
+                let parent = at(&key.parent);
+                let clause = key.clause(&parent);
+                let add = format!("alter table {table} add constraint {} {clause} not valid", key.name);
+                let following = if parent == table { Vec::new() } else { vec![parent.clone()] };
+                let how =
+                    How::UnderLock { mode: LockMode::ShareRowExclusive, leading: Vec::new(), following };
+                recipe.before.push(Step::new(how, vec![add]).undone_by(drop_constraint(&table, &key.name)));
+                recipe.before.push(validate(&table, &key.name));
+                recipe.proofs.push(no_orphans(&table, &parent, &shown, key));
+            }
+            Some(old) if key.is_valid && !old.is_valid => {
+                recipe.before.push(validate(&table, &key.name));
+                recipe.proofs.push(no_orphans(&table, &at(&key.parent), &shown, key));
+            }
+            _ => {}
+        }
+    }
+    (recipe != Recipe::default()).then_some(recipe)
+}
+
+/// A valid check proves that there is no NULL: SET NOT NULL then reads no row.
+/// <https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-SET-DROP-NOT-NULL>
+fn not_null(recipe: &mut Recipe, table: &QualifiedName, column: &Column) {
+    let check = Ident::new(format!("pgrecast_not_null_{}", column.number));
+    let name = &column.name;
+    let add = format!("alter table {table} add constraint {check} check ({name} is not null) not valid");
+    let drop = drop_constraint(table, &check);
+    let how = alone_under(LockMode::AccessExclusive);
+    recipe.before.push(Step::new(how, vec![add]).undone_by(drop.clone()));
+    recipe.before.push(validate(table, &check));
+    recipe.last.push(format!("alter table {table} alter column {name} set not null"));
+    recipe.last.push(drop);
+}
+
+fn make_index(
+    recipe: &mut Recipe,
+    table: &QualifiedName,
+    clone: &QualifiedName,
+    index: &Index,
+) -> Option<()> {
+    let name = &index.name.name;
+    if index.constraint_kind.as_deref() == Some("x") || index.tablespace.is_some() {
+        return None;
+    }
+    let definition = retarget(&index.definition, clone, table).ok()?.to_string();
+    let create = definition.replacen("INDEX ", "INDEX CONCURRENTLY ", 1);
+    let here = index.name.in_schema(&table.schema);
+    let how = How::Concurrently { index: name.clone(), makes: true };
+    recipe
+        .before
+        .push(Step::new(how, vec![create]).undone_by(format!("drop index concurrently if exists {here}")));
+    if let Some(kind) = &index.constraint_kind {
+        let kind = if kind == "p" { "primary key" } else { "unique" };
+        recipe.last.push(format!(
+            "alter table {table} add constraint {name} {kind} using index {name}{}",
+            index.deferrable()
+        ));
+    }
+    Some(())
+}
+
+fn fulfilled(table: &QualifiedName, key: &Fragment, check: &Check) -> Proof {
+    // `CHECK ((..)) NO INHERIT`: as pg_get_constraintdef writes it.
+    let text = check.definition.trim_start_matches("CHECK ").trim_end_matches(" NO INHERIT");
+    Proof {
+        code: "check-violations",
+        object: format!("{}.{}", table.shown(), check.name.shown()),
+        offenders: format!("select {key} as shown from only {table} where not {text}"),
+        words: "do not fulfil it",
+    }
+}
+
+fn no_orphans(table: &QualifiedName, parent: &QualifiedName, key: &Fragment, foreign: &ForeignKey) -> Proof {
+    let columns = || foreign.child_columns.iter();
+    let given = columns().map(|column| format!("{column} is not null")).collect::<Vec<_>>().join(" and ");
+    let pairs =
+        columns().zip(&foreign.parent_columns).map(|(child, parent)| format!("p.{parent} = c.{child}"));
+    let matches = pairs.collect::<Vec<_>>().join(" and ");
+    Proof {
+        code: "orphans",
+        object: format!("{}.{}", table.shown(), foreign.name.shown()),
+        offenders: format!(
+            "select {key} as shown from only {table} c where {given} and not exists (select from {parent} p where {matches})"
+        ),
+        words: "reference a row that does not exist",
+    }
+}
+
+/// Of an index on plain columns; with expressions, conditions or NULLS NOT DISTINCT the build itself will tell.
+fn no_duplicates(after: &Definition, table: &QualifiedName, index: &Index) -> Option<Proof> {
+    if !index.is_unique || index.is_partial || index.has_expressions || index.is_stricter {
+        return None;
+    }
+    let columns: Vec<&Column> = index.key_columns.iter().filter_map(|number| after.column(*number)).collect();
+    let names = Fragment::join(columns.iter().map(|column| &column.name), ", ");
+    let given =
+        columns.iter().map(|column| format!("{} is not null", column.name)).collect::<Vec<_>>().join(" and ");
+    Some(Proof {
+        code: "duplicates",
+        object: format!("{}.{}", table.shown(), index.name.name.shown()),
+        offenders: format!(
+            "select row({names})::text || ', ' || count(*) || ' times' as shown from only {table} where {given} \
+             group by {names} having count(*) > 1"
+        ),
+        words: "stand for several in the columns that are to be unique",
+    })
+}
+
+fn validate(table: &QualifiedName, constraint: &Ident) -> Step {
+    Step::new(How::Online, vec![format!("alter table {table} validate constraint {constraint}")])
+}
+
+fn drop_constraint(table: &QualifiedName, constraint: &Ident) -> String {
+    format!("alter table {table} drop constraint if exists {constraint}")
+}
+
+fn alone_under(mode: LockMode) -> How {
+    How::UnderLock { mode, leading: Vec::new(), following: Vec::new() }
+}
+
+/// The tables at the other ends of foreign keys that an action locks too: those of keys that it adds or drops, and of
+/// keys whose columns get another type.
+#[must_use]
+pub fn locked_too(action: &Action, before: &Definition, after: &Definition) -> Vec<ForeignKey> {
+    let has = |list: &[ForeignKey], key: &ForeignKey| list.iter().any(|other| other.oid == key.oid);
+    let retyped = match &action.kind {
+        ActionKind::SetType { column, .. } => {
+            before.columns.iter().find(|c| c.name == *column).map(|c| c.number)
+        }
+        _ => None,
+    };
+    let is_on = |key: &ForeignKey| {
+        let own = before.table.oid;
+        let numbers = |oid: u32, numbers: &[i16]| oid == own && retyped.is_some_and(|n| numbers.contains(&n));
+        numbers(key.child_oid, &key.child_numbers) || numbers(key.parent_oid, &key.parent_numbers)
+    };
+    let gone = before.foreign_keys.iter().filter(|key| !has(&after.foreign_keys, key) || is_on(key));
+    let new = after.foreign_keys.iter().filter(|key| !has(&before.foreign_keys, key));
+    gone.chain(new).filter(|key| !key.is_self_referencing()).cloned().collect()
+}
+
+/// An index that is dropped by a statement of its own.
+#[must_use]
+pub fn drop_index(index: &QualifiedName) -> Step {
+    let how = How::Concurrently { index: index.name.clone(), makes: false };
+    Step::new(how, vec![format!("drop index CONCURRENTLY {index}")])
+}

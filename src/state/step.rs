@@ -1,0 +1,114 @@
+//! The steps of a change that needs no copy, kept row by row.
+
+use tokio_postgres::{Client, Row};
+
+use crate::alter::LockMode;
+use crate::error::{Error, Result};
+use crate::name::{Ident, QualifiedName, sql};
+use crate::plan::in_place::{How, Step};
+
+/// A step and how far it is.
+#[derive(Debug, Clone)]
+pub struct StoredStep {
+    /// Its place, from 1.
+    pub ordinal: i32,
+    /// The step.
+    pub step: Step,
+    /// Whether a run has begun what no transaction takes back.
+    pub is_begun: bool,
+    /// Whether it is done.
+    pub is_done: bool,
+}
+
+/// Writes them down, in the transaction that is open on `client`.
+pub async fn store_steps(client: &Client, table_change: i64, steps: &[Step]) -> Result<()> {
+    let insert = client.prepare(&sql!("state/insert_step.sql").text()).await?;
+    for (ordinal, step) in (1i32..).zip(steps) {
+        let (how, mode, leading, following, index) = match &step.how {
+            How::UnderLock { mode, leading, following } => {
+                ("under lock", Some(mode.as_str()), names(leading), names(following), None)
+            }
+            How::Online => ("online", None, Vec::new(), Vec::new(), None),
+            How::Concurrently { index, makes } => {
+                let how = if *makes { "make index" } else { "drop index" };
+                (how, None, Vec::new(), Vec::new(), Some(index.as_str()))
+            }
+        };
+        client
+            .execute(
+                &insert,
+                &[
+                    &table_change,
+                    &ordinal,
+                    &how,
+                    &mode,
+                    &leading,
+                    &following,
+                    &index,
+                    &step.statements,
+                    &step.undo,
+                ],
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+/// The steps of a table change, in order; none where it is copied.
+pub async fn load_steps(client: &Client, table_change: i64) -> Result<Vec<StoredStep>> {
+    let rows = client.query(&sql!("state/list_steps.sql").text(), &[&table_change]).await?;
+    rows.iter().map(from_row).collect()
+}
+
+/// Notes that a step is begun whose work no transaction takes back.
+pub async fn mark_begun(client: &Client, table_change: i64, ordinal: i32) -> Result<()> {
+    const TEXT: &str =
+        "update pgrecast.step set begun_at = clock_timestamp() where table_change_id = $1 and ordinal = $2";
+    client.execute(TEXT, &[&table_change, &ordinal]).await?;
+    Ok(())
+}
+
+/// Notes that a step is done, or that it was taken back.
+pub async fn mark_done(client: &Client, table_change: i64, ordinal: i32, is_done: bool) -> Result<()> {
+    const TEXT: &str = "update pgrecast.step set done_at = case when $3 then clock_timestamp() end,
+         begun_at = case when $3 then begun_at end where table_change_id = $1 and ordinal = $2";
+    client.execute(TEXT, &[&table_change, &ordinal, &is_done]).await?;
+    Ok(())
+}
+
+fn names(tables: &[QualifiedName]) -> Vec<String> {
+    tables
+        .iter()
+        .flat_map(|table| [table.schema.as_str().to_owned(), table.name.as_str().to_owned()])
+        .collect()
+}
+
+fn from_row(row: &Row) -> Result<StoredStep> {
+    let tables = |column: &str| -> Result<Vec<QualifiedName>> {
+        let parts: Vec<String> = row.try_get(column)?;
+        Ok(parts.chunks_exact(2).map(|pair| QualifiedName::new(pair[0].clone(), pair[1].clone())).collect())
+    };
+    let index = || -> Result<Ident> { Ok(Ident::new(row.try_get::<_, String>("index_name")?)) };
+    let unknown =
+        |what: &str| Error::failed(format!("the state has a step that is not known here: {what:?}"));
+    let how = match row.try_get::<_, &str>("how")? {
+        "under lock" => {
+            let mode: &str = row.try_get("lock_mode")?;
+            How::UnderLock {
+                mode: LockMode::parse(mode).ok_or_else(|| unknown(mode))?,
+                leading: tables("locked_before")?,
+                following: tables("locked_after")?,
+            }
+        }
+        "online" => How::Online,
+        "make index" => How::Concurrently { index: index()?, makes: true },
+        "drop index" => How::Concurrently { index: index()?, makes: false },
+        other => return Err(unknown(other)),
+    };
+    Ok(StoredStep {
+        ordinal: row.try_get("ordinal")?,
+        step: Step { how, statements: row.try_get("statements")?, undo: row.try_get("undo")? },
+        is_begun: row.try_get("is_begun")?,
+        is_done: row.try_get("is_done")?,
+    })
+}
