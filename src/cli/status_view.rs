@@ -33,6 +33,16 @@ pub(crate) fn one(status: &Status) -> String {
             grouped(status.rows_estimated)
         );
     }
+    let done = status.steps.iter().filter(|step| step.done).count();
+    if let Some(next) = status.steps.get(done).filter(|_| phase(status) == "planned") {
+        let _ = writeln!(
+            out,
+            "      step {} of {}: {}",
+            done + 1,
+            status.steps.len(),
+            next.statements.join("; ")
+        );
+    }
     if let Some(backlog) = status.log_backlog {
         let _ = writeln!(
             out,
@@ -100,8 +110,12 @@ fn retired(status: &Status) -> Option<String> {
 
 fn safety(status: &Status) -> &'static str {
     match phase(status) {
+        "finished" if !status.steps.is_empty() => "the change is made; there is nothing to clean up",
         "finished" | "aborted" => "nothing of it is left",
         "rolled_back" => "the original is in place",
+        "planned" if !status.steps.is_empty() => {
+            "the table is in use; safe to kill: yes, `pgrecast run` goes on"
+        }
         "swapped" => "the new table is in place; safe to kill: yes, `pgrecast run` goes on",
         _ => "the table is in use as it was; safe to kill: yes, `pgrecast run` goes on",
     }

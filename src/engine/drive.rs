@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use super::Options;
 use crate::alter::Alter;
 use crate::catalog::{Definition, Fingerprint};
-use crate::db::Sessions;
+use crate::db::{Session, Sessions};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
 use crate::name::{Fragment, Ident, sql};
@@ -32,7 +32,7 @@ use crate::step::{
 
 /// Runs a migration from where it is to the swap, and what is to be done after it.
 pub(super) async fn drive(
-    control: &Client,
+    control: &Session,
     sessions: &Sessions,
     migration: &mut Migration,
     options: Options,
@@ -46,7 +46,7 @@ pub(super) async fn drive(
         tracing::debug!(phase = %migration.phase, "next step");
         match migration.phase {
             Phase::Planned if migration.needs_no_copy => {
-                return change_in_place(control, migration, options, watch).await;
+                return change_in_place(control, sessions, migration, options, watch).await;
             }
             Phase::Planned => make_shadow(control, migration, watch).await?,
             Phase::Shadowed => start_capture(control, migration, options, watch).await?,
@@ -69,13 +69,14 @@ pub(super) async fn drive(
 }
 
 async fn change_in_place(
-    control: &Client,
+    control: &Session,
+    sessions: &Sessions,
     migration: &mut Migration,
     options: Options,
     watch: &Watch,
 ) -> Result<()> {
     for change in migration.tables.clone() {
-        in_place::run(control, migration, &change, options.lock, watch).await?;
+        in_place::run(control, sessions, migration, &change, options.lock, watch).await?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 use crate::catalog::find_table;
 use crate::error::{Error, Result};
 use crate::name::{QualifiedName, sql};
-use crate::state::{Migration, Phase, PhaseTime, TableChange};
+use crate::state::{Migration, Phase, PhaseTime, TableChange, load_steps};
 
 /// Everything there is to say.
 #[derive(Debug, Clone, Serialize, Default)]
@@ -52,10 +52,21 @@ pub struct Status {
     pub retired: Option<Retired>,
     /// Foreign keys that are enforced for new rows and still to be validated by `run`.
     pub not_validated: Vec<String>,
+    /// The steps of a change that needs no copy; empty for a copy.
+    pub steps: Vec<StepStatus>,
     /// How long each phase took.
     pub phases: Vec<PhaseTime>,
     /// Why the last run failed; null when it did not.
     pub error: Option<Failure>,
+}
+
+/// A step of a change that needs no copy.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepStatus {
+    /// What it runs.
+    pub statements: Vec<String>,
+    /// Whether it is done.
+    pub done: bool,
 }
 
 /// Why it is slowed down.
@@ -173,6 +184,7 @@ impl Status {
             }),
             retired: None,
             not_validated: not_validated(client, migration).await?,
+            steps: Vec::new(),
             phases: migration.phase_times(client).await?,
             error: migration
                 .error
@@ -183,6 +195,8 @@ impl Status {
             status.throttle.reason = None; // nobody waits any more
         }
         for change in &migration.tables {
+            let steps = load_steps(client, change.id).await?.into_iter();
+            status.steps.extend(steps.map(|s| StepStatus { statements: s.step.statements, done: s.is_done }));
             status.add_copy(client, migration, change).await?;
             if migration.phase.is_before_swap() {
                 add(&mut status.log_backlog, backlog(client, change, "forward").await?);

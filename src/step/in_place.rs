@@ -10,10 +10,11 @@ use std::time::Duration;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::lock::{LockPolicy, Locking, Purpose, Request, Target};
+use super::lock::{LockPolicy, Locking, Purpose, Request, Target, may_lock};
 use super::watch::Watch;
 use crate::alter::LockMode;
 use crate::catalog::find_table;
+use crate::db::{Session, Sessions};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
 use crate::name::{Ident, QualifiedName, sql};
@@ -22,7 +23,8 @@ use crate::state::{Migration, Phase, StoredStep, TableChange, load_steps, mark_b
 
 /// Runs what is not done yet, and ends the migration with the last step.
 pub async fn run(
-    client: &Client,
+    client: &Session,
+    sessions: &Sessions,
     migration: &mut Migration,
     change: &TableChange,
     policy: LockPolicy,
@@ -41,7 +43,15 @@ pub async fn run(
         );
         let is_last = stored.ordinal as usize == count;
         if let How::Concurrently { index, makes } = &stored.step.how {
-            concurrently(client, change, &stored, index, *makes).await?;
+            let mut building = std::pin::pin!(concurrently(client, change, &stored, index, *makes));
+            let observer = sessions.open("watch").await?;
+            let mut tick = tokio::time::interval(LOOK);
+            loop {
+                tokio::select! {
+                    done = &mut building => break done?,
+                    _ = tick.tick() => report_build(&observer, client.pid(), watch).await?,
+                }
+            }
             client.batch_execute("begin").await?;
         } else {
             acquire(client, migration, change, &stored.step.how, policy, watch).await?;
@@ -58,6 +68,21 @@ pub async fn run(
         if !is_last {
             Failpoint::StepDone.pass();
         }
+    }
+    Ok(())
+}
+
+/// How often to look how far an index build is.
+const LOOK: Duration = Duration::from_millis(500);
+
+async fn report_build(observer: &Client, builder: i32, watch: &Watch) -> Result<()> {
+    let row = observer.query_opt(&sql!("in_place/read_build.sql").text(), &[&builder]).await?;
+    if let Some(row) = row {
+        let mut words: String = row.try_get("phase")?;
+        if let Some(pid) = row.try_get::<_, Option<i32>>("waits_for")? {
+            words = format!("{words}: pid {pid} {:?}", row.try_get::<_, String>("application")?);
+        }
+        watch.progress(row.try_get("blocks_done")?, row.try_get("blocks_total")?, "blocks", words);
     }
     Ok(())
 }
@@ -139,8 +164,10 @@ async fn acquire(
     locking.acquire(&Request { targets, main: at }, mode).await
 }
 
+/// Another table to be locked; none if this role may not, and the statement itself takes the lock.
 async fn target(client: &Client, table: &QualifiedName) -> Result<Option<Target>> {
-    Ok(find_table(client, &table.to_string()).await?.map(|oid| Target::table(table, oid)))
+    let Some(oid) = find_table(client, &table.to_string()).await? else { return Ok(None) };
+    Ok(may_lock(client, oid).await?.then(|| Target::table(table, oid)))
 }
 
 /// Runs statements in the transaction that is open, and rolls it back if one fails.

@@ -356,6 +356,12 @@ impl<'a> Locking<'a> {
     }
 }
 
+/// Whether this role may lock a table in the strongest mode.
+pub(super) async fn may_lock(client: &Client, oid: u32) -> Result<bool> {
+    const RIGHTS: &str = "select pg_catalog.has_table_privilege($1::oid, 'update, delete, truncate')";
+    Ok(client.query_one(RIGHTS, &[&oid]).await?.try_get(0)?)
+}
+
 async fn ask(
     client: &Client,
     request: &Request,

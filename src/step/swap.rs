@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::level::bring_level;
-use super::lock::{LockPolicy, LockStory, Locking, Purpose, Request, Target};
+use super::lock::{LockPolicy, LockStory, Locking, Purpose, Request, Target, may_lock};
 use super::pair::{Direction, Pair};
 use super::stage::as_role;
 use super::watch::Watch;
@@ -215,11 +215,7 @@ async fn list_locks(
         }
         // LOCK TABLE asks for more rights than a foreign key does. Without them the statement that
         // drops or makes the key takes the lock, also within lock_timeout.
-        let can_lock: bool = client
-            .query_one("select pg_catalog.has_table_privilege($1::oid, 'update, delete, truncate')", &[&oid])
-            .await?
-            .try_get(0)?;
-        if can_lock || view_of.is_some() {
+        if view_of.is_some() || may_lock(client, oid).await? {
             targets.push(Target { view_of, ..Target::table(&locked.name, oid) });
         }
     }
