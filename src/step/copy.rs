@@ -37,6 +37,9 @@ pub struct CopyOptions {
 /// Parts of a chunk: of these there are by the million, records of chunks should be by the thousand.
 const PARTS: i64 = 128;
 
+/// Into how many chunks for each session what is left is divided, so that all end at the same time.
+const SHARES: i64 = 4;
+
 /// A range of blocks to copy.
 #[derive(Debug, Clone, Copy)]
 struct Chunk {
@@ -193,7 +196,15 @@ impl<'a> Worker<'a> {
                 Some(chunk) => Some(chunk),
                 None => self
                     .session
-                    .query_opt(&sql!("copy/claim_chunk.sql").text(), &[&change.id, &(size.blocks() * PARTS)])
+                    .query_opt(
+                        &sql!("copy/claim_chunk.sql").text(),
+                        &[
+                            &change.id,
+                            &(size.blocks() * PARTS),
+                            &size.blocks(),
+                            &(options.jobs as i64 * SHARES),
+                        ],
+                    )
                     .await?
                     .as_ref()
                     .map(chunk_from_row)

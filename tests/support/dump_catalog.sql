@@ -77,7 +77,7 @@ from relation r
 join pg_statistic_ext s on s.stxrelid = r.oid
 join pg_namespace n on n.oid = s.stxnamespace
 union all
-select format('publication %I of %s | columns %s, where %s', b.pubname, r.shown, p.prattrs, pg_get_expr(p.prqual, p.prrelid))
+select format('publication %I of %s | columns %s, where %s', b.pubname, r.shown, to_jsonb(p) ->> 'prattrs', (select to_jsonb(t) ->> 'rowfilter' from pg_publication_tables t where t.pubname = b.pubname and format('%I.%I', t.schemaname, t.tablename)::regclass = p.prrelid))
 from relation r
 join pg_publication_rel p on p.prrelid = r.oid
 join pg_publication b on b.oid = p.prpubid
