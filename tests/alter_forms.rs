@@ -302,7 +302,7 @@ async fn a_file_of_statements_is_applied_in_order() {
     db.pgrecast(&["run", "--file", path]).await.expect_code(0);
     let sum: i64 = db.query_value("select sum(b)::int8 from t").await;
     assert_eq!(sum, 50 * 51);
-    db.pgrecast(&["cleanup"]).await.expect_code(0);
+    db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
     assert_nothing_left(&db).await;
 }
 

@@ -219,7 +219,7 @@ async fn a_new_foreign_key_asks_its_parent_for_no_lock_before_the_swap() {
         .query_value("select count(*) from pg_constraint where conrelid = 't'::regclass and contype = 'f' and convalidated")
         .await;
     assert_eq!(keys, 3);
-    db.pgrecast(&["cleanup"]).await.expect_code(0);
+    db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
 
     let missing = db
         .pgrecast(&[

@@ -203,7 +203,7 @@ async fn a_definition_changed_by_somebody_else_is_noticed() {
     db.execute("vacuum analyze t").await;
     db.execute("update t set v = 'same'").await;
     db.pgrecast(&["run", "t"]).await.expect_code(0);
-    db.pgrecast(&["cleanup"]).await.expect_code(0);
+    db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
 }
 
 /// Swaps the table under a snapshot that is younger than the new table and older than the swap, so that

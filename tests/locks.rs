@@ -56,7 +56,7 @@ async fn a_role_that_sees_no_ages_does_not_ask_behind_a_long_transaction() {
     holder.batch_execute("commit").await.unwrap();
     run.wait().await.expect_code(0);
     db.execute(&format!("drop owned by {} cascade", app.name)).await;
-    db.pgrecast(&["cleanup"]).await.expect_code(0);
+    db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
     db.execute(&format!("drop owned by {} cascade", owner.name)).await;
 }
 
@@ -76,7 +76,7 @@ async fn a_prepared_transaction_is_named_and_waited_for() {
     run.wait().await.expect_code(0);
     let value: String = db.query_value("select v from t where id = 1").await;
     assert_eq!(value, "prepared");
-    db.pgrecast(&["cleanup"]).await.expect_code(0);
+    db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
     assert_nothing_left(&db).await;
 }
 
@@ -101,7 +101,7 @@ async fn a_session_that_holds_the_table_is_ended_only_when_told_to() {
     elsewhere.batch_execute("commit").await.expect("it held another table");
     let value: String = db.query_value("select v from t where id = 1").await;
     assert_eq!(value, "v");
-    db.pgrecast(&["cleanup"]).await.expect_code(0);
+    db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
     assert_nothing_left(&db).await;
 }
 
@@ -138,7 +138,7 @@ async fn autovacuum_on_the_table_gives_way_to_the_swap() {
     autovacuum_works(&db, "").await;
     // Not by patience: short attempts alone never have the lock as long as it works.
     db.pgrecast(&[&CHANGE[..], &["--lock-attempts", "4"]].concat()).await.expect_code(0);
-    db.pgrecast(&["cleanup"]).await.expect_code(0);
+    db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
     assert_nothing_left(&db).await;
 }
 
@@ -160,7 +160,7 @@ async fn a_vacuum_against_wraparound_is_waited_for_and_said() {
     assert!(blocker.contains("an autovacuum against wraparound, which does not give way"), "{blocker}");
     // It comes to its end, and then the run goes on by itself.
     run.wait().await.expect_code(0);
-    db.pgrecast(&["cleanup"]).await.expect_code(0);
+    db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
     assert_nothing_left(&db).await;
 }
 
@@ -198,7 +198,7 @@ async fn nobody_queues_behind_a_request_for_longer_than_its_budget() {
     assert!(longest < Duration::from_millis(600), "{longest:?}");
     holder.batch_execute("commit").await.unwrap();
     run.wait().await.expect_code(0);
-    db.pgrecast(&["cleanup"]).await.expect_code(0);
+    db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
     assert_nothing_left(&db).await;
 }
 

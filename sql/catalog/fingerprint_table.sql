@@ -14,12 +14,12 @@ select pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact)) as finge
     union all
     select 'column ' || pg_catalog.concat_ws('|', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull,
                a.attidentity, a.attgenerated, a.attcollation, a.attstorage, a.attcompression,
-               coalesce(a.attstattarget, -1), a.attacl, a.attisdropped,
+               coalesce(a.attstattarget, -1), a.attacl,
                -- pg_attver is the server's own count, not part of the definition
                array(select o from pg_catalog.unnest(a.attoptions) o where o not like 'pg_attver=%'),
                (select pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d
                 where d.adrelid = a.attrelid and d.adnum = a.attnum))
-    from pg_catalog.pg_attribute a where a.attrelid = $1 and a.attnum > 0
+    from pg_catalog.pg_attribute a where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
     union all
     select 'constraint ' || pg_catalog.concat_ws('|', c.oid::int8 * {identity}, c.conname, c.conrelid, pg_catalog.pg_get_constraintdef(c.oid),
                c.convalidated, c.condeferrable, c.condeferred)

@@ -1,7 +1,7 @@
--- Whether there is an index of this name and whether it is valid: one whose build failed is not.
+-- The index of this name on this table, whether it is valid (one whose build failed is not), and its definition.
 -- $1 schema, $2 name, $3 oid of its table. Lock: none.
-select i.indisvalid and i.indisready as is_valid, i.indrelid = $3 as is_here
+select c.oid, i.indisvalid and i.indisready as is_valid, pg_catalog.pg_get_indexdef(c.oid) as definition
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 join pg_catalog.pg_index i on i.indexrelid = c.oid
-where n.nspname = $1 and c.relname = $2
+where n.nspname = $1 and c.relname = $2 and i.indrelid = $3

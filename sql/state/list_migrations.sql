@@ -1,6 +1,6 @@
 -- Migrations, the newest first. A run that has one holds its advisory lock, which ends with its session.
 -- $1 open ones only. Lock: none.
-select m.id, m.phase, m.owner_role, m.settings, m.runner_pid,
+select m.id, m.phase, m.created_at::text as begun_at, m.owner_role, m.settings, m.runner_pid,
        m.verified_rows, m.verified_differences, m.verified_at::text as verified_at,
        m.swap_xid, m.swapped_at::text as swapped_at,
        extract(epoch from pg_catalog.clock_timestamp() - m.swapped_at)::float8 as swapped_seconds_ago, m.lock_attempts, m.lock_held_ms, m.lock_waited_ms,

@@ -44,8 +44,13 @@ pub(super) fn drop(drop: &ast::DropIndex) -> Result<Action> {
         Ok(index) => index,
         Err(_) => TableRef { schema: None, name: ident(index.syntax()) },
     };
-    let text = format!("drop index {index}");
-    Ok(Action { text, kind: ActionKind::DropIndex { index }, lock: LockMode::ShareUpdateExclusive })
+    let if_exists = drop.if_exists().is_some();
+    let text = format!("drop index {}{index}", if if_exists { "if exists " } else { "" });
+    Ok(Action {
+        text,
+        kind: ActionKind::DropIndex { index, if_exists },
+        lock: LockMode::ShareUpdateExclusive,
+    })
 }
 
 impl AlterStatement {
@@ -54,9 +59,10 @@ impl AlterStatement {
         let [action] = self.actions.as_slice() else { return None };
         match &action.kind {
             ActionKind::CreateIndex => at_table(&action.text, table),
-            ActionKind::DropIndex { index } => {
+            ActionKind::DropIndex { index, if_exists } => {
                 let index = QualifiedName { schema: table.schema.clone(), name: index.name.clone() };
-                Some(Fragment::trusted(format!("drop index {index}")))
+                let if_exists = if *if_exists { "if exists " } else { "" };
+                Some(Fragment::trusted(format!("drop index {if_exists}{index}")))
             }
             _ => None,
         }
@@ -91,7 +97,7 @@ mod tests {
     fn an_index_is_dropped_where_its_table_is() {
         assert_eq!(
             read("drop index concurrently if exists app.\"I\""),
-            (None, "drop index \"s\".\"I\"".to_owned())
+            (None, "drop index if exists \"s\".\"I\"".to_owned())
         );
         for text in ["drop index a, b", "drop index a cascade"] {
             assert_eq!(Alter::from_file(text).unwrap_err().kind, Kind::Refused, "{text}");

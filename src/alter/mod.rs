@@ -166,6 +166,8 @@ pub enum ActionKind {
     DropIndex {
         /// The index, as written.
         index: TableRef,
+        /// Whether it need not be there.
+        if_exists: bool,
     },
     /// All else, left to the server: storage parameters, tablespace, access method, `LOGGED`, ..
     Other,

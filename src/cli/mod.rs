@@ -18,6 +18,7 @@ use clap::Parser;
 use pgrecast::db::{Sessions, Target};
 use pgrecast::engine::{Engine, Status};
 use pgrecast::error::{Error, Kind, Result};
+use pgrecast::plan::risk::{DATA_CODES, USUAL_CODES};
 use pgrecast::step::watch::Watch;
 use uuid::Uuid;
 
@@ -42,7 +43,12 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    match runtime.block_on(run(&args)) {
+    let result = runtime.block_on(async {
+        let result = run(&args).await;
+        pgrecast::db::all_closed().await;
+        result
+    });
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             logging::report(&args, &error);
@@ -55,6 +61,11 @@ async fn run(args: &Args) -> Result<()> {
     let engine = engine(args)?;
     match &args.command {
         Command::Plan { change, check_data, fail_on } => {
+            let needs_data = fail_on.iter().find(|code| DATA_CODES.contains(&code.as_str()));
+            if let (Some(code), false) = (needs_data, *check_data) {
+                return Err(Error::usage(format!("--fail-on {code} needs --check-data"))
+                    .because("only that reads the rows"));
+            }
             let planned = async {
                 let (table, request) = change.request()?;
                 engine.plan(&table, &request, *check_data).await
@@ -74,7 +85,9 @@ async fn run(args: &Args) -> Result<()> {
             if !plan.refusals.is_empty() {
                 return Err(Error::refused(format!("{} can not be changed this way", plan.table)));
             }
-            let is_named = |code: &String| fail_on.contains(code) || fail_on.iter().any(|code| code == "any");
+            let is_any = fail_on.iter().any(|code| code == "any");
+            let is_named =
+                |code: &String| fail_on.contains(code) || (is_any && !USUAL_CODES.contains(&code.as_str()));
             let mut found: Vec<&str> = plan
                 .risks
                 .iter()
@@ -104,6 +117,11 @@ async fn run(args: &Args) -> Result<()> {
         }
         Command::Abort { select, .. } => finish(args, &engine, find(&engine, select).await, "abort").await,
         Command::Cleanup { older_than: Some(age), .. } => clean_up_old(args, &engine, *age).await,
+        Command::Cleanup { select, .. } if select.id.is_none() => {
+            Err(Error::usage("which migration is to be cleaned up is missing")
+                .because("it drops the former table for good")
+                .hint("Name the table or the id: `pgrecast list` shows them."))
+        }
         Command::Cleanup { select, .. } => {
             finish(args, &engine, find(&engine, select).await, "cleanup").await
         }
@@ -119,7 +137,7 @@ async fn run(args: &Args) -> Result<()> {
             if args.json {
                 say(&to_json(&list)?);
             } else {
-                say(&status_view::list(&list));
+                say(&status_view::list(&list, *open));
             }
             Ok(())
         }

@@ -22,7 +22,9 @@ pub(crate) fn show(plan: &Plan, change: &Change) -> String {
     );
     for action in &plan.actions {
         wrap(&mut out, "", "    ", &action.sql);
-        wrap(&mut out, "    ", "    ", &format!("{}: {}", action.class, action.reason));
+        if plan.refusals.is_empty() {
+            wrap(&mut out, "    ", "    ", &format!("{}: {}", action.class, action.reason));
+        }
     }
     if plan.actions.is_empty() {
         let _ = writeln!(out, "rebuild, no change of shape");
@@ -32,7 +34,9 @@ pub(crate) fn show(plan: &Plan, change: &Change) -> String {
         "staged" => "on the table itself, in steps; nothing is copied",
         _ => "shadow table, captured writes, swap in one short transaction",
     };
-    let _ = writeln!(out, "strategy: {}   {how}\n", plan.strategy);
+    if plan.refusals.is_empty() {
+        let _ = writeln!(out, "strategy: {}   {how}\n", plan.strategy);
+    }
     if !plan.refusals.is_empty() {
         let _ = writeln!(out, "refused");
         for refusal in &plan.refusals {

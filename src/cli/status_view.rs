@@ -6,6 +6,8 @@ use pgrecast::engine::Status;
 
 use super::units::{bytes, clock, grouped, short};
 
+const WIDTH: usize = 80;
+
 fn short_id(status: &Status) -> &str {
     status.id.as_deref().map_or("-", |id| &id[..8])
 }
@@ -71,7 +73,7 @@ pub(crate) fn one(status: &Status) -> String {
         };
         let _ = writeln!(out, "      verified {words} ({})", verify.finished_at.as_deref().unwrap_or("-"));
     }
-    if let Some(held) = status.lock.held_ms {
+    if let Some(held) = status.lock.held_ms.filter(|_| status.steps.is_empty()) {
         let _ = writeln!(
             out,
             "      swap held its locks {held:.0} ms; {} attempts, waited {:.0} ms",
@@ -138,13 +140,23 @@ fn next(status: &Status) -> Vec<String> {
 }
 
 /// A line each.
-pub(crate) fn list(all: &[Status]) -> String {
+pub(crate) fn list(all: &[Status], open_only: bool) -> String {
     if all.is_empty() {
-        return "no migration was ever begun in this database\n".to_owned();
+        let what =
+            if open_only { "no migration is open" } else { "no migration was ever begun in this database" };
+        return format!("{what}\n");
     }
     let mut out = String::new();
     for status in all {
-        let _ = writeln!(out, "{}  {:<12} {}", short_id(status), phase(status), status.tables.join(", "));
+        let begun = status.begun_at.as_deref().unwrap_or("-").get(..16).unwrap_or("-");
+        let line = format!(
+            "{}  {begun}  {:<11} {}  {}",
+            short_id(status),
+            phase(status),
+            status.tables.join(", "),
+            status.change.join("; ")
+        );
+        let _ = writeln!(out, "{}", line.chars().take(WIDTH).collect::<String>().trim_end());
     }
     out
 }

@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_postgres::{CancelToken, Client};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -33,11 +36,11 @@ impl fmt::Display for ServerVersion {
     }
 }
 
-/// A session; use it as the [`Client`] it derefs to. Dropping it closes the socket at once, also
-/// under a running statement: the server then notices when it next has something to send.
+/// A session; use it as the [`Client`] it derefs to. Dropping it ends it in good order; under a running statement it
+/// closes the socket after half a second, and the server then notices when it next has something to send.
 pub struct Connection {
     client: Client,
-    driver: JoinHandle<()>,
+    driver: Option<JoinHandle<()>>,
     connector: MakeRustlsConnect,
     pid: i32,
     server_version: ServerVersion,
@@ -45,7 +48,7 @@ pub struct Connection {
 
 impl Connection {
     pub(super) fn new(client: Client, driver: JoinHandle<()>, connector: MakeRustlsConnect) -> Self {
-        Connection { client, driver, connector, pid: 0, server_version: ServerVersion(0) }
+        Connection { client, driver: Some(driver), connector, pid: 0, server_version: ServerVersion(0) }
     }
 
     pub(super) fn identified(&mut self, pid: i32, server_version: ServerVersion) {
@@ -106,10 +109,32 @@ impl fmt::Debug for Connection {
     }
 }
 
+/// How long a session may take to say goodbye. One that is under a statement then loses its socket.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// Sessions that are saying goodbye.
+static CLOSING: AtomicUsize = AtomicUsize::new(0);
+
 impl Drop for Connection {
     fn drop(&mut self) {
-        // Left to itself the driver would stay until the running statement ends.
-        self.driver.abort();
+        let Some(mut driver) = self.driver.take() else { return };
+        let Ok(runtime) = Handle::try_current() else { return driver.abort() };
+        // The driver ends as soon as the client is dropped, which is next, and what was sent is answered. Left to itself
+        // it would stay until a running statement ends.
+        CLOSING.fetch_add(1, Ordering::Relaxed);
+        runtime.spawn(async move {
+            if tokio::time::timeout(GOODBYE, &mut driver).await.is_err() {
+                driver.abort();
+            }
+            CLOSING.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}
+
+/// Waits until all sessions that were dropped are closed: a program that ends before leaves complaints in the server's log.
+pub async fn all_closed() {
+    while CLOSING.load(Ordering::Relaxed) > 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 

@@ -24,6 +24,6 @@ mod target;
 mod tls;
 mod uri;
 
-pub use connection::{Canceller, Connection, ServerVersion};
+pub use connection::{Canceller, Connection, ServerVersion, all_closed};
 pub use session::{Session, Sessions};
 pub use target::{ConnectionArgs, Target};

@@ -68,7 +68,7 @@ impl Target {
             None => Some(CONNECT_TIMEOUT),
             Some(seconds) => u64::try_from(seconds).ok().filter(|n| *n > 0).map(Duration::from_secs),
         };
-        let mut config = session_config(&settings)?;
+        let mut config = session_config(&settings, env)?;
         config.user(&user).dbname(&dbname).ssl_negotiation(tls.negotiation);
         if let Some(timeout) = connect_timeout {
             config.connect_timeout(timeout); // for cancel requests, which go their own way
@@ -129,7 +129,17 @@ fn os_user(env: &impl Fn(&str) -> Option<String>) -> Result<String> {
 }
 
 /// The settings that are the same for every endpoint.
-fn session_config(settings: &Settings) -> Result<Config> {
+/// The variables by which libpq sets how values are read and written, as options of a session. A cast may depend on them.
+fn options_from_env(env: &impl Fn(&str) -> Option<String>) -> impl Iterator<Item = String> {
+    [("PGTZ", "TimeZone"), ("PGDATESTYLE", "DateStyle"), ("PGGEQO", "geqo")].into_iter().filter_map(
+        |(variable, name)| {
+            let value = env(variable).filter(|value| !value.is_empty())?;
+            Some(format!("-c {name}={}", value.replace('\\', "\\\\").replace(' ', "\\ ")))
+        },
+    )
+}
+
+fn session_config(settings: &Settings, env: &impl Fn(&str) -> Option<String>) -> Result<Config> {
     let mut config = Config::new();
     let duration = |keyword, default, unit: fn(u64) -> Duration| {
         Ok::<_, Error>(match settings.number(keyword)? {
@@ -150,8 +160,10 @@ fn session_config(settings: &Settings) -> Result<Config> {
     if let Some(timeout) = duration("tcp_user_timeout", UNACKNOWLEDGED, Duration::from_millis)? {
         config.tcp_user_timeout(timeout);
     }
-    if let Some(options) = settings.get("options") {
-        config.options(options);
+    let options: Vec<String> =
+        settings.get("options").map(str::to_owned).into_iter().chain(options_from_env(env)).collect();
+    if !options.is_empty() {
+        config.options(options.join(" "));
     }
     config.target_session_attrs(match settings.get("target_session_attrs") {
         None | Some("any") => TargetSessionAttrs::Any,
@@ -199,6 +211,15 @@ mod tests {
 
     fn shown(args: &ConnectionArgs, env: &[(&str, &str)]) -> String {
         resolve(args, env).unwrap().to_string()
+    }
+
+    #[test]
+    fn the_time_zone_of_the_environment_is_the_sessions() {
+        let args = database("options=-cgeqo=on");
+        let env = [("PGTZ", "Europe/Berlin"), ("PGDATESTYLE", "SQL, DMY"), ("PGOPTIONS", "-c jit=off")];
+        let target = resolve(&args, &env).unwrap();
+        let options = target.config.get_options().unwrap();
+        assert_eq!(options, "-cgeqo=on -c TimeZone=Europe/Berlin -c DateStyle=SQL,\\ DMY");
     }
 
     #[test]

@@ -95,13 +95,15 @@ impl Engine {
 
     async fn check_data(&self, found: &Examination, request: &Request) -> Result<Vec<Risk>> {
         let sessions = self.sessions.for_migration("-", &found.original.table.owner, &found.settings);
-        match &found.blueprint {
-            Some(blueprint) => {
-                let is_given = |column: &Ident| request.reverse.iter().any(|(name, _)| name == column);
-                check_data::of_copy_risks(&sessions, &found.original, blueprint, is_given, &self.watch).await
-            }
-            None => check_data::of_proofs(&sessions, &found.proofs, &self.watch).await,
+        let mut risks = check_data::of_proofs(&sessions, &found.proofs, &self.watch).await?;
+        if let Some(blueprint) = &found.blueprint {
+            let is_given = |column: &Ident| request.reverse.iter().any(|(name, _)| name == column);
+            let copied =
+                check_data::of_copy_risks(&sessions, &found.original, blueprint, is_given, &self.watch)
+                    .await?;
+            risks.extend(copied.into_iter().filter(|risk| !risks.contains(risk)).collect::<Vec<_>>());
         }
+        Ok(risks)
     }
 
     /// Begins the migration, or goes on with the one that is open for this table if the same is asked.
@@ -258,6 +260,11 @@ impl Engine {
                 .hint(hint));
             }
             for change in &migration.tables {
+                if in_place::is_final(control, change).await? {
+                    return Err(Error::usage("the change is made: what is left is to drop indexes")
+                        .because("a dropped index can not be taken back")
+                        .hint(format!("Run `pgrecast run {}` to finish.", migration.short_id())));
+                }
                 in_place::undo(control, &migration, change, options.lock, &self.watch).await?;
             }
             self.take_away(control, &mut migration, Some(Phase::Aborted), options).await
@@ -408,7 +415,10 @@ async fn deadlock_timeout(client: &Client) -> Result<Duration> {
 fn describe(error: Error, migration: &Migration) -> Error {
     let id = migration.short_id();
     let state = match migration.phase {
-        Phase::Planned if migration.needs_no_copy => "the table is in use; the steps that are done stay",
+        Phase::Planned if migration.needs_no_copy => {
+            "the table is in use; steps that are done stay, and an index whose build was stopped stays invalid until it \
+             goes on or is aborted"
+        }
         Phase::Planned | Phase::Shadowed => "the table is unchanged; nothing is captured yet",
         Phase::Swapped => "the new table is in place; its changes are captured for the way back",
         phase if phase.is_before_swap() => {

@@ -16,6 +16,10 @@ pub struct Status {
     pub id: Option<String>,
     /// Its tables, as a person writes them.
     pub tables: Vec<String>,
+    /// What was asked for, a statement each; `--rebuild` is none.
+    pub change: Vec<String>,
+    /// When it was begun.
+    pub begun_at: Option<String>,
     /// Its phase; null when none was begun.
     pub phase: Option<String>,
     /// Whether it was asked to pause.
@@ -157,6 +161,8 @@ impl Status {
         let mut status = Status {
             id: Some(migration.id.to_string()),
             tables: migration.tables.iter().map(|table| table.name.shown()).collect(),
+            change: migration.tables.iter().flat_map(|table| table.statements.clone()).collect(),
+            begun_at: Some(migration.begun_at.clone()),
             phase: Some(migration.phase.to_string()),
             paused: false,
             deferred: false,

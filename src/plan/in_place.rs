@@ -76,6 +76,8 @@ pub enum How {
         leading: Vec<QualifiedName>,
         /// Tables to which one comes from it.
         following: Vec<QualifiedName>,
+        /// The constraint that it makes, if it is one that can be taken back.
+        makes: Option<Ident>,
     },
     /// In a transaction that blocks neither readers nor writers, as long as it takes.
     Online,
@@ -108,6 +110,12 @@ impl Step {
         Step { undo: vec![statement], ..self }
     }
 
+    /// Whether it makes a constraint that is not proven yet.
+    #[must_use]
+    pub fn refuses_rows(&self) -> bool {
+        self.statements.iter().any(|statement| statement.ends_with(" not valid"))
+    }
+
     /// Whether it is over in a moment.
     #[must_use]
     pub fn is_short(&self) -> bool {
@@ -118,7 +126,7 @@ impl Step {
     #[must_use]
     pub fn shown(&self) -> StepShown {
         let (lock, tables) = match &self.how {
-            How::UnderLock { mode, leading, following } => {
+            How::UnderLock { mode, leading, following, .. } => {
                 (*mode, leading.iter().chain(following).map(QualifiedName::shown).collect())
             }
             How::Online | How::Concurrently { .. } => (LockMode::ShareUpdateExclusive, Vec::new()),
@@ -150,9 +158,9 @@ pub struct Proof {
     pub code: &'static str,
     /// The column or constraint.
     pub object: String,
-    /// A query for rows of which it is not, with the column `shown`.
+    /// A query for rows of which it is not, with the column `shown`; empty where there is none.
     pub offenders: String,
-    /// What they do, after their number.
+    /// What they do, after their number; or why there is no query.
     pub words: &'static str,
 }
 
@@ -204,7 +212,7 @@ pub fn recipe(
                     "alter table {table} add constraint {} {} not valid",
                     check.name, check.definition
                 );
-                let how = alone_under(LockMode::AccessExclusive);
+                let how = making(&check.name);
                 recipe.before.push(Step::new(how, vec![add]).undone_by(drop_constraint(&table, &check.name)));
                 recipe.before.push(validate(&table, &check.name));
                 recipe.proofs.push(fulfilled(&table, &key, check));
@@ -224,8 +232,12 @@ pub fn recipe(
                 let clause = key.clause(&parent);
                 let add = format!("alter table {table} add constraint {} {clause} not valid", key.name);
                 let following = if parent == table { Vec::new() } else { vec![parent.clone()] };
-                let how =
-                    How::UnderLock { mode: LockMode::ShareRowExclusive, leading: Vec::new(), following };
+                let how = How::UnderLock {
+                    mode: LockMode::ShareRowExclusive,
+                    leading: Vec::new(),
+                    following,
+                    makes: Some(key.name.clone()),
+                };
                 recipe.before.push(Step::new(how, vec![add]).undone_by(drop_constraint(&table, &key.name)));
                 recipe.before.push(validate(&table, &key.name));
                 recipe.proofs.push(no_orphans(&table, &parent, &shown, key));
@@ -247,8 +259,7 @@ fn not_null(recipe: &mut Recipe, table: &QualifiedName, column: &Column) {
     let name = &column.name;
     let add = format!("alter table {table} add constraint {check} check ({name} is not null) not valid");
     let drop = drop_constraint(table, &check);
-    let how = alone_under(LockMode::AccessExclusive);
-    recipe.before.push(Step::new(how, vec![add]).undone_by(drop.clone()));
+    recipe.before.push(Step::new(making(&check), vec![add]).undone_by(drop.clone()));
     recipe.before.push(validate(table, &check));
     recipe.last.push(format!("alter table {table} alter column {name} set not null"));
     recipe.last.push(drop);
@@ -310,21 +321,33 @@ fn no_orphans(table: &QualifiedName, parent: &QualifiedName, key: &Fragment, for
 
 /// Of an index on plain columns; with expressions, conditions or NULLS NOT DISTINCT the build itself will tell.
 fn no_duplicates(after: &Definition, table: &QualifiedName, index: &Index) -> Option<Proof> {
-    if !index.is_unique || index.is_partial || index.has_expressions || index.is_stricter {
+    if !index.is_unique {
         return None;
+    }
+    let object = format!("{}.{}", table.shown(), index.name.name.shown());
+    if index.is_partial || index.has_expressions {
+        return Some(Proof {
+            code: "duplicates",
+            object,
+            offenders: String::new(),
+            words: "it is on an expression or some rows",
+        });
     }
     let columns: Vec<&Column> = index.key_columns.iter().filter_map(|number| after.column(*number)).collect();
     let names = Fragment::join(columns.iter().map(|column| &column.name), ", ");
-    let given =
-        columns.iter().map(|column| format!("{} is not null", column.name)).collect::<Vec<_>>().join(" and ");
+    let given = if index.definition.contains("NULLS NOT DISTINCT") {
+        "true".to_owned() // a NULL equals another, as it does for GROUP BY
+    } else {
+        columns.iter().map(|column| format!("{} is not null", column.name)).collect::<Vec<_>>().join(" and ")
+    };
     Some(Proof {
         code: "duplicates",
-        object: format!("{}.{}", table.shown(), index.name.name.shown()),
+        object,
         offenders: format!(
             "select row({names})::text || ', ' || count(*) || ' times' as shown from only {table} where {given} \
              group by {names} having count(*) > 1"
         ),
-        words: "stand for several in the columns that are to be unique",
+        words: "occur more than once in columns that are to be unique",
     })
 }
 
@@ -336,8 +359,13 @@ fn drop_constraint(table: &QualifiedName, constraint: &Ident) -> String {
     format!("alter table {table} drop constraint if exists {constraint}")
 }
 
-fn alone_under(mode: LockMode) -> How {
-    How::UnderLock { mode, leading: Vec::new(), following: Vec::new() }
+fn making(constraint: &Ident) -> How {
+    How::UnderLock {
+        mode: LockMode::AccessExclusive,
+        leading: Vec::new(),
+        following: Vec::new(),
+        makes: Some(constraint.clone()),
+    }
 }
 
 /// The tables at the other ends of foreign keys that an action locks too: those of keys that it adds or drops, and of

@@ -28,7 +28,7 @@ impl Risk {
 }
 
 /// The stable words of all risks.
-pub const CODES: [&str; 16] = [
+pub const CODES: [&str; 18] = [
     "check-violations",
     "child-columns",
     "data-loss",
@@ -36,10 +36,12 @@ pub const CODES: [&str; 16] = [
     "duplicates",
     "hidden-transactions",
     "long-transaction",
+    "not-checked",
     "nulls",
     "open-migration",
     "orphans",
     "prepared-statements",
+    "refused-early",
     "renamed",
     "sequence-exhaustion",
     "subscribers",
@@ -47,11 +49,19 @@ pub const CODES: [&str; 16] = [
     "values-change",
 ];
 
+/// Those that only `--check-data` can find.
+pub const DATA_CODES: [&str; 6] =
+    ["check-violations", "does-not-convert", "duplicates", "nulls", "orphans", "values-change"];
+
+/// Those that nearly every change has: `any` does not mean them.
+pub const USUAL_CODES: [&str; 2] = ["hidden-transactions", "prepared-statements"];
+
 /// Rows of which something is to be said, some of them by name.
 #[must_use]
 pub fn rows(code: &str, object: &str, count: i64, words: &str, shown: &[String]) -> Risk {
     let more = if count > shown.len() as i64 { "; .." } else { "" };
-    Risk::new(code, object, format!("{count} rows {words}: {}{more}", shown.join("; ")))
+    let what = if code == "duplicates" { "values" } else { "rows" };
+    Risk::new(code, object, format!("{count} {what} {words}: {}{more}", shown.join("; ")))
 }
 
 /// A sequence that has given out so many percent of what its column can hold.
@@ -170,6 +180,23 @@ pub fn in_place<'a>(original: &Definition, actions: impl Iterator<Item = &'a Act
     risks
 }
 
+/// A constraint that refuses rows before it is proven.
+#[must_use]
+pub fn refused_early(table: &str) -> Risk {
+    Risk::new(
+        "refused-early",
+        table,
+        "from the first step on a constraint that is not proven yet refuses rows that do not fit: new ones, and any UPDATE \
+         of an old one, whatever it changes; until they are corrected, or `abort`. --check-data says whether there are any",
+    )
+}
+
+/// A constraint of which --check-data can not say anything.
+#[must_use]
+pub fn not_checked(object: &str, why: &str) -> Risk {
+    Risk::new("not-checked", object, format!("its rows were not looked at: {why}"))
+}
+
 /// What going back means for such a change.
 #[must_use]
 pub fn rollback_in_place() -> Rollback {
@@ -280,6 +307,6 @@ fn widens(from: &Column, to: &Column) -> bool {
     };
     match (size(&from.base_name), size(&to.base_name)) {
         (Some(a), Some(b)) => a <= b,
-        _ => cast::is_one_to_one(from, to) && to.base_typmod < 0,
+        _ => cast::is_one_to_one(from, to) && (to.base_typmod < 0 || to.base_name == "varchar"),
     }
 }

@@ -16,6 +16,8 @@ pub struct Migration {
     pub id: Uuid,
     /// What is true of it.
     pub phase: Phase,
+    /// When it was begun.
+    pub begun_at: String,
     /// Whether it is done in steps on the table itself.
     pub needs_no_copy: bool,
     /// The role that owns its tables; every session works as this role.
@@ -115,6 +117,7 @@ impl Migration {
         Ok(Migration {
             id: row.try_get("id")?,
             phase: Phase::parse(row.try_get("phase")?)?,
+            begun_at: row.try_get("begun_at")?,
             needs_no_copy: row.try_get("needs_no_copy")?,
             owner: Ident::new(row.try_get::<_, String>("owner_role")?),
             settings: settings.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect(),

@@ -17,7 +17,7 @@ pub use blueprint::{
 };
 pub use migration::{Migration, NewMigration, PhaseTime};
 pub use phase::Phase;
-pub use step::{StoredStep, load_steps, mark_begun, mark_done, store_steps};
+pub use step::{StoredStep, load_steps, mark_begun, mark_done, mark_undone, store_steps};
 pub use table_change::TableChange;
 
 use crate::error::{Error, Result};

@@ -18,6 +18,8 @@ pub struct StoredStep {
     pub is_begun: bool,
     /// Whether it is done.
     pub is_done: bool,
+    /// The oid of the index or constraint that it made.
+    pub object_oid: Option<u32>,
 }
 
 /// Writes them down, in the transaction that is open on `client`.
@@ -25,8 +27,9 @@ pub async fn store_steps(client: &Client, table_change: i64, steps: &[Step]) -> 
     let insert = client.prepare(&sql!("state/insert_step.sql").text()).await?;
     for (ordinal, step) in (1i32..).zip(steps) {
         let (how, mode, leading, following, index) = match &step.how {
-            How::UnderLock { mode, leading, following } => {
-                ("under lock", Some(mode.as_str()), names(leading), names(following), None)
+            How::UnderLock { mode, leading, following, makes } => {
+                let makes = makes.as_ref().map(Ident::as_str);
+                ("under lock", Some(mode.as_str()), names(leading), names(following), makes)
             }
             How::Online => ("online", None, Vec::new(), Vec::new(), None),
             How::Concurrently { index, makes } => {
@@ -68,11 +71,27 @@ pub async fn mark_begun(client: &Client, table_change: i64, ordinal: i32) -> Res
     Ok(())
 }
 
-/// Notes that a step is done, or that it was taken back.
-pub async fn mark_done(client: &Client, table_change: i64, ordinal: i32, is_done: bool) -> Result<()> {
-    const TEXT: &str = "update pgrecast.step set done_at = case when $3 then clock_timestamp() end,
-         begun_at = case when $3 then begun_at end where table_change_id = $1 and ordinal = $2";
-    client.execute(TEXT, &[&table_change, &ordinal, &is_done]).await?;
+/// Notes that a step is done, what it made, and how the table is defined since.
+pub async fn mark_done(
+    client: &Client,
+    table_change: i64,
+    ordinal: i32,
+    made: Option<u32>,
+    fingerprint: &str,
+) -> Result<()> {
+    const STEP: &str = "update pgrecast.step set done_at = clock_timestamp(), object_oid = $3
+         where table_change_id = $1 and ordinal = $2";
+    const TABLE: &str = "update pgrecast.table_change set fingerprint = $2 where id = $1";
+    client.execute(STEP, &[&table_change, &ordinal, &made]).await?;
+    client.execute(TABLE, &[&table_change, &fingerprint]).await?;
+    Ok(())
+}
+
+/// Notes that nothing is left of a step.
+pub async fn mark_undone(client: &Client, table_change: i64, ordinal: i32) -> Result<()> {
+    const TEXT: &str = "update pgrecast.step set done_at = null, begun_at = null, object_oid = null
+         where table_change_id = $1 and ordinal = $2";
+    client.execute(TEXT, &[&table_change, &ordinal]).await?;
     Ok(())
 }
 
@@ -88,7 +107,8 @@ fn from_row(row: &Row) -> Result<StoredStep> {
         let parts: Vec<String> = row.try_get(column)?;
         Ok(parts.chunks_exact(2).map(|pair| QualifiedName::new(pair[0].clone(), pair[1].clone())).collect())
     };
-    let index = || -> Result<Ident> { Ok(Ident::new(row.try_get::<_, String>("index_name")?)) };
+    let object: Option<Ident> = row.try_get::<_, Option<String>>("object_name")?.map(Ident::new);
+    let index = || object.clone().ok_or_else(|| Error::failed("the state has lost the name of an index"));
     let unknown =
         |what: &str| Error::failed(format!("the state has a step that is not known here: {what:?}"));
     let how = match row.try_get::<_, &str>("how")? {
@@ -98,6 +118,7 @@ fn from_row(row: &Row) -> Result<StoredStep> {
                 mode: LockMode::parse(mode).ok_or_else(|| unknown(mode))?,
                 leading: tables("locked_before")?,
                 following: tables("locked_after")?,
+                makes: object.clone(),
             }
         }
         "online" => How::Online,
@@ -110,5 +131,6 @@ fn from_row(row: &Row) -> Result<StoredStep> {
         step: Step { how, statements: row.try_get("statements")?, undo: row.try_get("undo")? },
         is_begun: row.try_get("is_begun")?,
         is_done: row.try_get("is_done")?,
+        object_oid: row.try_get("object_oid")?,
     })
 }

@@ -2,8 +2,9 @@
 //!
 //! Relies on the trial: no step under a lock reads or writes rows. Should that have changed since, the server ends
 //! the statement after `--max-lock-time` and nothing is done.
-//! Run twice: what is done is marked so in its own transaction. An index is made without one: whether it is there and
-//! valid is looked up, and an invalid one of ours is dropped and made again.
+//! Run twice: what is done is marked so in its own transaction, with the oid of what it made and the table's definition
+//! since; a definition that somebody else changed stops it. An index is made without one: whether it is there,
+//! valid and of our definition is looked up, and an invalid one of ours is dropped and made again.
 
 use std::time::Duration;
 
@@ -12,14 +13,16 @@ use tokio_postgres::error::SqlState;
 
 use super::lock::{LockPolicy, Locking, Purpose, Request, Target, may_lock};
 use super::watch::Watch;
-use crate::alter::LockMode;
-use crate::catalog::find_table;
+use crate::alter::{LockMode, retarget};
+use crate::catalog::{Fingerprint, find_table};
 use crate::db::{Session, Sessions};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
 use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::in_place::How;
-use crate::state::{Migration, Phase, StoredStep, TableChange, load_steps, mark_begun, mark_done};
+use crate::state::{
+    Migration, Phase, StoredStep, TableChange, load_steps, mark_begun, mark_done, mark_undone,
+};
 
 /// Runs what is not done yet, and ends the migration with the last step.
 pub async fn run(
@@ -30,25 +33,24 @@ pub async fn run(
     policy: LockPolicy,
     watch: &Watch,
 ) -> Result<()> {
+    let digest = Fingerprint::plan(client, change.original_oid).await?;
+    let mut known = change.fingerprint.clone();
     let steps = load_steps(client, change.id).await?;
     let count = steps.len();
     for stored in steps.into_iter().filter(|stored| !stored.is_done) {
         expect_table(client, change).await?;
         watch.begin("step");
-        watch.progress(
-            i64::from(stored.ordinal) - 1,
-            count as i64,
-            "steps",
-            stored.step.statements.join("; "),
-        );
+        let words = stored.step.statements.join("; ");
+        watch.progress(i64::from(stored.ordinal) - 1, count as i64, "steps", words.clone());
         let is_last = stored.ordinal as usize == count;
         if let How::Concurrently { index, makes } = &stored.step.how {
-            let mut building = std::pin::pin!(concurrently(client, change, &stored, index, *makes));
+            let work = Work { client, change, stored: &stored, digest: &digest, known: &known };
+            let mut working = std::pin::pin!(work.concurrently(index, *makes));
             let observer = sessions.open("watch").await?;
             let mut tick = tokio::time::interval(LOOK);
             loop {
                 tokio::select! {
-                    done = &mut building => break done?,
+                    done = &mut working => break done?,
                     _ = tick.tick() => report_build(&observer, client.pid(), watch).await?,
                 }
             }
@@ -56,18 +58,125 @@ pub async fn run(
         } else {
             acquire(client, migration, change, &stored.step.how, policy, watch).await?;
             let began = std::time::Instant::now();
+            client.batch_execute(Fingerprint::USE_PLAN).await?;
+            if let Err(error) = expect_known(client, change, &digest, &known).await {
+                client.batch_execute("rollback").await?;
+                return Err(error);
+            }
+            client.batch_execute("set local plan_cache_mode = auto").await?;
             run_all(client, &stored.step.statements).await.map_err(|error| failed(error, change, &stored))?;
             note_held(client, migration, &stored, began.elapsed()).await?;
         }
-        mark_done(client, change.id, stored.ordinal, true).await?;
+        let made = made(client, change, &stored.step.how).await?;
+        known = digest.of(client, change.original_oid).await?;
+        mark_done(client, change.id, stored.ordinal, made, &known).await?;
         if is_last {
             migration.advance(client, Phase::Finished).await?;
         }
         client.batch_execute("commit").await?;
-        watch.end(stored.step.statements.join("; "));
+        watch.end(words);
         if !is_last {
             Failpoint::StepDone.pass();
         }
+    }
+    Ok(())
+}
+
+/// Makes sure that nobody but us has changed the table's definition since the plan, or since the step before: the steps
+/// were proven for that one, and a name may mean something else now.
+async fn expect_known(
+    client: &Client,
+    change: &TableChange,
+    digest: &Fingerprint,
+    known: &str,
+) -> Result<()> {
+    if digest.of(client, change.original_oid).await? == known {
+        return Ok(());
+    }
+    let table = change.name.shown();
+    Err(Error::needs_person(format!("the definition of {table} was changed by somebody else since it was planned"))
+        .state("the steps so far are done, this one was not begun")
+        .hint(format!(
+            "Run `pgrecast abort {table}` and begin again, or take their change back and run `pgrecast run {table}`."
+        )))
+}
+
+/// The index or constraint that a step has just made.
+async fn made(client: &Client, change: &TableChange, how: &How) -> Result<Option<u32>> {
+    Ok(match how {
+        How::Concurrently { index, makes: true } => find(client, change, index).await?.map(|found| found.oid),
+        How::UnderLock { makes: Some(constraint), .. } => find_constraint(client, change, constraint).await?,
+        _ => None,
+    })
+}
+
+async fn find_constraint(client: &Client, change: &TableChange, name: &Ident) -> Result<Option<u32>> {
+    let found = sql!("in_place/find_constraint.sql").text();
+    let row = client.query_opt(&found, &[&change.original_oid, &name.as_str()]).await?;
+    row.map(|row| Ok(row.try_get("oid")?)).transpose()
+}
+
+/// Whether something was done that nothing takes back.
+pub async fn is_final(client: &Client, change: &TableChange) -> Result<bool> {
+    let steps = load_steps(client, change.id).await?;
+    Ok(steps.iter().any(|stored| match &stored.step.how {
+        How::Concurrently { makes: false, .. } => stored.is_begun || stored.is_done,
+        How::UnderLock { makes: None, .. } => stored.is_done,
+        _ => false,
+    }))
+}
+
+/// Takes back what was done of a migration that did not come to its end. What is not the very object that a step made is
+/// left alone.
+pub async fn undo(
+    client: &Client,
+    migration: &Migration,
+    change: &TableChange,
+    policy: LockPolicy,
+    watch: &Watch,
+) -> Result<()> {
+    for stored in load_steps(client, change.id).await?.into_iter().rev() {
+        match &stored.step.how {
+            How::Concurrently { index, makes: true } if stored.is_begun || stored.is_done => {
+                let found = find(client, change, index).await?;
+                let is_ours = found.as_ref().is_some_and(|found| match stored.object_oid {
+                    Some(oid) => found.oid == oid,
+                    None => found.is_of(&stored.step.statements, change),
+                });
+                if is_ours {
+                    drop_index(client, change, index).await?;
+                } else if found.is_some() {
+                    watch.note(format!(
+                        "index {} was not made by this migration: it is left alone",
+                        index.shown()
+                    ));
+                }
+            }
+            How::UnderLock { makes: Some(constraint), leading, following, .. } if stored.is_done => {
+                // A constraint is dropped under the strongest lock of all, whatever made it.
+                let how = How::UnderLock {
+                    mode: LockMode::AccessExclusive,
+                    leading: leading.clone(),
+                    following: following.clone(),
+                    makes: None,
+                };
+                acquire(client, migration, change, &how, policy, watch).await?;
+                let found = find_constraint(client, change, constraint).await?;
+                if found.is_some() && found == stored.object_oid {
+                    run_all(client, &stored.step.undo).await?;
+                } else if found.is_some() {
+                    watch.note(format!(
+                        "constraint {} was not made by this migration: it is left alone",
+                        constraint.shown()
+                    ));
+                }
+                mark_undone(client, change.id, stored.ordinal).await?;
+                client.batch_execute("commit").await?;
+            }
+            _ => continue,
+        }
+        mark_undone(client, change.id, stored.ordinal).await?;
+        Failpoint::StepUndone.pass();
     }
     Ok(())
 }
@@ -83,41 +192,6 @@ async fn report_build(observer: &Client, builder: i32, watch: &Watch) -> Result<
             words = format!("{words}: pid {pid} {:?}", row.try_get::<_, String>("application")?);
         }
         watch.progress(row.try_get("blocks_done")?, row.try_get("blocks_total")?, "blocks", words);
-    }
-    Ok(())
-}
-
-/// Takes back what was done of a migration that did not come to its end.
-pub async fn undo(
-    client: &Client,
-    migration: &Migration,
-    change: &TableChange,
-    policy: LockPolicy,
-    watch: &Watch,
-) -> Result<()> {
-    for stored in load_steps(client, change.id).await?.into_iter().rev() {
-        let how = &stored.step.how;
-        if let (How::Concurrently { index, makes: true }, true) = (how, stored.is_begun || stored.is_done) {
-            drop_if_ours(client, change, index, false).await?;
-            mark_done(client, change.id, stored.ordinal, false).await?;
-        } else if stored.is_done && !stored.step.undo.is_empty() {
-            // Under the lock under which it was done, since a constraint is dropped under the strongest of all.
-            let how = match how {
-                How::UnderLock { leading, following, .. } => How::UnderLock {
-                    mode: LockMode::AccessExclusive,
-                    leading: leading.clone(),
-                    following: following.clone(),
-                },
-                other => other.clone(),
-            };
-            acquire(client, migration, change, &how, policy, watch).await?;
-            run_all(client, &stored.step.undo).await?;
-            mark_done(client, change.id, stored.ordinal, false).await?;
-            client.batch_execute("commit").await?;
-        } else {
-            continue;
-        }
-        Failpoint::StepUndone.pass();
     }
     Ok(())
 }
@@ -147,7 +221,7 @@ async fn acquire(
     let mut locking = Locking::new(client, migration.id, Purpose::Step, policy, watch);
     let main = Target::table(&change.name, change.original_oid);
     let (mode, targets, at) = match how {
-        How::UnderLock { mode, leading, following } => {
+        How::UnderLock { mode, leading, following, .. } => {
             let mut targets = Vec::new();
             for table in leading {
                 targets.extend(target(client, table).await?);
@@ -202,42 +276,69 @@ async fn note_held(
     Ok(())
 }
 
-/// Makes or drops an index while readers and writers go on.
-async fn concurrently(
-    client: &Client,
-    change: &TableChange,
-    stored: &StoredStep,
-    index: &Ident,
-    makes: bool,
-) -> Result<()> {
-    if !stored.is_begun {
-        if makes && find(client, change, index).await?.is_some() {
-            return Err(Error::needs_person(format!("there is an index {} already", index.shown()))
-                .because("somebody else made it since the plan")
-                .state("this step was not begun")
-                .hint("Drop or rename it and run the same command again, or `pgrecast abort`."));
+/// A step that is under way.
+struct Work<'a> {
+    client: &'a Client,
+    change: &'a TableChange,
+    stored: &'a StoredStep,
+    digest: &'a Fingerprint,
+    known: &'a str,
+}
+
+impl Work<'_> {
+    /// Makes or drops an index while readers and writers go on.
+    async fn concurrently(&self, index: &Ident, makes: bool) -> Result<()> {
+        let Work { client, change, stored, .. } = *self;
+        let mut found = find(client, change, index).await?;
+        if stored.is_begun && makes {
+            match &found {
+                Some(index) if !index.is_of(&stored.step.statements, change) => {
+                    return Err(taken(&index.name));
+                }
+                Some(index) if index.is_valid => return Ok(()), // a run before this one made it
+                Some(_) => {
+                    drop_index(client, change, index).await?;
+                    found = None;
+                }
+                None => {}
+            }
         }
-        mark_begun(client, change.id, stored.ordinal).await?;
-    }
-    Failpoint::StepBegun.pass();
-    match (makes, find(client, change, index).await?) {
-        (true, Some(true)) | (false, None) => return Ok(()), // a run before this one did it
-        (true, Some(false)) => drop_if_ours(client, change, index, true).await?,
-        _ => {}
-    }
-    // It waits for transactions that are older, and nobody queues behind it who is not changing the table's shape.
-    client.batch_execute("set lock_timeout = 0").await?;
-    let result = run_alone(client, &stored.step.statements).await;
-    client.batch_execute("set lock_timeout = '10s'").await?;
-    if let Err(error) = result {
-        if makes {
-            // An invalid unique index would go on refusing rows.
-            drop_if_ours(client, change, index, true).await?;
+        if stored.is_begun && !makes {
+            if found.is_none() {
+                return Ok(());
+            }
+        } else {
+            expect_known(client, change, self.digest, self.known).await?;
+            if makes && let Some(index) = found {
+                return Err(taken(&index.name));
+            }
+            mark_begun(client, change.id, stored.ordinal).await?;
         }
-        return Err(failed(error, change, stored));
+        Failpoint::StepBegun.pass();
+        // It waits for transactions that are older, and nobody queues behind it who is not changing the table's shape.
+        client.batch_execute("set lock_timeout = 0").await?;
+        let result = run_alone(client, &stored.step.statements).await;
+        client.batch_execute("set lock_timeout = '10s'").await?;
+        if let Err(error) = result {
+            if makes {
+                // An invalid unique index would go on refusing rows.
+                if find(client, change, index).await?.is_some_and(|found| !found.is_valid) {
+                    drop_index(client, change, index).await?;
+                }
+                mark_undone(client, change.id, stored.ordinal).await?;
+            }
+            return Err(failed(error, change, stored));
+        }
+        Failpoint::StepIndexDone.pass();
+        Ok(())
     }
-    Failpoint::StepIndexDone.pass();
-    Ok(())
+}
+
+fn taken(index: &Ident) -> Error {
+    Error::needs_person(format!("there is an index {} already", index.shown()))
+        .because("somebody else made it since the plan")
+        .state("the steps so far are done, this one was not")
+        .hint("Drop or rename it and run the same command again, or `pgrecast abort`.")
 }
 
 async fn run_alone(client: &Client, statements: &[String]) -> Result<()> {
@@ -247,26 +348,38 @@ async fn run_alone(client: &Client, statements: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Whether the index is there, and valid.
-async fn find(client: &Client, change: &TableChange, index: &Ident) -> Result<Option<bool>> {
-    let schema = change.name.schema.as_str();
-    let row = client
-        .query_opt(&sql!("in_place/find_index.sql").text(), &[&schema, &index.as_str(), &change.original_oid])
-        .await?;
-    row.filter(|row| row.get("is_here")).map(|row| Ok(row.try_get("is_valid")?)).transpose()
+/// An index of the table.
+struct Found {
+    oid: u32,
+    name: Ident,
+    is_valid: bool,
+    definition: String,
 }
 
-/// Drops an index that a step of ours made, or only one that it left invalid.
-async fn drop_if_ours(
-    client: &Client,
-    change: &TableChange,
-    index: &Ident,
-    only_invalid: bool,
-) -> Result<()> {
-    let found = find(client, change, index).await?;
-    if found.is_none() || (only_invalid && found == Some(true)) {
-        return Ok(());
+impl Found {
+    /// Whether it is what these statements make.
+    fn is_of(&self, statements: &[String], change: &TableChange) -> bool {
+        let made = retarget(&self.definition, &change.name, &change.name).map(|text| text.to_string());
+        made.is_ok_and(|made| statements.iter().any(|text| text.replacen(" CONCURRENTLY", "", 1) == made))
     }
+}
+
+async fn find(client: &Client, change: &TableChange, index: &Ident) -> Result<Option<Found>> {
+    let schema = change.name.schema.as_str();
+    let statement = sql!("in_place/find_index.sql").text();
+    let row = client.query_opt(&statement, &[&schema, &index.as_str(), &change.original_oid]).await?;
+    row.map(|row| {
+        Ok(Found {
+            oid: row.try_get("oid")?,
+            name: index.clone(),
+            is_valid: row.try_get("is_valid")?,
+            definition: row.try_get("definition")?,
+        })
+    })
+    .transpose()
+}
+
+async fn drop_index(client: &Client, change: &TableChange, index: &Ident) -> Result<()> {
     let index = QualifiedName { name: index.clone(), ..change.name.clone() };
     client.batch_execute("set lock_timeout = 0").await?;
     let result = client.batch_execute(&format!("drop index concurrently if exists {index}")).await;
@@ -286,7 +399,14 @@ fn failed(error: Error, change: &TableChange, stored: &StoredStep) -> Error {
     ]);
     let error = error
         .context(format!("step {} failed: {}", stored.ordinal, stored.step.statements.join("; ")))
-        .state("this step was not done; those before it are, and the table is in use");
+        .state(match stored.ordinal {
+            1 => "nothing was changed".to_owned(),
+            before => format!(
+                "the table is in use; this step was not done, {} before it are: a constraint that is NOT VALID yet refuses \
+                 rows that do not fit, also an UPDATE of an old one",
+                before - 1
+            ),
+        });
     if is_data {
         error.with_kind(Kind::NeedsPerson).hint(format!(
             "Correct the rows and run `pgrecast run {table}` to go on, or `pgrecast abort {table}` to take back what \

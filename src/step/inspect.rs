@@ -165,13 +165,16 @@ async fn try_out(
     // What an ALTER does to the tables that inherit from this one, its clone does not show.
     let stands_alone = !attached.iter().any(|object| object.kind == "inheritance");
     let mut trial = None;
-    if stands_alone && request.strategy != Strategy::Copy {
+    if stands_alone {
         trial = trial::try_out(&session, original, &place, &request.alter).await?;
     }
     let destroys = request.alter.actions().any(|action| action.kind.destroys_values());
-    if (request.strategy == Strategy::InPlace || !destroys)
-        && let Some(steps) = trial.as_mut().and_then(|trial| trial.steps.take())
-    {
+    let may_be_in_place = match request.strategy {
+        Strategy::Auto => !destroys,
+        Strategy::Copy => false,
+        Strategy::InPlace => true,
+    };
+    if may_be_in_place && let Some(steps) = trial.as_mut().and_then(|trial| trial.steps.take()) {
         return Ok(Found { trial, copy: Way::InPlace(steps) });
     }
     if request.strategy == Strategy::InPlace {
@@ -237,7 +240,7 @@ fn report(original: &Definition, found: &Found, request: &Request, server: Strin
         },
         risks: match blueprint {
             Some(blueprint) => risk::risks(original, blueprint),
-            None => risk::in_place(original, request.alter.actions()),
+            None => in_place_risks(original, request, steps),
         },
         estimate: estimate::estimate(original, class),
         rollback: match (blueprint, steps) {
@@ -249,6 +252,14 @@ fn report(original: &Definition, found: &Found, request: &Request, server: Strin
         statements,
         server,
     }
+}
+
+fn in_place_risks(original: &Definition, request: &Request, steps: &[Step]) -> Vec<risk::Risk> {
+    let mut risks = risk::in_place(original, request.alter.actions());
+    if steps.iter().any(Step::refuses_rows) {
+        risks.push(risk::refused_early(&original.table.name.shown()));
+    }
+    risks
 }
 
 fn strategy(found: &Found) -> Class {

@@ -10,9 +10,9 @@ use tokio_postgres::Client;
 use super::parents::Parents;
 use super::shadow;
 use crate::alter::{Action, ActionKind, Alter, AlterStatement, LockMode};
-use crate::catalog::{Definition, ForeignKey, Shape};
+use crate::catalog::{Definition, ForeignKey, Shape, find_table};
 use crate::error::{Error, Kind, Result};
-use crate::name::{QualifiedName, sql};
+use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::in_place::{Class, Cost, How, Proof, Step, drop_index, locked_too, recipe};
 use crate::plan::shadow::Place;
 
@@ -84,7 +84,7 @@ async fn on_clone(
     let mut trial = Trial { actions: found.actions, steps: None, proofs: found.proofs };
     if trial.actions.iter().all(|tried| tried.class != Class::Copy) && found.locks.iter().all(Option::is_some)
     {
-        let steps = scene.steps(alter, found.before, found.last, &found.locks);
+        let steps = scene.steps(alter, found.before, found.last, found.after, &found.locks);
         if scene.prove(alter, &steps).await? {
             trial.steps = Some(steps.real);
         }
@@ -104,6 +104,8 @@ struct Found {
     proofs: Vec<Proof>,
     /// Steps before the last one, each on the real table and on the clone.
     before: Vec<(Step, Step)>,
+    /// Steps that nothing takes back, after all others.
+    after: Vec<(Step, Step)>,
     /// What the last step runs, likewise.
     last: Vec<(String, String)>,
     /// For each action that is in the last step its lock, with the keys to other tables; none for one that is not.
@@ -164,12 +166,7 @@ impl Scene<'_> {
     /// Runs an action by itself and sees what it does. `false`: it can not be run by itself.
     async fn act(&self, action: &Action, found: &mut Found) -> Result<bool> {
         let statement = AlterStatement { actions: vec![action.clone()] };
-        if let ActionKind::DropIndex { index } = &action.kind {
-            let schema = &self.original.table.name.schema;
-            if index.schema.as_ref().is_some_and(|written| written != schema) {
-                return Ok(false);
-            }
-        }
+        let drops = self.index_to_drop(action).await?;
         let before = Definition::read(self.client, self.oid).await?;
         let Some(cost) = self.run(&[self.on_clone(&statement)]).await? else { return Ok(false) };
         let after = Definition::read(self.client, self.oid).await?;
@@ -177,11 +174,11 @@ impl Scene<'_> {
         let mut tried = Tried { class: Class::Copy, cost, lock: action.lock, obstacle };
         if tried.obstacle.is_some() {
             // The server would refuse it on the table itself.
-        } else if let ActionKind::DropIndex { index } = &action.kind {
+        } else if let Some(index) = drops {
             tried.class = Class::Staged;
-            let at = |table: &QualifiedName| QualifiedName { name: index.name.clone(), ..table.clone() };
+            let at = |table: &QualifiedName| QualifiedName { name: index.clone(), ..table.clone() };
             let (real, clone) = (at(&self.original.table.name), at(&self.place.shadow));
-            found.before.push((drop_index(&real), drop_index(&clone)));
+            found.after.push((drop_index(&real), drop_index(&clone)));
         } else if cost.is_none() {
             tried.class = Class::Instant;
             let real = statement.sql(&self.original.table.name).to_string();
@@ -206,6 +203,26 @@ impl Scene<'_> {
         Ok(true)
     }
 
+    /// The index of this table that the action drops: the very one that its name means in this session.
+    async fn index_to_drop(&self, action: &Action) -> Result<Option<Ident>> {
+        let ActionKind::DropIndex { index, if_exists } = &action.kind else { return Ok(None) };
+        let oid = find_table(self.client, &index.to_string()).await?;
+        let is_ours = |known: &&crate::catalog::Index| Some(known.oid) == oid;
+        match self.original.indexes.iter().find(is_ours) {
+            Some(known) => Ok(Some(known.name.name.clone())),
+            None if oid.is_none() && *if_exists => Ok(None),
+            None => {
+                let table = self.original.table.name.shown();
+                let what = if oid.is_none() {
+                    "does not exist".to_owned()
+                } else {
+                    format!("is not one of {table}")
+                };
+                Err(Error::usage(format!("index {index} {what}")).state("nothing was changed"))
+            }
+        }
+    }
+
     /// What reads a column whose type is to be changed in place, or that is to be dropped.
     async fn obstacle(&self, action: &Action, cost: Cost) -> Result<Option<String>> {
         let column = match &action.kind {
@@ -225,7 +242,7 @@ impl Scene<'_> {
         for step in steps {
             if let How::Concurrently { index, makes: true } = &step.how {
                 let here = QualifiedName { name: index.clone(), ..self.original.table.name.clone() };
-                if crate::catalog::find_table(self.client, &here.to_string()).await?.is_some() {
+                if find_table(self.client, &here.to_string()).await?.is_some() {
                     return Ok(false);
                 }
             }
@@ -238,12 +255,13 @@ impl Scene<'_> {
         alter: &Alter,
         before: Vec<(Step, Step)>,
         last: Vec<(String, String)>,
+        drops: Vec<(Step, Step)>,
         locks: &[Option<(LockMode, Vec<ForeignKey>)>],
     ) -> Steps {
         let (mut real, mut clone): (Vec<Step>, Vec<Step>) = before.into_iter().unzip();
         if !last.is_empty() {
             let (mut on_real, mut on_clone): (Vec<String>, Vec<String>) = last.into_iter().unzip();
-            if real.is_empty() {
+            if real.is_empty() && drops.is_empty() {
                 // As written: one statement stays one.
                 on_real =
                     alter.statements.iter().map(|s| s.sql(&self.original.table.name).to_string()).collect();
@@ -253,6 +271,9 @@ impl Scene<'_> {
             real.push(Step { how: how.clone(), statements: on_real, undo: Vec::new() });
             clone.push(Step { how, statements: on_clone, undo: Vec::new() });
         }
+        let (on_real, on_clone): (Vec<Step>, Vec<Step>) = drops.into_iter().unzip();
+        real.extend(on_real);
+        clone.extend(on_clone);
         Steps { real, clone }
     }
 
@@ -274,7 +295,7 @@ impl Scene<'_> {
             list.dedup();
         }
         following.retain(|table| !leading.contains(table));
-        How::UnderLock { mode, leading, following }
+        How::UnderLock { mode, leading, following, makes: None }
     }
 
     /// Whether the steps lead to the same definition as what was written, and those under a lock read no row.
