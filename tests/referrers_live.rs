@@ -43,7 +43,7 @@ impl Traffic {
             let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
             sessions.push(tokio::spawn(async move {
                 let mut failed = Vec::new();
-                while !stop.load(Ordering::Relaxed) {
+                while !stop.load(Ordering::Relaxed) && !client.is_closed() {
                     match client.simple_query(statement).await {
                         Ok(_) => drop(done.fetch_add(1, Ordering::Relaxed)),
                         Err(error) => failed.push(format!("{}: {statement}", said(&error))),

@@ -125,7 +125,8 @@ fn outdated_or(text: &str, error: Error) -> Error {
 }
 
 fn two_tables(first: &TableRef, second: &TableRef) -> Error {
-    Error::usage(format!("the file alters two tables: {first} and {second}"))
+    let what = if first.name == second.name { "names its table in two ways" } else { "alters two tables" };
+    Error::usage(format!("the file {what}: {first} and {second}"))
         .hint("One file is for one table, written the same way in all its statements.")
 }
 

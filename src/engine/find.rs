@@ -43,18 +43,22 @@ pub(super) async fn find(client: &Client, word: Option<&str>, open_only: bool) -
     let by_id: Vec<&Migration> = all
         .iter()
         .filter(|migration| is_prefix && migration.id.simple().to_string().starts_with(&digits))
-        .filter(|migration| !open_only || migration.phase.is_open() || digits.len() == 32)
         .collect();
-    if !by_id.is_empty() {
-        return one(&by_id, "", &format!("{word} is the beginning of several ids"));
+    let several_ids = format!("{word} is the beginning of several ids");
+    let open_by_id: Vec<&Migration> = by_id.iter().copied().filter(|m| m.phase.is_open()).collect();
+    if !open_by_id.is_empty() {
+        return one(&open_by_id, "", &several_ids);
     }
     let nothing = format!("there is no migration {word}, and none is open on a table of that name");
     let Ok(table) = TableRef::parse(word) else {
-        return Err(none(&nothing, &all));
+        return one(&by_id, &nothing, &several_ids);
     };
     let oid = find_table(client, &table.to_string()).await?;
     let on_table = |migration: &&Migration| is_on(migration, oid, &table);
     let by_table: Vec<&Migration> = open().filter(on_table).collect();
+    if by_table.is_empty() && !by_id.is_empty() {
+        return one(&by_id, "", &several_ids);
+    }
     if by_table.is_empty() {
         // The newest of those that ended.
         return match all.iter().find(|migration| !open_only && on_table(migration)) {
