@@ -6,15 +6,8 @@ mod support;
 
 use pgrecast::failpoint::Failpoint as P;
 use support::ending::{Ending, Executioner};
+use support::in_place::{TABLE, phase};
 use support::{Cluster, TestDb, schema_dump, wait_until};
-
-const TABLE: &str = "
-    create table customer (id int primary key);
-    create table orders (id int, amount int, code text, customer_id int, note varchar(10), tenant int);
-    alter table orders add constraint small check (amount < 1000000) not valid;
-    create index by_note on orders (note);
-    insert into customer select generate_series(1, 100);
-    insert into orders select g, g, 'c' || g, 1 + g % 100, 'n' || g, 1 from generate_series(1, 2000) g";
 
 /// Changes that are done in steps, with the text that PostgreSQL would run as it stands.
 const STAGED: [&str; 9] = [
@@ -43,15 +36,6 @@ async fn prepare(statement: &str) -> (tempfile::NamedTempFile, String) {
     plain.execute(statement).await;
     let dump = schema_dump(&plain).await;
     (file, dump)
-}
-
-/// Its phase; none before the first migration.
-async fn phase(db: &TestDb<'_>) -> String {
-    if !db.query_value::<bool>("select to_regclass('pgrecast.migration') is not null").await {
-        return String::new();
-    }
-    let phases = "select phase from pgrecast.migration order by created_at desc limit 1";
-    db.query_column::<String>(phases).await.pop().unwrap_or_default()
 }
 
 /// Rows are written all the while: whoever waits for longer than a lock may be had would be seen here.
@@ -277,83 +261,4 @@ async fn risks_are_named_and_a_script_can_stop_at_them() {
         plan.extend(["--fail-on", fail_on]);
         db.pgrecast(&plan).await.expect_code(code);
     }
-}
-
-/// A change whose second step fails, and what another session does before it is gone on with.
-async fn stopped_at_duplicates(db: &TestDb<'_>, change: &str) {
-    db.execute(&format!(
-        "drop table if exists orders, customer; {TABLE}; update orders set code = 'c1' where id = 2"
-    ))
-    .await;
-    db.pgrecast(&["run", "orders", "--alter", change, "--strategy", "auto"]).await.expect_code(5);
-    db.execute("update orders set code = 'c2' where id = 2").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_others_make_under_our_names_is_neither_taken_for_ours_nor_dropped() {
-    let db = TestDb::create("names").await;
-    // An index of the name, of another definition, after the build failed.
-    stopped_at_duplicates(&db, "add constraint once unique (code)").await;
-    db.execute("create index once on orders (tenant)").await;
-    let output = db.pgrecast(&["run", "orders"]).await.expect_code(5);
-    assert!(output.stderr.contains("definition of public.orders was changed"), "{}", output.whole());
-    db.pgrecast(&["abort", "orders"]).await.expect_code(0);
-    let left: i64 = db.query_value("select count(*) from pg_indexes where indexname = 'once'").await;
-    assert_eq!(left, 1, "the index of the other session was dropped");
-
-    // A constraint of the name of a step that is done.
-    stopped_at_duplicates(&db, "add constraint k check (amount > 0), add constraint once unique (code)")
-        .await;
-    db.execute(
-        "alter table orders drop constraint k; alter table orders add constraint k check (tenant > 0)",
-    )
-    .await;
-    db.pgrecast(&["run", "orders"]).await.expect_code(5);
-    let output = db.pgrecast(&["abort", "orders"]).await.expect_code(0);
-    assert!(output.stderr.contains("constraint k was not made by this migration"), "{}", output.whole());
-    let left: i64 = db.query_value("select count(*) from pg_constraint where conname = 'k'").await;
-    assert_eq!(left, 1, "the constraint of the other session was dropped");
-
-    // Columns that exchange their names under a step that is still to come.
-    stopped_at_duplicates(&db, "alter tenant set not null, add constraint once unique (code)").await;
-    db.execute("alter table orders rename code to old_code; alter table orders rename note to code").await;
-    let output = db.pgrecast(&["run", "orders"]).await.expect_code(5);
-    assert!(output.stderr.contains("was changed by somebody else"), "{}", output.whole());
-    db.execute("alter table orders rename code to note; alter table orders rename old_code to code").await;
-    db.pgrecast(&["run", "orders"]).await.expect_code(0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_index_is_dropped_last_and_only_the_one_that_is_meant() {
-    let db = TestDb::create("drops").await;
-    db.execute(&format!("{TABLE}; create table other (a int); create index elsewhere on other (a)")).await;
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let run = |text: &str| {
-        std::fs::write(file.path(), text).unwrap();
-        ["run", "orders", "--strategy", "auto", "--file"]
-            .into_iter()
-            .chain([file.path().to_str().unwrap()])
-            .collect::<Vec<_>>()
-    };
-    for (index, words) in [("elsewhere", "is not one of"), ("nowhere", "does not exist")] {
-        let output = db.pgrecast(&run(&format!("drop index {index}"))).await.expect_code(2);
-        assert!(output.stderr.contains(words), "{}", output.whole());
-    }
-    // Not the one of the same name in the table's schema, but the one that the name means.
-    db.execute("create schema s; create table s.t (id int primary key); create index by_note2 on s.t (id)")
-        .await;
-    std::fs::write(file.path(), "alter table s.t alter id set default 4; drop index by_note2;").unwrap();
-    db.pgrecast(&["run", "--strategy", "auto", "--file", file.path().to_str().unwrap()]).await.expect_code(2);
-    db.pgrecast(&run("alter table orders alter id set default 4; drop index if exists nowhere;"))
-        .await
-        .expect_code(0);
-
-    // What can not be taken back comes after all that can fail.
-    db.execute("update orders set code = 'c1' where id = 2").await;
-    let before = schema_dump(&db).await;
-    db.pgrecast(&run("drop index by_note; create unique index by_code on orders (code)"))
-        .await
-        .expect_code(5);
-    db.pgrecast(&["abort", "orders"]).await.expect_code(0);
-    assert_eq!(schema_dump(&db).await, before);
 }

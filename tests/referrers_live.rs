@@ -64,7 +64,11 @@ impl Traffic {
         self.stop.store(true, Ordering::Relaxed);
         let mut failed = Vec::new();
         for session in self.sessions {
-            failed.extend(session.await.unwrap());
+            let mut errors: Vec<String> = session.await.unwrap();
+            let count = errors.len();
+            errors.dedup();
+            errors.truncate(5);
+            failed.extend(errors.into_iter().map(|error| format!("{error} (one of {count})")));
         }
         failed
     }

@@ -1,9 +1,9 @@
 -- One digest of a table's definition with all that hangs on it, by content: it changes with any DDL
 -- that matters to us and with nothing else (not with ANALYZE, VACUUM or TRUNCATE, nor with our own
 -- triggers). Read by name of what is meant, so that it can be taken before and under the lock.
--- $1 oid of the table. {views}, {others}: what names it, of sql/referrer/;
+-- Empty when there is no such table. $1 oid of the table. {views}, {others}: what names it, of sql/referrer/;
 -- {attached}: what else depends on it; {identity}: 1 if another object of the same content counts as a change, else 0. Lock: ACCESS SHARE on each of those.
-select pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact)) as fingerprint from (
+select coalesce(pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact)), '') as fingerprint from (
     select 'table ' || pg_catalog.concat_ws('|', c.relname, c.relnamespace, c.relowner, c.relkind, c.relpersistence,
                c.reltablespace, c.relam, c.reloptions, c.relacl, c.relreplident, c.relrowsecurity,
                c.relforcerowsecurity, c.reloftype, c.relispartition) as fact

@@ -1,7 +1,6 @@
 -- The index of this name on this table, whether it is valid (one whose build failed is not), and its definition.
--- $1 schema, $2 name, $3 oid of its table. Lock: none.
+-- $1 name, $2 oid of its table. Lock: none.
 select c.oid, i.indisvalid and i.indisready as is_valid, pg_catalog.pg_get_indexdef(c.oid) as definition
 from pg_catalog.pg_class c
-join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 join pg_catalog.pg_index i on i.indexrelid = c.oid
-where n.nspname = $1 and c.relname = $2 and i.indrelid = $3
+where c.relname = $1 and i.indrelid = $2

@@ -112,10 +112,9 @@ create table pgrecast.step (
     lock_mode text,
     locked_before text[] not null,     -- other tables that it locks: schema, name, schema, name, ..
     locked_after text[] not null,
-    object_name text,                  -- the index or constraint that it makes or drops
-    object_oid oid,                    -- of the one that it made: no other of that name is ever dropped
+    object_name text,                  -- the index or constraint that it makes
+    object_oid oid,                    -- of the one that it made or is to drop: no other of that name is ever dropped
     statements text[] not null,
-    undo text[] not null,
     begun_at timestamptz,
     done_at timestamptz,
     primary key (table_change_id, ordinal)

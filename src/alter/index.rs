@@ -24,10 +24,9 @@ pub(super) fn create(create: &ast::CreateIndex) -> Result<(Option<TableRef>, Vec
         text.replace_range(usize::from(range.start()) - start..usize::from(range.end()) - start, "");
     }
     let text = text.trim_end_matches(|c: char| c == ';' || c.is_whitespace()).to_owned();
-    Ok((
-        Some(table),
-        vec![Action { text, kind: ActionKind::CreateIndex, lock: LockMode::ShareUpdateExclusive }],
-    ))
+    let name = create.index().map(|index| ident(index.syntax()));
+    let kind = ActionKind::CreateIndex { name };
+    Ok((Some(table), vec![Action { text, kind, lock: LockMode::ShareUpdateExclusive }]))
 }
 
 /// `DROP INDEX` of one index.
@@ -58,7 +57,7 @@ impl AlterStatement {
     pub(super) fn as_index(&self, table: &QualifiedName) -> Option<Fragment> {
         let [action] = self.actions.as_slice() else { return None };
         match &action.kind {
-            ActionKind::CreateIndex => at_table(&action.text, table),
+            ActionKind::CreateIndex { .. } => at_table(&action.text, table),
             ActionKind::DropIndex { index, if_exists } => {
                 let index = QualifiedName { schema: table.schema.clone(), name: index.name.clone() };
                 let if_exists = if *if_exists { "if exists " } else { "" };

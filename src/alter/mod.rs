@@ -161,7 +161,10 @@ pub enum ActionKind {
         index: Ident,
     },
     /// A whole `CREATE INDEX`, alone in its statement.
-    CreateIndex,
+    CreateIndex {
+        /// Its name, if the user gave one.
+        name: Option<Ident>,
+    },
     /// A whole `DROP INDEX` of one index, alone in its statement.
     DropIndex {
         /// The index, as written.
@@ -189,7 +192,7 @@ impl ActionKind {
     /// Whether this is a statement about an index.
     #[must_use]
     pub fn is_index(&self) -> bool {
-        matches!(self, ActionKind::CreateIndex | ActionKind::DropIndex { .. })
+        matches!(self, ActionKind::CreateIndex { .. } | ActionKind::DropIndex { .. })
     }
 
     /// Whether PostgreSQL takes this action only alone in its statement.

@@ -98,3 +98,10 @@ pub async fn find_table(client: &Client, name: &str) -> Result<Option<u32>> {
     let row = client.query_one("select pg_catalog.to_regclass($1::text)::oid", &[&name]).await?;
     Ok(row.try_get(0)?)
 }
+
+/// What a relation is called now. `None` when it does not exist any more.
+pub async fn find_name(client: &Client, oid: u32) -> Result<Option<QualifiedName>> {
+    let row = client.query_opt(&sql!("catalog/find_name.sql").text(), &[&oid]).await?;
+    row.map(|row| Ok(QualifiedName::new(row.try_get::<_, String>(0)?, row.try_get::<_, String>(1)?)))
+        .transpose()
+}

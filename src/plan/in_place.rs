@@ -81,13 +81,10 @@ pub enum How {
     },
     /// In a transaction that blocks neither readers nor writers, as long as it takes.
     Online,
-    /// By itself, without a transaction: it makes or drops this index.
-    Concurrently {
-        /// The index.
-        index: Ident,
-        /// Whether it is made.
-        makes: bool,
-    },
+    /// By itself, without a transaction: it makes this index.
+    MakeIndex(Ident),
+    /// By itself, without a transaction: it drops the index of this oid, whatever it is called by then.
+    DropIndex(u32),
 }
 
 /// One step.
@@ -97,17 +94,11 @@ pub struct Step {
     pub how: How,
     /// What is run, in this order.
     pub statements: Vec<String>,
-    /// What takes it back.
-    pub undo: Vec<String>,
 }
 
 impl Step {
     fn new(how: How, statements: Vec<String>) -> Self {
-        Step { how, statements, undo: Vec::new() }
-    }
-
-    fn undone_by(self, statement: String) -> Self {
-        Step { undo: vec![statement], ..self }
+        Step { how, statements }
     }
 
     /// Whether it makes a constraint that is not proven yet.
@@ -129,7 +120,9 @@ impl Step {
             How::UnderLock { mode, leading, following, .. } => {
                 (*mode, leading.iter().chain(following).map(QualifiedName::shown).collect())
             }
-            How::Online | How::Concurrently { .. } => (LockMode::ShareUpdateExclusive, Vec::new()),
+            How::Online | How::MakeIndex(_) | How::DropIndex(_) => {
+                (LockMode::ShareUpdateExclusive, Vec::new())
+            }
         };
         StepShown {
             lock: lock.as_str().into(),
@@ -143,7 +136,7 @@ impl Step {
     #[must_use]
     pub fn on_clone(&self) -> Vec<String> {
         match self.how {
-            How::Concurrently { .. } => {
+            How::MakeIndex(_) | How::DropIndex(_) => {
                 self.statements.iter().map(|text| text.replacen(" CONCURRENTLY", "", 1)).collect()
             }
             _ => self.statements.clone(),
@@ -212,8 +205,7 @@ pub fn recipe(
                     "alter table {table} add constraint {} {} not valid",
                     check.name, check.definition
                 );
-                let how = making(&check.name);
-                recipe.before.push(Step::new(how, vec![add]).undone_by(drop_constraint(&table, &check.name)));
+                recipe.before.push(Step::new(making(&check.name), vec![add]));
                 recipe.before.push(validate(&table, &check.name));
                 recipe.proofs.push(fulfilled(&table, &key, check));
             }
@@ -238,7 +230,7 @@ pub fn recipe(
                     following,
                     makes: Some(key.name.clone()),
                 };
-                recipe.before.push(Step::new(how, vec![add]).undone_by(drop_constraint(&table, &key.name)));
+                recipe.before.push(Step::new(how, vec![add]));
                 recipe.before.push(validate(&table, &key.name));
                 recipe.proofs.push(no_orphans(&table, &parent, &shown, key));
             }
@@ -258,11 +250,10 @@ fn not_null(recipe: &mut Recipe, table: &QualifiedName, column: &Column) {
     let check = Ident::new(format!("pgrecast_not_null_{}", column.number));
     let name = &column.name;
     let add = format!("alter table {table} add constraint {check} check ({name} is not null) not valid");
-    let drop = drop_constraint(table, &check);
-    recipe.before.push(Step::new(making(&check), vec![add]).undone_by(drop.clone()));
+    recipe.before.push(Step::new(making(&check), vec![add]));
     recipe.before.push(validate(table, &check));
     recipe.last.push(format!("alter table {table} alter column {name} set not null"));
-    recipe.last.push(drop);
+    recipe.last.push(format!("alter table {table} drop constraint if exists {check}"));
 }
 
 fn make_index(
@@ -277,11 +268,7 @@ fn make_index(
     }
     let definition = retarget(&index.definition, clone, table).ok()?.to_string();
     let create = definition.replacen("INDEX ", "INDEX CONCURRENTLY ", 1);
-    let here = index.name.in_schema(&table.schema);
-    let how = How::Concurrently { index: name.clone(), makes: true };
-    recipe
-        .before
-        .push(Step::new(how, vec![create]).undone_by(format!("drop index concurrently if exists {here}")));
+    recipe.before.push(Step::new(How::MakeIndex(name.clone()), vec![create]));
     if let Some(kind) = &index.constraint_kind {
         let kind = if kind == "p" { "primary key" } else { "unique" };
         recipe.last.push(format!(
@@ -294,7 +281,8 @@ fn make_index(
 
 fn fulfilled(table: &QualifiedName, key: &Fragment, check: &Check) -> Proof {
     // `CHECK ((..)) NO INHERIT`: as pg_get_constraintdef writes it.
-    let text = check.definition.trim_start_matches("CHECK ").trim_end_matches(" NO INHERIT");
+    let text = check.definition.strip_prefix("CHECK ").unwrap_or(&check.definition);
+    let text = text.strip_suffix(" NO INHERIT").unwrap_or(text);
     Proof {
         code: "check-violations",
         object: format!("{}.{}", table.shown(), check.name.shown()),
@@ -355,10 +343,6 @@ fn validate(table: &QualifiedName, constraint: &Ident) -> Step {
     Step::new(How::Online, vec![format!("alter table {table} validate constraint {constraint}")])
 }
 
-fn drop_constraint(table: &QualifiedName, constraint: &Ident) -> String {
-    format!("alter table {table} drop constraint if exists {constraint}")
-}
-
 fn making(constraint: &Ident) -> How {
     How::UnderLock {
         mode: LockMode::AccessExclusive,
@@ -391,7 +375,6 @@ pub fn locked_too(action: &Action, before: &Definition, after: &Definition) -> V
 
 /// An index that is dropped by a statement of its own.
 #[must_use]
-pub fn drop_index(index: &QualifiedName) -> Step {
-    let how = How::Concurrently { index: index.name.clone(), makes: false };
-    Step::new(how, vec![format!("drop index CONCURRENTLY {index}")])
+pub fn drop_index(index: &QualifiedName, oid: u32) -> Step {
+    Step::new(How::DropIndex(oid), vec![format!("drop index CONCURRENTLY {index}")])
 }

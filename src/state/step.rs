@@ -18,7 +18,7 @@ pub struct StoredStep {
     pub is_begun: bool,
     /// Whether it is done.
     pub is_done: bool,
-    /// The oid of the index or constraint that it made.
+    /// The oid of the index or constraint that it made, or of the index that it drops.
     pub object_oid: Option<u32>,
 }
 
@@ -26,15 +26,22 @@ pub struct StoredStep {
 pub async fn store_steps(client: &Client, table_change: i64, steps: &[Step]) -> Result<()> {
     let insert = client.prepare(&sql!("state/insert_step.sql").text()).await?;
     for (ordinal, step) in (1i32..).zip(steps) {
-        let (how, mode, leading, following, index) = match &step.how {
-            How::UnderLock { mode, leading, following, makes } => {
-                let makes = makes.as_ref().map(Ident::as_str);
-                ("under lock", Some(mode.as_str()), names(leading), names(following), makes)
+        let (mut mode, mut leading, mut following, mut object, mut oid) =
+            (None, Vec::new(), Vec::new(), None, None);
+        let how = match &step.how {
+            How::UnderLock { mode: lock, leading: before, following: after, makes } => {
+                (mode, object) = (Some(lock.as_str()), makes.as_ref().map(Ident::as_str));
+                (leading, following) = (names(before), names(after));
+                "under lock"
             }
-            How::Online => ("online", None, Vec::new(), Vec::new(), None),
-            How::Concurrently { index, makes } => {
-                let how = if *makes { "make index" } else { "drop index" };
-                (how, None, Vec::new(), Vec::new(), Some(index.as_str()))
+            How::Online => "online",
+            How::MakeIndex(index) => {
+                object = Some(index.as_str());
+                "make index"
+            }
+            How::DropIndex(index) => {
+                oid = Some(*index);
+                "drop index"
             }
         };
         client
@@ -47,9 +54,9 @@ pub async fn store_steps(client: &Client, table_change: i64, steps: &[Step]) -> 
                     &mode,
                     &leading,
                     &following,
-                    &index,
+                    &object,
+                    &oid,
                     &step.statements,
-                    &step.undo,
                 ],
             )
             .await?;
@@ -79,7 +86,8 @@ pub async fn mark_done(
     made: Option<u32>,
     fingerprint: &str,
 ) -> Result<()> {
-    const STEP: &str = "update pgrecast.step set done_at = clock_timestamp(), object_oid = $3
+    const STEP: &str =
+        "update pgrecast.step set done_at = clock_timestamp(), object_oid = coalesce($3, object_oid)
          where table_change_id = $1 and ordinal = $2";
     const TABLE: &str = "update pgrecast.table_change set fingerprint = $2 where id = $1";
     client.execute(STEP, &[&table_change, &ordinal, &made]).await?;
@@ -108,7 +116,8 @@ fn from_row(row: &Row) -> Result<StoredStep> {
         Ok(parts.chunks_exact(2).map(|pair| QualifiedName::new(pair[0].clone(), pair[1].clone())).collect())
     };
     let object: Option<Ident> = row.try_get::<_, Option<String>>("object_name")?.map(Ident::new);
-    let index = || object.clone().ok_or_else(|| Error::failed("the state has lost the name of an index"));
+    let object_oid: Option<u32> = row.try_get("object_oid")?;
+    let lost = || Error::failed("the state has lost which index a step is for");
     let unknown =
         |what: &str| Error::failed(format!("the state has a step that is not known here: {what:?}"));
     let how = match row.try_get::<_, &str>("how")? {
@@ -122,15 +131,15 @@ fn from_row(row: &Row) -> Result<StoredStep> {
             }
         }
         "online" => How::Online,
-        "make index" => How::Concurrently { index: index()?, makes: true },
-        "drop index" => How::Concurrently { index: index()?, makes: false },
+        "make index" => How::MakeIndex(object.ok_or_else(lost)?),
+        "drop index" => How::DropIndex(object_oid.ok_or_else(lost)?),
         other => return Err(unknown(other)),
     };
     Ok(StoredStep {
         ordinal: row.try_get("ordinal")?,
-        step: Step { how, statements: row.try_get("statements")?, undo: row.try_get("undo")? },
+        step: Step { how, statements: row.try_get("statements")? },
         is_begun: row.try_get("is_begun")?,
         is_done: row.try_get("is_done")?,
-        object_oid: row.try_get("object_oid")?,
+        object_oid,
     })
 }

@@ -45,6 +45,28 @@ pub async fn check(client: &Client, digest: &Fingerprint, change: &TableChange, 
     })
 }
 
+/// Makes sure that nobody but us has changed the table's definition since the plan, or since the step before: steps
+/// were proven for that one, and a name may mean something else now.
+///
+/// # Errors
+/// [`Kind::NeedsPerson`] when it was changed.
+pub async fn expect_known(
+    client: &Client,
+    digest: &Fingerprint,
+    change: &TableChange,
+    known: &str,
+) -> Result<()> {
+    if digest.of(client, change.original_oid).await? == known {
+        return Ok(());
+    }
+    let table = change.name.shown();
+    Err(Error::needs_person(format!("the definition of {table} was changed by somebody else since it was planned"))
+        .state("the steps so far are done, this one was not begun")
+        .hint(format!(
+            "Run `pgrecast abort {table}` and begin again, or take their change back and run `pgrecast run {table}`."
+        )))
+}
+
 /// Writes down how the new table is defined, since nobody but us has reason to change it before the swap, and so
 /// that a rollback notices what was added to it since.
 pub async fn record(client: &Client, digest: &Fingerprint, change: &TableChange, new_oid: u32) -> Result<()> {

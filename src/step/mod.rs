@@ -4,6 +4,7 @@ pub mod added;
 pub mod capture;
 pub mod catch_up;
 pub mod check_data;
+pub mod concurrently;
 pub mod copy;
 pub mod definition;
 pub mod finish;

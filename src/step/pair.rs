@@ -3,9 +3,9 @@
 
 use tokio_postgres::Client;
 
-use crate::catalog::Column;
+use crate::catalog::{Column, find_name};
 use crate::error::{Error, Result};
-use crate::name::{Fragment, Ident, QualifiedName, Statement, sql};
+use crate::name::{Fragment, Ident, QualifiedName, Statement};
 use crate::plan::cast::{assign, image, is_one_to_one};
 use crate::plan::{KeyColumn, Mapping};
 use crate::state::{TableChange, load_key, load_mapping};
@@ -508,18 +508,12 @@ impl Pair {
 
 /// Makes sure that a table is there and has its name.
 async fn expect_table(client: &Client, change: &TableChange, oid: u32, name: &QualifiedName) -> Result<()> {
-    let row = client.query_opt(&sql!("catalog/find_name.sql").text(), &[&oid]).await?;
     let is_ours = *name != change.name;
     let what = if is_ours { "our table " } else { "" };
-    let happened = match row {
+    let happened = match find_name(client, oid).await? {
         None => "does not exist any more".to_owned(),
-        Some(row) => {
-            let now = QualifiedName::new(row.try_get::<_, String>(0)?, row.try_get::<_, String>(1)?);
-            if now == *name {
-                return Ok(());
-            }
-            format!("was renamed or moved by somebody else: it is {} now", now.shown())
-        }
+        Some(now) if now == *name => return Ok(()),
+        Some(now) => format!("was renamed or moved by somebody else: it is {} now", now.shown()),
     };
     Err(Error::needs_person(format!("{what}{} {happened}", name.shown()))
         .because(if is_ours {

@@ -4,13 +4,13 @@
 //! Relies on rounds until one was tiny, and on a verification that counts.
 //! Run twice: the phase says whether it happened. Killed midway: the transaction never was.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::level::bring_level;
-use super::lock::{LockPolicy, LockStory, Locking, Purpose, Request, Target, may_lock};
+use super::lock::{Hold, LockPolicy, LockStory, Locking, Purpose, Request, Target, may_lock};
 use super::pair::{Direction, Pair};
 use super::stage::as_role;
 use super::watch::Watch;
@@ -37,32 +37,6 @@ struct Exchange {
     owner: Ident,
     search_path: String,
     digest: Fingerprint,
-}
-
-/// Since when the locks are held, and for how long they may be.
-#[derive(Clone, Copy)]
-struct Hold {
-    since: Instant,
-    most: Duration,
-}
-
-impl Hold {
-    /// Leaves the server no more time for a statement than is left in all: it holds to that also when
-    /// this process stands still.
-    async fn limit(self, client: &Client) -> Result<()> {
-        let left = self.most.saturating_sub(self.since.elapsed()).as_millis();
-        if left == 0 {
-            return Err(self.exceeded());
-        }
-        Ok(client.batch_execute(&format!("set local statement_timeout = '{left}ms'")).await?)
-    }
-
-    fn exceeded(self) -> Error {
-        Error::new(
-            Kind::Transient,
-            format!("it took longer than {} ms under its locks", self.most.as_millis()),
-        )
-    }
 }
 
 /// Exchanges the two tables and moves the migration on to `to`, which is [`Phase::Swapped`] or
@@ -107,12 +81,12 @@ async fn once(
     policy: LockPolicy,
     story: &LockStory,
 ) -> Result<Duration> {
-    let hold = Hold { since: Instant::now(), most: policy.max_lock_time };
+    let hold = Hold::begin(policy);
     let error = match under_lock(client, migration, change, pair, exchange, story, hold).await {
-        Ok(to) if hold.since.elapsed() <= hold.most => {
+        Ok(to) if !hold.is_over() => {
             Failpoint::SwapReady.pass();
             client.batch_execute("commit").await?;
-            let took = hold.since.elapsed();
+            let took = hold.elapsed();
             Failpoint::Swapped.pass();
             migration.phase = to;
             tracing::info!(migration = %migration.short_id(), phase = %to, held_ms = took.as_millis(), "swapped");
@@ -291,7 +265,7 @@ async fn under_lock(
                 &(story.attempts as i32),
                 &(story.waited.as_secs_f64() * 1000.0),
                 &story.blockers,
-                &(hold.since.elapsed().as_secs_f64() * 1000.0),
+                &(hold.elapsed().as_secs_f64() * 1000.0),
                 &(round.keys as i64),
             ],
         )

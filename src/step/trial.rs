@@ -82,8 +82,7 @@ async fn on_clone(
         }
     }
     let mut trial = Trial { actions: found.actions, steps: None, proofs: found.proofs };
-    if trial.actions.iter().all(|tried| tried.class != Class::Copy) && found.locks.iter().all(Option::is_some)
-    {
+    if trial.actions.iter().all(|tried| tried.class != Class::Copy) {
         let steps = scene.steps(alter, found.before, found.last, found.after, &found.locks);
         if scene.prove(alter, &steps).await? {
             trial.steps = Some(steps.real);
@@ -108,8 +107,10 @@ struct Found {
     after: Vec<(Step, Step)>,
     /// What the last step runs, likewise.
     last: Vec<(String, String)>,
-    /// For each action that is in the last step its lock, with the keys to other tables; none for one that is not.
-    locks: Vec<Option<(LockMode, Vec<ForeignKey>)>>,
+    /// For each action that is in the last step its lock, with the keys to other tables.
+    locks: Vec<(LockMode, Vec<ForeignKey>)>,
+    /// Columns under their new names, with those before.
+    renamed: Vec<(Ident, Ident)>,
 }
 
 /// Steps under the real names, and the same on the clone.
@@ -167,23 +168,27 @@ impl Scene<'_> {
     async fn act(&self, action: &Action, found: &mut Found) -> Result<bool> {
         let statement = AlterStatement { actions: vec![action.clone()] };
         let drops = self.index_to_drop(action).await?;
+        self.expect_new_index(action).await?;
         let before = Definition::read(self.client, self.oid).await?;
         let Some(cost) = self.run(&[self.on_clone(&statement)]).await? else { return Ok(false) };
         let after = Definition::read(self.client, self.oid).await?;
-        let obstacle = self.obstacle(action, cost).await?;
+        let obstacle = self.obstacle(action, cost, &found.renamed).await?;
+        if let ActionKind::RenameColumn { from, to } = &action.kind {
+            found.renamed.push((to.clone(), from.clone()));
+        }
         let mut tried = Tried { class: Class::Copy, cost, lock: action.lock, obstacle };
         if tried.obstacle.is_some() {
             // The server would refuse it on the table itself.
-        } else if let Some(index) = drops {
+        } else if let Some((index, oid)) = drops {
             tried.class = Class::Staged;
             let at = |table: &QualifiedName| QualifiedName { name: index.clone(), ..table.clone() };
             let (real, clone) = (at(&self.original.table.name), at(&self.place.shadow));
-            found.after.push((drop_index(&real), drop_index(&clone)));
+            found.after.push((drop_index(&real, oid), drop_index(&clone, oid)));
         } else if cost.is_none() {
             tried.class = Class::Instant;
             let real = statement.sql(&self.original.table.name).to_string();
             found.last.push((real, self.on_clone(&statement)));
-            found.locks.push(Some((action.lock, locked_too(action, &before, &after))));
+            found.locks.push((action.lock, locked_too(action, &before, &after)));
         } else if cost.rewrites {
             // No steps.
         } else if let Some(real) = recipe(&before, &after, |table| self.real(table))
@@ -193,7 +198,7 @@ impl Scene<'_> {
             tried.class = Class::Staged;
             tried.lock = strongest(&real.before, !real.last.is_empty());
             if !real.last.is_empty() {
-                found.locks.push(Some((LockMode::AccessExclusive, Vec::new())));
+                found.locks.push((LockMode::AccessExclusive, Vec::new()));
             }
             found.proofs.extend(real.proofs);
             found.before.extend(real.before.into_iter().zip(clone.before));
@@ -204,12 +209,12 @@ impl Scene<'_> {
     }
 
     /// The index of this table that the action drops: the very one that its name means in this session.
-    async fn index_to_drop(&self, action: &Action) -> Result<Option<Ident>> {
+    async fn index_to_drop(&self, action: &Action) -> Result<Option<(Ident, u32)>> {
         let ActionKind::DropIndex { index, if_exists } = &action.kind else { return Ok(None) };
         let oid = find_table(self.client, &index.to_string()).await?;
         let is_ours = |known: &&crate::catalog::Index| Some(known.oid) == oid;
         match self.original.indexes.iter().find(is_ours) {
-            Some(known) => Ok(Some(known.name.name.clone())),
+            Some(known) => Ok(Some((known.name.name.clone(), known.oid))),
             None if oid.is_none() && *if_exists => Ok(None),
             None => {
                 let table = self.original.table.name.shown();
@@ -223,13 +228,33 @@ impl Scene<'_> {
         }
     }
 
+    /// The server looks for an index of the name that is written only after it has locked the table against writers.
+    async fn expect_new_index(&self, action: &Action) -> Result<()> {
+        let ActionKind::CreateIndex { name: Some(name) } = &action.kind else { return Ok(()) };
+        let here = QualifiedName { name: name.clone(), ..self.original.table.name.clone() };
+        if find_table(self.client, &here.to_string()).await?.is_none() {
+            return Ok(());
+        }
+        Err(Error::usage(format!("there is a relation {} already", here.shown()))
+            .state("nothing was changed")
+            .hint("Give the index another name, or drop what has this one."))
+    }
+
     /// What reads a column whose type is to be changed in place, or that is to be dropped.
-    async fn obstacle(&self, action: &Action, cost: Cost) -> Result<Option<String>> {
-        let column = match &action.kind {
+    async fn obstacle(
+        &self,
+        action: &Action,
+        cost: Cost,
+        renamed: &[(Ident, Ident)],
+    ) -> Result<Option<String>> {
+        let mut column = match &action.kind {
             ActionKind::SetType { column, .. } if !cost.rewrites => column,
             ActionKind::DropColumn { name } => name,
             _ => return Ok(None),
         };
+        for (to, from) in renamed.iter().rev() {
+            column = if column == to { from } else { column };
+        }
         let rows = self
             .client
             .query(&sql!("trial/list_column_users.sql").text(), &[&self.original.table.oid, &column.as_str()])
@@ -240,7 +265,7 @@ impl Scene<'_> {
     /// Whether the names of indexes to be made are free where the table is.
     async fn are_free(&self, steps: &[Step]) -> Result<bool> {
         for step in steps {
-            if let How::Concurrently { index, makes: true } = &step.how {
+            if let How::MakeIndex(index) = &step.how {
                 let here = QualifiedName { name: index.clone(), ..self.original.table.name.clone() };
                 if find_table(self.client, &here.to_string()).await?.is_some() {
                     return Ok(false);
@@ -256,7 +281,7 @@ impl Scene<'_> {
         before: Vec<(Step, Step)>,
         last: Vec<(String, String)>,
         drops: Vec<(Step, Step)>,
-        locks: &[Option<(LockMode, Vec<ForeignKey>)>],
+        locks: &[(LockMode, Vec<ForeignKey>)],
     ) -> Steps {
         let (mut real, mut clone): (Vec<Step>, Vec<Step>) = before.into_iter().unzip();
         if !last.is_empty() {
@@ -267,9 +292,9 @@ impl Scene<'_> {
                     alter.statements.iter().map(|s| s.sql(&self.original.table.name).to_string()).collect();
                 on_clone = alter.statements.iter().map(|s| self.on_clone(s)).collect();
             }
-            let how = self.under_locks(locks.iter().flatten());
-            real.push(Step { how: how.clone(), statements: on_real, undo: Vec::new() });
-            clone.push(Step { how, statements: on_clone, undo: Vec::new() });
+            let how = self.under_locks(locks);
+            real.push(Step { how: how.clone(), statements: on_real });
+            clone.push(Step { how, statements: on_clone });
         }
         let (on_real, on_clone): (Vec<Step>, Vec<Step>) = drops.into_iter().unzip();
         real.extend(on_real);
@@ -277,7 +302,7 @@ impl Scene<'_> {
         Steps { real, clone }
     }
 
-    fn under_locks<'l>(&self, locks: impl Iterator<Item = &'l (LockMode, Vec<ForeignKey>)>) -> How {
+    fn under_locks(&self, locks: &[(LockMode, Vec<ForeignKey>)]) -> How {
         let (mut mode, mut leading, mut following) = (LockMode::ShareUpdateExclusive, Vec::new(), Vec::new());
         for (one, keys) in locks {
             mode = mode.max(*one);
@@ -325,7 +350,7 @@ impl Scene<'_> {
 fn strongest(steps: &[Step], has_last: bool) -> LockMode {
     let modes = steps.iter().map(|step| match &step.how {
         How::UnderLock { mode, .. } => *mode,
-        How::Online | How::Concurrently { .. } => LockMode::ShareUpdateExclusive,
+        How::Online | How::MakeIndex(_) | How::DropIndex(_) => LockMode::ShareUpdateExclusive,
     });
     let last = has_last.then_some(LockMode::AccessExclusive);
     modes.chain(last).max().unwrap_or(LockMode::ShareUpdateExclusive)

@@ -5,7 +5,7 @@
 //! `pgrecast` there, [`wait`] waits for conditions, [`dump`] and [`nothing_left`] say what a database
 //! looks like, [`workload`] writes to a table and to its [`twin`], which must stay equal: each connection is
 //! a [`worker`], and [`writes`] says what it writes. [`ending`] ends pgrecast in every way there is, some of
-//! them through a [`proxy`].
+//! them through a [`proxy`]. [`in_place`] is a table for changes that need no copy.
 
 // Each test binary uses a part of it.
 #![allow(dead_code, unused_imports, unreachable_pub)]
@@ -16,6 +16,7 @@ pub mod cluster;
 pub mod database;
 pub mod dump;
 pub mod ending;
+pub mod in_place;
 pub mod keys;
 pub mod model;
 pub mod nothing_left;
