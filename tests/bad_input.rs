@@ -261,6 +261,18 @@ async fn a_mistyped_command_says_nothing_about_the_migration_and_a_closed_pipe_s
     }
     let nothing = db.pgrecast(&["plan", "nosuch", "--rebuild", "--json"]).await.expect_code(2).json();
     assert!(nothing["error"]["message"].as_str().unwrap().contains("nosuch does not exist"), "{nothing}");
+    for usage in [
+        &["plan", "t", "--rebuild", "--fail-on", "nulls"][..],
+        &["plan", "t"],
+        &["run", "t", "--alter", "add"],
+        &["run", "--no-such-option"],
+        &["cleanup"],
+        &["status", "nosuch"],
+        &["list", "--port", "x"],
+    ] {
+        let said = db.pgrecast(&[usage, &["--json"]].concat()).await.expect_code(2).json();
+        assert!(said["error"]["message"].is_string(), "{usage:?}: {said}");
+    }
     assert_nothing_left(&db).await;
 }
 

@@ -35,8 +35,15 @@ fn of<'a>(risks: &'a Value, code: &str) -> Option<&'a str> {
 async fn rows_that_do_not_fit_a_copy_are_counted_and_named() {
     let db = TestDb::create("check_data").await;
     db.execute(TABLE).await;
-    let before = schema_dump(&db).await;
+    let owner = db.owner_role("careful", &["orders"]).await;
+    db.execute(&format!("revoke temporary on database {} from public", db.name())).await;
 
+    let plan = ["plan", "orders", "--alter", "alter code type int using code::int", "--check-data"];
+    let denied = db.pgrecast_as(&owner, &plan).await.expect_code(1);
+    assert!(denied.stderr.contains("GRANT TEMPORARY"), "{}", denied.whole());
+    db.execute(&format!("grant temporary on database {} to public", db.name())).await;
+
+    let before = schema_dump(&db).await;
     let found = risks(&db, "alter code type int using code::int", &["--reverse", "code=code::text"]).await;
     let said = of(&found, "does-not-convert").unwrap();
     assert!(

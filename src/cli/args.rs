@@ -353,15 +353,7 @@ impl Args {
         let mut options = Options::default();
         let locks = match &self.command {
             Command::Run { pace, locks, .. } => {
-                options.copy = CopyOptions {
-                    jobs: pace.jobs.into(),
-                    chunk_time: pace.chunk_time.unwrap_or(if pace.nice_ratio > 0.0 {
-                        options.copy.chunk_time
-                    } else {
-                        Duration::from_millis(30)
-                    }),
-                    nice_ratio: pace.nice_ratio,
-                };
+                options.copy = CopyOptions::new(pace.jobs.into(), pace.chunk_time, pace.nice_ratio);
                 options.index_jobs = pace.index_jobs.into();
                 options.maintenance_work_mem = pace.maintenance_work_mem;
                 Some(locks)

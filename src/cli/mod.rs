@@ -23,16 +23,22 @@ use pgrecast::step::watch::Watch;
 use uuid::Uuid;
 
 use args::{Args, Command, Select};
-use terminal::{say, tell};
+use terminal::{has_said, say, tell};
 
 /// Parses, runs, prints, and says how it went.
 pub(crate) fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            let code = if error.use_stderr() { 2 } else { 0 };
             let _ = error.print();
-            return ExitCode::from(code);
+            if !error.use_stderr() {
+                return ExitCode::SUCCESS;
+            }
+            if std::env::args().any(|argument| argument == "--json") {
+                let words = error.to_string();
+                say_error(&Error::usage(words.trim_start_matches("error: ").trim_end()));
+            }
+            return ExitCode::from(Kind::Usage.exit_code());
         }
     };
     logging::start(&args);
@@ -51,6 +57,9 @@ pub(crate) fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if args.json && !has_said() {
+                say_error(&error);
+            }
             logging::report(&args, &error);
             ExitCode::from(error.kind.exit_code())
         }
@@ -66,17 +75,8 @@ async fn run(args: &Args) -> Result<()> {
                 return Err(Error::usage(format!("--fail-on {code} needs --check-data"))
                     .because("only that reads the rows"));
             }
-            let planned = async {
-                let (table, request) = change.request()?;
-                engine.plan(&table, &request, *check_data).await
-            };
-            let plan = match planned.await {
-                Err(error) if args.json => {
-                    say(&to_json(&Status::default().with_error(&error))?);
-                    return Err(error);
-                }
-                plan => plan?,
-            };
+            let (table, request) = change.request()?;
+            let plan = engine.plan(&table, &request, *check_data).await?;
             if args.json {
                 say(&to_json(&plan)?);
             } else {
@@ -257,6 +257,13 @@ async fn interrupted() {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminated => {}
+    }
+}
+
+/// For those who read JSON: a status with nothing but the error.
+fn say_error(error: &Error) {
+    if let Ok(text) = to_json(&Status::default().with_error(error)) {
+        say(&text);
     }
 }
 

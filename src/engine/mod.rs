@@ -50,7 +50,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            copy: CopyOptions { jobs: 1, chunk_time: Duration::from_millis(3), nice_ratio: 1.5 },
+            copy: CopyOptions::new(1, None, 1.5),
             lock: LockPolicy {
                 lock_timeout: Duration::from_millis(300),
                 max_lock_time: Duration::from_millis(300),

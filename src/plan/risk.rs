@@ -50,8 +50,15 @@ pub const CODES: [&str; 18] = [
 ];
 
 /// Those that only `--check-data` can find.
-pub const DATA_CODES: [&str; 6] =
-    ["check-violations", "does-not-convert", "duplicates", "nulls", "orphans", "values-change"];
+pub const DATA_CODES: [&str; 7] = [
+    "check-violations",
+    "does-not-convert",
+    "duplicates",
+    "not-checked",
+    "nulls",
+    "orphans",
+    "values-change",
+];
 
 /// Those that nearly every change has: `any` does not mean them.
 pub const USUAL_CODES: [&str; 2] = ["hidden-transactions", "prepared-statements"];

@@ -176,7 +176,12 @@ impl Survey {
                         let create = sql!("check/create_probe.sql")
                             .fill("outputs", &self.outputs)
                             .fill("source", &self.source);
-                        session.batch_execute(&create.text()).await?;
+                        session.batch_execute(&create.text()).await.map_err(|denied| {
+                            Error::from(denied)
+                                .context(format!("could not look which rows do not fit ({})", error.message))
+                                .state("nothing was changed")
+                                .hint("It takes the right to make temporary functions: GRANT TEMPORARY ON DATABASE.")
+                        })?;
                         can_probe = true;
                     }
                     let misfits = self.probe(session, first, end).await?;
@@ -214,8 +219,11 @@ impl Survey {
 
 /// What is to be said about rows that keep constraints from being proven.
 pub async fn of_proofs(sessions: &Sessions, proofs: &[Proof], watch: &Watch) -> Result<Vec<Risk>> {
-    let session = sessions.open("check").await?;
     let mut risks = Vec::new();
+    if proofs.is_empty() {
+        return Ok(risks);
+    }
+    let session = sessions.open("check").await?;
     watch.begin("check data");
     for (n, proof) in proofs.iter().enumerate() {
         watch.progress(n as i64, proofs.len() as i64, "constraints", proof.object.clone());

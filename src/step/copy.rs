@@ -34,6 +34,16 @@ pub struct CopyOptions {
     pub nice_ratio: f64,
 }
 
+impl CopyOptions {
+    /// With this many sessions that pause as told. Without a `chunk_time`: 3 ms if they pause, so that nobody waits for
+    /// long behind one, else 30 ms.
+    #[must_use]
+    pub fn new(jobs: usize, chunk_time: Option<Duration>, nice_ratio: f64) -> Self {
+        let usual = if nice_ratio > 0.0 { 3 } else { 30 };
+        CopyOptions { jobs, chunk_time: chunk_time.unwrap_or(Duration::from_millis(usual)), nice_ratio }
+    }
+}
+
 /// Parts of a chunk: of these there are by the million, records of chunks should be by the thousand.
 const PARTS: i64 = 128;
 

@@ -197,6 +197,8 @@ pub struct Change {
     pub alter: String,
     /// What leads back.
     pub reverse: Vec<&'static str>,
+    /// How many indexes are built at the same time.
+    pub index_jobs: &'static str,
 }
 
 impl Model {
@@ -262,6 +264,7 @@ impl Model {
         Change {
             alter: texts.join(", "),
             reverse: chosen.iter().map(|(_, reverse)| *reverse).filter(|text| !text.is_empty()).collect(),
+            index_jobs: ["--index-jobs=1", "--index-jobs=3"][random.below(2) as usize],
         }
     }
 
@@ -298,7 +301,7 @@ fn index_of(column: &Column) -> Option<String> {
 impl Change {
     /// The arguments of the command.
     pub fn arguments(&self) -> Vec<&str> {
-        let mut arguments = vec!["run", "t", "--json", "--chunk-time", "50ms"];
+        let mut arguments = vec!["run", "t", "--json", "--chunk-time", "50ms", self.index_jobs];
         if self.alter.is_empty() {
             arguments.push("--rebuild");
         } else {
