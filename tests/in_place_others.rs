@@ -247,3 +247,28 @@ async fn a_view_keeps_its_column_under_another_name_too() {
     let plan = db.pgrecast(&plan).await.expect_code(0).json();
     assert_eq!(plan["strategy"], "copy", "{plan}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_gets_another_name_or_schema_in_place_or_not_at_all() {
+    let db = TestDb::create("moved").await;
+    db.execute(&format!("{TABLE}; create schema archive; alter table orders add primary key (id)")).await;
+    let run = Run::of("alter table orders rename to purchases");
+    db.pgrecast(&run.arguments()).await.expect_code(0);
+    let run = ["run", "purchases", "--alter", "set schema archive", "--strategy", "auto"];
+    db.pgrecast(&run).await.expect_code(0);
+    let there: bool = db.query_value("select to_regclass('archive.purchases') is not null").await;
+    assert!(there);
+    let mixed = [
+        "run",
+        "archive.purchases",
+        "--alter",
+        "alter amount type bigint, rename to p",
+        "--strategy",
+        "auto",
+    ];
+    let output = db.pgrecast(&mixed).await.expect_code(3);
+    assert!(output.whole().contains("the new table takes over the name"), "{}", output.whole());
+    let nowhere = ["run", "archive.purchases", "--alter", "set schema nowhere", "--strategy", "auto"];
+    let output = db.pgrecast(&nowhere).await.expect_code(3);
+    assert!(output.stderr.contains("schema \"nowhere\" does not exist"), "{}", output.whole());
+}

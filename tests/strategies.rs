@@ -34,6 +34,7 @@ const TABLE: &str = "
     create unique index orders_key on orders (key);
     create unique index orders_small on orders (small) where small > 0;
     create trigger touch before update on orders for each row execute function touch();
+    create schema side;
     insert into customer select g, 'c' || g from generate_series(1, 100) g;
     insert into orders (id, small, amount, total, name, note, code, price, ratio, made, seen, day, tags, labels, data, status,
         nick, number, flags, mac, spent, positive, present, customer_id, customer_code, ref, place, key, long_name, title,
@@ -45,7 +46,7 @@ const TABLE: &str = "
 ";
 
 /// Each with the first major version that knows it.
-const ACTIONS: [(&str, i32); 100] = [
+const ACTIONS: [(&str, i32); 104] = [
     ("alter name type varchar(20)", 14),
     ("alter name type varchar(5)", 14),
     ("alter name type varchar", 14),
@@ -146,6 +147,10 @@ const ACTIONS: [(&str, i32); 100] = [
     ("set (user_catalog_table = true)", 14),
     ("set without cluster", 14),
     ("set logged", 14),
+    ("rename to purchases", 14),
+    ("set schema side", 14),
+    ("force row level security", 14),
+    ("no force row level security", 14),
 ];
 
 /// What the server does to the table when it is run as it stands.
@@ -161,8 +166,10 @@ struct Truth {
 async fn meter(db: &TestDb<'_>) -> (u32, i64) {
     let row = &db
         .query(
-            "select pg_relation_filenode('orders'), sum(pg_stat_get_xact_tuples_returned(c.oid))::int8 from pg_class c
-             where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'",
+            "select max(pg_relation_filenode(c.oid)) filter (where c.relname in ('orders', 'purchases')),
+                    sum(pg_stat_get_xact_tuples_returned(c.oid))::int8
+             from pg_class c
+             where c.relnamespace in ('public'::regnamespace, 'side'::regnamespace) and c.relkind = 'r'",
             &[],
         )
         .await[0];
@@ -177,7 +184,7 @@ async fn run_plainly(db: &TestDb<'_>, action: &str) -> Truth {
     let modes: Vec<String> = db
         .query_column(
             "select mode from pg_locks where pid = pg_backend_pid() and locktype = 'relation' and granted
-             and relation = (select oid from pg_class where relname = 'orders')",
+             and relation = (select oid from pg_class where relname in ('orders', 'purchases'))",
         )
         .await;
     db.execute("rollback").await;

@@ -1,6 +1,8 @@
--- The file of a table, and how often relations of these schemas were read from end to end in this transaction.
--- $1 oid of the table, $2 and $3 the schemas. Lock: none.
+-- The file of a table, and how often it, its indexes and the relations of these schemas were read from end to end in this
+-- transaction. $1 oid of the table, $2 and $3 the schemas. Lock: none.
 select pg_catalog.pg_relation_filenode($1::oid) as filenode,
        (select coalesce(sum(pg_catalog.pg_stat_get_xact_numscans(c.oid)), 0)::int8
-        from pg_catalog.pg_class c where c.relnamespace in ($2::text::regnamespace, $3::text::regnamespace)) as scans,
+        from pg_catalog.pg_class c
+        where c.relnamespace in ($2::text::regnamespace, $3::text::regnamespace)
+           or c.oid = $1 or c.oid in (select i.indexrelid from pg_catalog.pg_index i where i.indrelid = $1)) as scans,
        pg_catalog.current_setting('track_counts')::bool as is_counted

@@ -20,6 +20,10 @@ pub(super) fn classify(action: &A) -> Result<Action> {
 }
 
 fn kind(action: &A) -> Option<ActionKind> {
+    if let Some(why) = refuse::in_place_only(action) {
+        let is_name = matches!(action, A::TableRenameTo(_) | A::SetSchema(_));
+        return Some(ActionKind::InPlaceOnly { why, is_name });
+    }
     Some(match action {
         A::AddColumn(_) => ActionKind::AddColumn { name: name::<ast::ColumnName>(action)? },
         A::DropColumn(_) => ActionKind::DropColumn { name: name::<ast::ColumnNameRef>(action)? },

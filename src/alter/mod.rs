@@ -172,6 +172,13 @@ pub enum ActionKind {
         /// Whether it need not be there.
         if_exists: bool,
     },
+    /// What a table that takes another's place can not be given.
+    InPlaceOnly {
+        /// Why.
+        why: &'static str,
+        /// `RENAME TO` or `SET SCHEMA`, alone in its statement.
+        is_name: bool,
+    },
     /// All else, left to the server: storage parameters, tablespace, access method, `LOGGED`, ..
     Other,
 }
@@ -198,7 +205,7 @@ impl ActionKind {
     /// Whether PostgreSQL takes this action only alone in its statement.
     #[must_use]
     pub fn is_alone(&self) -> bool {
-        self.is_rename() || self.is_index()
+        self.is_rename() || self.is_index() || matches!(self, ActionKind::InPlaceOnly { is_name: true, .. })
     }
 }
 

@@ -32,13 +32,23 @@ pub(super) fn outdated(text: &str) -> Option<Error> {
     })
 }
 
+/// Why the action can be done on the table itself only; none if it can be done in a copy too.
+pub(super) fn in_place_only(action: &A) -> Option<&'static str> {
+    Some(match action {
+        A::TableRenameTo(_) => "the new table takes over the name of the old one",
+        A::SetSchema(_) => "the new table takes over the schema of the old one",
+        A::ForceRls(_) => {
+            "with it the table's owner would no longer see all rows, and they would not be copied"
+        }
+        _ => return None,
+    })
+}
+
 fn reason(action: &A) -> Option<(&'static str, &'static str)> {
     const BY_HAND: &str = "Run it by itself, before or after the change.";
     let is_cascade = |behaviour: Option<DropBehavior>| matches!(behaviour, Some(DropBehavior::Cascade(_)));
     let reason = match action {
-        A::TableRenameTo(_) => ("the changed table takes over the name of the old one", BY_HAND),
-        A::SetSchema(_) => ("the changed table takes over the schema of the old one", BY_HAND),
-        A::OwnerTo(_) => ("the changed table takes over the owner of the old one", BY_HAND),
+        A::OwnerTo(_) => ("it is done as the table's owner, who may not give it away", BY_HAND),
         A::AttachPartition(_) | A::DetachPartition(_) | A::MergePartitions(_) | A::SplitPartition(_) => {
             ("it concerns other tables too, and pgrecast changes one", BY_HAND)
         }
@@ -46,9 +56,6 @@ fn reason(action: &A) -> Option<(&'static str, &'static str)> {
             ("a table that inherits is read through its parent while it is being changed", BY_HAND)
         }
         A::OfType(_) | A::NotOf(_) => ("the columns of a typed table belong to the type", BY_HAND),
-        A::ForceRls(_) => {
-            ("with it the table's owner would no longer see all rows, and they would not be copied", BY_HAND)
-        }
         A::EnableRule(_) | A::DisableRule(_) | A::EnableReplicaRule(_) | A::EnableAlwaysRule(_) => {
             ("rules rewrite statements before any trigger sees the rows", BY_HAND)
         }
@@ -81,8 +88,6 @@ mod tests {
     #[test]
     fn each_refusal_names_the_action_and_says_why_and_what_instead() {
         let refused = [
-            "rename to y",
-            "set schema archive",
             "owner to current_user",
             "attach partition p for values from (1) to (2)",
             "attach partition p default",
@@ -93,7 +98,6 @@ mod tests {
             "no inherit parent",
             "of some_type",
             "not of",
-            "force row level security",
             "enable rule r",
             "disable rule r",
             "enable replica rule r",
@@ -122,6 +126,9 @@ mod tests {
             "drop column a restrict",
             "drop column \"cascade\"",
             "rename column a to b",
+            "rename to y",
+            "set schema archive",
+            "force row level security",
             "set tablespace fast",
             "set without oids",
             "no force row level security",

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::alter::{Action, ActionKind};
 use crate::catalog::{Attached, Definition, Missing};
 
 /// A reason not to begin.
@@ -63,6 +64,22 @@ pub fn of_rights(original: &Definition, missing: &[Missing]) -> Vec<Refusal> {
         Refusal::new("privilege", &name, right.what.clone()).hint(format!("Run: {}", right.remedy))
     };
     missing.iter().map(refuse).collect()
+}
+
+/// Of actions that a copy can not do.
+pub fn of_actions<'a>(
+    original: &Definition,
+    actions: impl Iterator<Item = &'a Action>,
+) -> impl Iterator<Item = Refusal> {
+    let name = original.table.name.shown();
+    actions.filter_map(move |action| match action.kind {
+        ActionKind::InPlaceOnly { why, .. } => {
+            let message = format!("the change needs a copy, which can not {}: {why}", action.text);
+            let refusal = Refusal::new("in-place-only", &name, message);
+            Some(refusal.hint("Run it by itself, before or after the change."))
+        }
+        _ => None,
+    })
 }
 
 /// Everything about the original that stands in the way of a copy.

@@ -174,6 +174,11 @@ pub fn in_place<'a>(original: &Definition, actions: impl Iterator<Item = &'a Act
                 format!("{table}.{}", from.shown()),
                 "statements of the application that use the old name fail from then on",
             )),
+            ActionKind::InPlaceOnly { is_name: true, .. } => risks.push(Risk::new(
+                "renamed",
+                table.clone(),
+                "statements of the application that use the old name fail from then on; views and foreign keys go along",
+            )),
             ActionKind::AddColumn { .. } | ActionKind::SetType { .. } => risks.push(Risk::new(
                 "prepared-statements",
                 table.clone(),

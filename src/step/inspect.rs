@@ -188,7 +188,8 @@ async fn try_out(
         .hint("Leave --strategy in-place out.");
         return Ok(Found { trial, copy: Way::Refused(vec![refusal]) });
     }
-    let refusals = refusal::of_table(original, attached);
+    let mut refusals = refusal::of_table(original, attached);
+    refusals.extend(refusal::of_actions(original, request.alter.actions()));
     if !refusals.is_empty() {
         return Ok(Found { trial, copy: Way::Refused(refusals) });
     }

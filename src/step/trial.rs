@@ -140,18 +140,18 @@ impl Scene<'_> {
         Ok(((row.try_get("filenode")?, row.try_get("scans")?), row.try_get("is_counted")?))
     }
 
-    /// Runs statements on the clone. `None`: the server does not accept one.
-    async fn run(&self, statements: &[String]) -> Result<Option<Cost>> {
+    /// Runs statements on the clone. The inner error: the server does not accept one.
+    async fn run(&self, statements: &[String]) -> Result<std::result::Result<Cost, Error>> {
         let (before, _) = self.meter().await?;
         for statement in statements {
             tracing::debug!(statement, "trial");
             if let Err(error) = self.client.batch_execute(statement).await {
                 let error = Error::from(error);
-                return if error.sqlstate.is_some() { Ok(None) } else { Err(error) };
+                return if error.sqlstate.is_some() { Ok(Err(error)) } else { Err(error) };
             }
         }
         let (after, _) = self.meter().await?;
-        Ok(Some(Cost { reads_rows: after.1 != before.1, rewrites: after.0 != before.0 }))
+        Ok(Ok(Cost { reads_rows: after.1 != before.1, rewrites: after.0 != before.0 }))
     }
 
     fn on_clone(&self, statement: &AlterStatement) -> String {
@@ -170,7 +170,14 @@ impl Scene<'_> {
         let drops = self.index_to_drop(action).await?;
         self.expect_new_index(action).await?;
         let before = Definition::read(self.client, self.oid).await?;
-        let Some(cost) = self.run(&[self.on_clone(&statement)]).await? else { return Ok(false) };
+        let cost = match self.run(&[self.on_clone(&statement)]).await? {
+            Ok(cost) => cost,
+            Err(error) if matches!(action.kind, ActionKind::InPlaceOnly { .. }) => {
+                let words = format!("PostgreSQL does not accept it: {}", action.text);
+                return Err(error.context(words).with_kind(Kind::Refused).state("nothing was changed"));
+            }
+            Err(_) => return Ok(false),
+        };
         let after = Definition::read(self.client, self.oid).await?;
         let obstacle = self.obstacle(action, cost, &found.renamed).await?;
         if let ActionKind::RenameColumn { from, to } = &action.kind {
@@ -330,13 +337,13 @@ impl Scene<'_> {
         let shape = Shape::prepare(self.client).await?;
         let written: Vec<String> =
             alter.statements.iter().map(|statement| self.on_clone(statement)).collect();
-        if self.run(&written).await?.is_none() {
+        if self.run(&written).await?.is_err() {
             return Ok(false);
         }
         let wanted = shape.of(self.client, self.oid).await?;
         self.client.batch_execute(AGAIN).await?;
         for step in &steps.clone {
-            let Some(cost) = self.run(&step.on_clone()).await? else { return Ok(false) };
+            let Ok(cost) = self.run(&step.on_clone()).await? else { return Ok(false) };
             let is_light = cost.is_none() || !matches!(step.how, How::UnderLock { .. });
             if !is_light || cost.rewrites {
                 return Ok(false);
