@@ -7,6 +7,7 @@
 //! what it does not accept and why there is no way around it is said in [`parse`].
 
 mod added;
+mod assignment;
 mod classify;
 mod index;
 mod lock_mode;
@@ -16,9 +17,11 @@ mod redirect;
 mod references;
 mod refuse;
 mod retarget;
+mod set;
 mod split;
 mod table_ref;
 
+pub use assignment::read_assignment;
 pub use lock_mode::LockMode;
 pub use plain_cast::is_plain_cast;
 pub use redirect::redirect;

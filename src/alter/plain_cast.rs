@@ -15,7 +15,8 @@ pub fn is_plain_cast(using: &str, column: &Ident) -> bool {
     expression(using).is_some_and(|expr| is_cast_of(&expr, column))
 }
 
-fn expression(text: &str) -> Option<Expr> {
+/// The expression that stands alone in the text.
+pub(super) fn expression(text: &str) -> Option<Expr> {
     let file = parse::source("alter table x alter column x type x using ", text, "USING").ok()?;
     let mut stmts = file.stmts();
     let (Some(Stmt::AlterTable(alter)), None) = (stmts.next(), stmts.next()) else { return None };

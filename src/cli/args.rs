@@ -4,9 +4,9 @@ use std::io::Read;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use pgrecast::alter::{Alter, TableRef};
+use pgrecast::alter::{Alter, TableRef, read_assignment};
 use pgrecast::db::ConnectionArgs;
-use pgrecast::engine::{Options, parse_reverse};
+use pgrecast::engine::Options;
 use pgrecast::error::{Error, Result};
 use pgrecast::plan::in_place::Strategy;
 use pgrecast::plan::risk::CODES;
@@ -187,6 +187,9 @@ pub(crate) struct Change {
     /// Which way it is done; `plan` says what each action needs
     #[arg(long, value_enum, default_value = "auto")]
     strategy: Way,
+    /// What rows that are there get in a column that the change adds, from the columns of the new shape
+    #[arg(long, value_name = "COLUMN=EXPRESSION", conflicts_with = "rebuild")]
+    set: Vec<String>,
     /// How a column of the old shape is computed from the new one, where the assignment cast does not do
     #[arg(long, value_name = "COLUMN=EXPRESSION")]
     reverse: Vec<String>,
@@ -204,8 +207,9 @@ impl Change {
 
     pub(crate) fn request(&self) -> Result<(TableRef, Request)> {
         let named = self.table.as_deref().map(TableRef::parse).transpose()?;
-        let reverse = self.reverse.iter().map(|text| parse_reverse(text)).collect::<Result<_>>()?;
-        let (table, alter) = if let Some(path) = &self.file {
+        let reverse =
+            self.reverse.iter().map(|text| read_assignment("--reverse", text)).collect::<Result<_>>()?;
+        let (table, mut alter) = if let Some(path) = &self.file {
             let (table, alter) = Alter::from_file(&read(path)?)?;
             if let (Some(named), Some(table)) = (&named, &table)
                 && named != table
@@ -224,6 +228,10 @@ impl Change {
         } else {
             (named, Alter::from_actions(&self.alter)?)
         };
+        for text in &self.set {
+            let (column, value) = read_assignment("--set", text)?;
+            alter.set(&column, &value)?;
+        }
         let table = table.ok_or_else(|| {
             Error::usage("the table is missing").hint("Name it: pgrecast run TABLE --alter '..'")
         })?;
@@ -243,6 +251,7 @@ impl Change {
             Way::Copy => Some("--strategy copy".to_owned()),
             Way::InPlace => Some("--strategy in-place".to_owned()),
         });
+        words.extend(self.set.iter().map(|text| format!("--set {}", quote(text))));
         words.extend(self.reverse.iter().map(|text| format!("--reverse {}", quote(text))));
         words.join(" ")
     }

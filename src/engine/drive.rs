@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 
 use super::Options;
-use crate::alter::Alter;
+use crate::alter::{Alter, read_assignment};
 use crate::catalog::{Definition, Fingerprint};
 use crate::db::{Session, Sessions};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
-use crate::name::{Fragment, Ident, sql};
+use crate::name::{Ident, sql};
 use crate::plan::Side;
 use crate::plan::in_place::Strategy;
 use crate::plan::key::KeyColumn;
@@ -131,27 +131,9 @@ async fn make_one_shadow(control: &Client, change: &TableChange) -> Result<()> {
 fn stored_request(change: &TableChange) -> Result<Request> {
     let alter =
         if change.statements.is_empty() { Alter::rebuild() } else { Alter::from_texts(&change.statements)? };
-    let reverse = change.reverse.iter().map(|text| parse_reverse(text)).collect::<Result<_>>()?;
+    let reverse =
+        change.reverse.iter().map(|text| read_assignment("--reverse", text)).collect::<Result<_>>()?;
     Ok(Request { alter, reverse, strategy: Strategy::Copy })
-}
-
-/// `column=expression`, the column quoted where it must be.
-pub fn parse_reverse(text: &str) -> Result<(Ident, Fragment)> {
-    let wrong = || {
-        Error::usage(format!("--reverse needs 'column=expression', not {text:?}"))
-            .hint("For example: --reverse 'amount=amount::integer'")
-    };
-    let (column, expression) = if let Some(rest) = text.strip_prefix('"') {
-        let end = rest.find("\"=").ok_or_else(wrong)?;
-        (rest[..end].replace("\"\"", "\""), &rest[end + 2..])
-    } else {
-        let (column, expression) = text.split_once('=').ok_or_else(wrong)?;
-        (column.trim().to_lowercase(), expression)
-    };
-    if column.is_empty() || expression.trim().is_empty() {
-        return Err(wrong());
-    }
-    Ok((Ident::new(column), Fragment::trusted(expression.trim())))
 }
 
 async fn start_capture(

@@ -12,7 +12,6 @@ use std::time::Duration;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-pub use drive::parse_reverse;
 pub use status::Status;
 
 use crate::alter::TableRef;

@@ -276,7 +276,7 @@ async fn check_using(client: &Client, place: &Place, column: &Ident, using: &str
         return Ok(is_mixed);
     }
     let functions: Vec<String> = rows.iter().map(|row| row.get("function")).collect();
-    Err(Error::refused(format!("the USING expression of column {} can change from one moment to the next", column.shown()))
+    Err(Error::refused(format!("the expression for column {} can change from one moment to the next", column.shown()))
         .because(format!("it calls {}", functions.join(", ")))
         .state("nothing was changed")
         .hint("A row is converted when it is copied and again when it changes: use an expression that depends on the row alone."))
