@@ -48,6 +48,7 @@ create table pgrecast.table_change (
     retired_schema text not null,
     statements text[] not null,        -- the asked-for ALTERs, as given
     reverse text[] not null,           -- --reverse, as given
+    filter text,                       -- --where, as given
     fingerprint text not null,         -- of the original's definition when it was planned
     new_fingerprint text,              -- of the new table's, from its last index on
     rows_estimated bigint not null,

@@ -1,5 +1,6 @@
-//! `column=expression`, as options take it.
+//! Expressions as options take them: `column=expression`, or a condition.
 
+use super::plain_cast::expression;
 use crate::error::{Error, Result};
 use crate::name::{Fragment, Ident};
 
@@ -20,4 +21,20 @@ pub fn read_assignment(option: &str, text: &str) -> Result<(Ident, Fragment)> {
         return Err(wrong());
     }
     Ok((Ident::new(column), Fragment::trusted(expression.trim())))
+}
+
+/// Reads a condition on rows of one table.
+///
+/// # Errors
+/// Usage, when it is no single expression or asks other tables.
+pub fn read_condition(text: &str) -> Result<Fragment> {
+    let is_select = |word: &str| word.eq_ignore_ascii_case("select");
+    let wrong = |why: &str| Err(Error::usage(format!("--where needs a condition on the row: {why}: {text}")));
+    if expression(text).is_none() {
+        return wrong("this is no expression");
+    }
+    if text.split(|c: char| !c.is_alphanumeric()).any(is_select) {
+        return wrong("other rows change while it is done");
+    }
+    Ok(Fragment::trusted(text.trim()))
 }

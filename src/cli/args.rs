@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use pgrecast::alter::{Alter, TableRef, read_assignment};
+use pgrecast::alter::{Alter, TableRef, read_assignment, read_condition};
 use pgrecast::db::ConnectionArgs;
 use pgrecast::engine::Options;
 use pgrecast::error::{Error, Result};
@@ -190,6 +190,12 @@ pub(crate) struct Change {
     /// What rows that are there get in a column that the change adds, from the columns of the new shape
     #[arg(long, value_name = "COLUMN=EXPRESSION", conflicts_with = "rebuild")]
     set: Vec<String>,
+    /// Keep only the rows that fulfil this, over the columns of the old shape; needs --allow-row-loss to run
+    #[arg(long = "where", value_name = "CONDITION")]
+    filter: Option<String>,
+    /// Yes, the rows that --where leaves out are to be gone
+    #[arg(long, requires = "filter")]
+    allow_row_loss: bool,
     /// How a column of the old shape is computed from the new one, where the assignment cast does not do
     #[arg(long, value_name = "COLUMN=EXPRESSION")]
     reverse: Vec<String>,
@@ -198,6 +204,21 @@ pub(crate) struct Change {
 impl Change {
     pub(crate) fn asks_for_change(&self) -> bool {
         !self.alter.is_empty() || self.file.is_some() || self.rebuild
+    }
+
+    /// # Errors
+    /// Refused, when rows would be lost and nobody said that they may be.
+    pub(crate) fn expect_allowed(&self) -> Result<()> {
+        match &self.filter {
+            Some(filter) if !self.allow_row_loss => Err(Error::refused(format!(
+                "rows that do not fulfil {filter} would be gone after cleanup"
+            ))
+            .state("nothing was changed")
+            .hint(
+                "If that is what you want, add --allow-row-loss. Until cleanup the former table has them.",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The id or table to go on with.
@@ -235,7 +256,8 @@ impl Change {
         let table = table.ok_or_else(|| {
             Error::usage("the table is missing").hint("Name it: pgrecast run TABLE --alter '..'")
         })?;
-        Ok((table, Request { alter, reverse, strategy: self.strategy.strategy() }))
+        let filter = self.filter.as_deref().map(read_condition).transpose()?;
+        Ok((table, Request { alter, reverse, filter, strategy: self.strategy.strategy() }))
     }
 
     /// The command that does what was planned, for copying.
@@ -252,6 +274,7 @@ impl Change {
             Way::InPlace => Some("--strategy in-place".to_owned()),
         });
         words.extend(self.set.iter().map(|text| format!("--set {}", quote(text))));
+        words.extend(self.filter.iter().map(|text| format!("--where {} --allow-row-loss", quote(text))));
         words.extend(self.reverse.iter().map(|text| format!("--reverse {}", quote(text))));
         words.join(" ")
     }

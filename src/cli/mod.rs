@@ -103,6 +103,7 @@ async fn run(args: &Args) -> Result<()> {
             }
         }
         Command::Run { change, .. } => {
+            change.expect_allowed()?;
             let id = if change.asks_for_change() {
                 let (table, request) = change.request()?;
                 engine.begin(&table, &request).await

@@ -11,7 +11,7 @@ use crate::catalog::{Definition, Fingerprint};
 use crate::db::{Session, Sessions};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
-use crate::name::{Ident, sql};
+use crate::name::{Fragment, Ident, sql};
 use crate::plan::Side;
 use crate::plan::in_place::Strategy;
 use crate::plan::key::KeyColumn;
@@ -129,11 +129,13 @@ async fn make_one_shadow(control: &Client, change: &TableChange) -> Result<()> {
 
 /// What was asked for, read back from the state.
 fn stored_request(change: &TableChange) -> Result<Request> {
+    let asked = &change.asked;
     let alter =
-        if change.statements.is_empty() { Alter::rebuild() } else { Alter::from_texts(&change.statements)? };
+        if asked.statements.is_empty() { Alter::rebuild() } else { Alter::from_texts(&asked.statements)? };
     let reverse =
-        change.reverse.iter().map(|text| read_assignment("--reverse", text)).collect::<Result<_>>()?;
-    Ok(Request { alter, reverse, strategy: Strategy::Copy })
+        asked.reverse.iter().map(|text| read_assignment("--reverse", text)).collect::<Result<_>>()?;
+    let filter = asked.filter.clone().map(Fragment::trusted);
+    Ok(Request { alter, reverse, filter, strategy: Strategy::Copy })
 }
 
 async fn start_capture(

@@ -21,7 +21,7 @@ use crate::failpoint::Failpoint;
 use crate::name::{Ident, sql};
 use crate::plan::risk::Risk;
 use crate::plan::{Plan, Side, risk};
-use crate::state::{self, Migration, NewMigration, Phase, TableChange};
+use crate::state::{self, Asked, Migration, NewMigration, Phase, TableChange};
 use crate::step::copy::CopyOptions;
 use crate::step::inspect::{Examination, examine};
 use crate::step::level::bring_level;
@@ -122,20 +122,17 @@ impl Engine {
             .collect();
         let reverse: Vec<String> =
             request.reverse.iter().map(|(column, expression)| format!("{column}={expression}")).collect();
+        let filter = request.filter.as_ref().map(ToString::to_string);
+        let asked = Asked { statements, reverse, filter };
         if let Some(open) = find::open_on_table(&client, table).await? {
-            return same_or_error(&open, &statements, &reverse);
+            return same_or_error(&open, &asked);
         }
         let found = examine(&self.sessions, &client, table, request).await?;
         refuse(&found.plan)?;
-        self.write_down(&found, &statements, &reverse).await
+        self.write_down(&found, &asked).await
     }
 
-    async fn write_down(
-        &self,
-        found: &Examination,
-        statements: &[String],
-        reverse: &[String],
-    ) -> Result<Uuid> {
+    async fn write_down(&self, found: &Examination, asked: &Asked) -> Result<Uuid> {
         let id = Uuid::new_v4();
         let table = &found.original.table;
         let migration = NewMigration { id, owner: table.owner.clone(), settings: found.settings.clone() };
@@ -146,7 +143,7 @@ impl Engine {
         lease::only_one(&session, table.oid).await?;
         migration.insert(&session).await?;
         let fingerprint = crate::catalog::fingerprint(&session, table.oid).await?;
-        let change = TableChange::insert(&session, id, 1, table, statements, reverse, &fingerprint).await?;
+        let change = TableChange::insert(&session, id, 1, table, asked, &fingerprint).await?;
         state::store_steps(&session, change, &found.steps).await?;
         session.batch_execute("commit").await?;
         Failpoint::Planned.pass();
@@ -437,18 +434,14 @@ fn describe(error: Error, migration: &Migration) -> Error {
     if is_usage { error } else { error.hint(hint) }
 }
 
-fn same_or_error(open: &Migration, statements: &[String], reverse: &[String]) -> Result<Uuid> {
-    let is_same = open.tables.iter().all(|table| table.statements == statements && table.reverse == reverse);
-    if is_same {
+fn same_or_error(open: &Migration, asked: &Asked) -> Result<Uuid> {
+    if open.tables.iter().all(|table| table.asked == *asked) {
         return Ok(open.id);
     }
     let id = open.short_id();
-    let asked: Vec<String> = open.tables.iter().flat_map(|table| table.statements.clone()).collect();
+    let known: Vec<String> = open.tables.iter().map(|table| table.asked.shown()).collect();
     Err(Error::usage(format!("another change of {} is open: migration {id} ({})", open.shown(), open.phase))
-        .because(format!(
-            "it was asked for: {}",
-            if asked.is_empty() { "--rebuild".into() } else { asked.join("; ") }
-        ))
+        .because(format!("it was asked for: {}", known.join("; ")))
         .state("nothing was changed")
         .hint(if open.phase == Phase::Swapped {
             format!("Run `pgrecast cleanup {id}` to keep that change, or `pgrecast rollback {id}`.")

@@ -161,7 +161,7 @@ impl Status {
         let mut status = Status {
             id: Some(migration.id.to_string()),
             tables: migration.tables.iter().map(|table| table.name.shown()).collect(),
-            change: migration.tables.iter().flat_map(|table| table.statements.clone()).collect(),
+            change: migration.tables.iter().map(|table| table.asked.shown()).collect(),
             begun_at: Some(migration.begun_at.clone()),
             phase: Some(migration.phase.to_string()),
             paused: false,

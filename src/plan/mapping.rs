@@ -50,6 +50,8 @@ pub enum Given {
 pub struct Mapping {
     /// From the table outwards; the last one gives the columns of `to`.
     pub levels: Vec<Vec<Output>>,
+    /// Which rows of `from` become rows of `to`, over the columns of `from`; all of them if there is none.
+    pub filter: Option<Fragment>,
 }
 
 impl Mapping {
@@ -83,7 +85,11 @@ impl Mapping {
     /// If there is no level: no mapping is made without one.
     #[must_use]
     pub fn source_as(&self, from: &QualifiedName, alias: &Ident, key: &[Ident]) -> Fragment {
-        let mut input = format!("only {from} as {alias}");
+        let which = self.filter.as_ref().map(|filter| format!(" where ({filter})")).unwrap_or_default();
+        let table = format!("only {from} as {alias}");
+        // The condition belongs to the innermost level: only that one has all columns of the table.
+        let is_single = self.levels.len() == 1;
+        let mut input = if is_single { format!("{table}{which}") } else { table.clone() };
         let mut hidden: Vec<String> = vec![format!("{alias}.ctid")];
         hidden.extend(key.iter().map(|column| format!("{alias}.{column}")));
         let raw = self.columns().iter().map(|output| match &output.from {
@@ -104,7 +110,8 @@ impl Mapping {
                 .map(|(expression, name)| format!("{expression} as \"pgrecast {name}\""))
                 .collect();
             items.extend(level.iter().map(|o| format!("{} as {}", o.expression, o.name)));
-            input = format!("(select {} from {input}) as {alias}", items.join(", "));
+            let which = if input == table { which.as_str() } else { "" };
+            input = format!("(select {} from {input}{which}) as {alias}", items.join(", "));
             hidden = hidden_names.iter().map(|name| format!("{alias}.\"pgrecast {name}\"")).collect();
         }
         let mut items: Vec<String> = hidden
@@ -264,7 +271,7 @@ impl Tracker {
             }
         }
         self.finished.push(last);
-        Ok(Mapping { levels: self.finished })
+        Ok(Mapping { levels: self.finished, filter: None })
     }
 
     fn outputs(&self) -> Vec<Output> {
@@ -337,7 +344,7 @@ pub fn reverse(
             })
         })
         .collect();
-    Mapping { levels: vec![outputs] }
+    Mapping { levels: vec![outputs], filter: None }
 }
 
 #[cfg(test)]

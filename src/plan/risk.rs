@@ -28,7 +28,7 @@ impl Risk {
 }
 
 /// The stable words of all risks.
-pub const CODES: [&str; 18] = [
+pub const CODES: [&str; 19] = [
     "check-violations",
     "child-columns",
     "data-loss",
@@ -43,6 +43,7 @@ pub const CODES: [&str; 18] = [
     "prepared-statements",
     "refused-early",
     "renamed",
+    "row-loss",
     "sequence-exhaustion",
     "subscribers",
     "time-dependent-check",
@@ -142,6 +143,13 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
                 );
             }
         }
+    }
+    if let Some(filter) = &blueprint.forward.filter {
+        add(
+            "row-loss",
+            original.table.name.shown(),
+            format!("rows that do not fulfil {filter} are not in the new table; cleanup drops them for good"),
+        );
     }
     for check in &original.checks {
         let text = check.definition.to_lowercase();

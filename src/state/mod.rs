@@ -18,7 +18,7 @@ pub use blueprint::{
 pub use migration::{Migration, NewMigration, PhaseTime};
 pub use phase::Phase;
 pub use step::{StoredStep, load_steps, mark_begun, mark_done, mark_undone, store_steps};
-pub use table_change::TableChange;
+pub use table_change::{Asked, TableChange};
 
 use crate::error::{Error, Result};
 use crate::name::sql;

@@ -7,6 +7,29 @@ use crate::catalog::Table;
 use crate::error::Result;
 use crate::name::{Ident, QualifiedName, sql};
 
+/// What was asked for, as given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The actions of one ALTER TABLE or a whole statement each.
+    pub statements: Vec<String>,
+    /// `--reverse`.
+    pub reverse: Vec<String>,
+    /// `--where`.
+    pub filter: Option<String>,
+}
+
+impl Asked {
+    /// In one line.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let what = if self.statements.is_empty() { "--rebuild".into() } else { self.statements.join("; ") };
+        match &self.filter {
+            Some(filter) => format!("{what} --where {filter}"),
+            None => what,
+        }
+    }
+}
+
 /// A table that is being changed.
 #[derive(Debug, Clone)]
 pub struct TableChange {
@@ -26,10 +49,8 @@ pub struct TableChange {
     pub shadow_schema: Ident,
     /// The schema that holds the original after it.
     pub retired_schema: Ident,
-    /// What was asked for, as given.
-    pub statements: Vec<String>,
-    /// The way back, as given.
-    pub reverse: Vec<String>,
+    /// What was asked for.
+    pub asked: Asked,
     /// Digest of the original's definition when it was planned.
     pub fingerprint: String,
     /// Rows, as estimated when it was planned.
@@ -57,8 +78,7 @@ impl TableChange {
         migration: Uuid,
         ordinal: i32,
         table: &Table,
-        statements: &[String],
-        reverse: &[String],
+        asked: &Asked,
         fingerprint: &str,
     ) -> Result<i64> {
         let row = client
@@ -72,8 +92,9 @@ impl TableChange {
                     &table.oid,
                     &Self::shadow_schema_of(migration, ordinal).as_str(),
                     &Self::retired_schema_of(migration, ordinal).as_str(),
-                    &statements,
-                    &reverse,
+                    &asked.statements,
+                    &asked.reverse,
+                    &asked.filter,
                     &fingerprint,
                     &(table.rows_estimated as i64),
                 ],
@@ -95,8 +116,11 @@ impl TableChange {
             shadow_oid: row.try_get("shadow_oid")?,
             shadow_schema: Ident::new(row.try_get::<_, String>("shadow_schema")?),
             retired_schema: Ident::new(row.try_get::<_, String>("retired_schema")?),
-            statements: row.try_get("statements")?,
-            reverse: row.try_get("reverse")?,
+            asked: Asked {
+                statements: row.try_get("statements")?,
+                reverse: row.try_get("reverse")?,
+                filter: row.try_get("filter")?,
+            },
             fingerprint: row.try_get("fingerprint")?,
             rows_estimated: row.try_get("rows_estimated")?,
             filenode: row.try_get("filenode")?,

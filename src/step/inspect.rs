@@ -170,9 +170,9 @@ async fn try_out(
     }
     let destroys = request.alter.actions().any(|action| action.kind.destroys_values());
     let may_be_in_place = match request.strategy {
-        Strategy::Auto => !destroys,
+        Strategy::Auto => !destroys && request.filter.is_none(),
         Strategy::Copy => false,
-        Strategy::InPlace => true,
+        Strategy::InPlace => request.filter.is_none(),
     };
     if may_be_in_place && let Some(steps) = trial.as_mut().and_then(|trial| trial.steps.take()) {
         return Ok(Found { trial, copy: Way::InPlace(steps) });

@@ -11,6 +11,7 @@ use tokio_postgres::Client;
 use crate::catalog::{Definition, OwnedSequence};
 use crate::error::{Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
+use crate::plan::cast::is_one_to_one;
 use crate::plan::{KeyColumn, Mapping};
 
 /// A SELECT's most entries (`MaxTupleAttributeNumber` in `src/include/access/htup_details.h`).
@@ -208,6 +209,26 @@ async fn sequences_in_use(client: &Client, original: &Definition, forward: &Mapp
 
 fn refused(message: String, hint: &str) -> Error {
     Error::refused(message).state("nothing was changed").hint(hint)
+}
+
+/// Where rows are left out the two tables do not grow alike, which is how rows that come to stand for two are found:
+/// there the key has to keep them apart by itself.
+///
+/// # Errors
+/// Refused, when it may not.
+pub fn left_out(original: &Definition, new: &Definition, forward: &Mapping, key: &[KeyColumn]) -> Result<()> {
+    let is_apart = |column: &KeyColumn| {
+        let from = original.columns.iter().find(|known| known.name == column.original);
+        let to = new.columns.iter().find(|known| known.name == column.new);
+        from.zip(to).is_some_and(|(from, to)| from.collation == to.collation && is_one_to_one(from, to))
+    };
+    if forward.levels.len() == 1 && key.iter().all(is_apart) {
+        return Ok(());
+    }
+    Err(refused(
+        "--where together with a conversion of the key that may make two rows one".to_owned(),
+        "Do one after the other.",
+    ))
 }
 
 #[cfg(test)]

@@ -60,6 +60,8 @@ pub struct Pair {
     /// For the way back: how a row of `to` looked in `from`'s shape. A value that still means the same
     /// is kept, else 12.345 would come back as 12.350 although only the note was changed.
     echo: Option<Mapping>,
+    /// For the way back: which rows of `to` have come here at all.
+    kept: Option<Fragment>,
 }
 
 /// How a column of the way back was filled on the way there.
@@ -81,10 +83,13 @@ impl Pair {
     /// Reads what is known of a table change, for one direction.
     pub async fn load(client: &Client, change: &TableChange, direction: Direction) -> Result<Self> {
         let shadow_oid = change.shadow_oid.ok_or_else(|| Error::failed("the shadow was not made yet"))?;
-        let forward = load_mapping(client, change.id, "forward").await?;
+        let mut forward = load_mapping(client, change.id, "forward").await?;
         let key = load_key(client, change.id).await?;
+        let filter = change.asked.filter.clone().map(Fragment::trusted);
+        let kept = filter.clone().filter(|_| direction == Direction::Reverse);
         let (from, from_oid, to, to_oid, mapping, echo) = match direction {
             Direction::Forward => {
+                forward.filter = filter;
                 (change.name.clone(), change.original_oid, change.shadow(), shadow_oid, forward, None)
             }
             Direction::Reverse => {
@@ -146,6 +151,7 @@ impl Pair {
             from_columns,
             to_columns,
             echo,
+            kept,
         })
     }
 
@@ -153,7 +159,7 @@ impl Pair {
     #[must_use]
     pub fn fill(&self, mut statement: Statement) -> Statement {
         type Part = fn(&Pair) -> Fragment;
-        let parts: [(&str, Part); 42] = [
+        let parts: [(&str, Part); 43] = [
             ("from", |pair| Fragment::join([&pair.from], "")),
             ("to", |pair| Fragment::join([&pair.to], "")),
             ("log", |pair| Fragment::join([&pair.log], "")),
@@ -176,6 +182,7 @@ impl Pair {
             ("to_image", |pair| {
                 Fragment::join(pair.mapping.columns().iter().map(|o| format!("t.{}", o.name)), ", ")
             }),
+            ("to_kept", Pair::to_kept),
             ("echo", |pair| pair.echo_source(&pair.to)),
             ("held_echo", |pair| pair.echo_source(&pair.held)),
             ("echo_matches", Pair::echo_matches),
@@ -305,6 +312,21 @@ impl Pair {
                     && is_one_to_one(&key.from, &key.to)
                     && (*expression == plain || *expression == assign(&plain, &key.to))
             })
+    }
+
+    /// Whether rows are left out, so that the tables do not grow alike.
+    #[must_use]
+    pub fn leaves_rows_out(&self) -> bool {
+        self.mapping.filter.is_some() || self.kept.is_some()
+    }
+
+    /// The condition on a row of `to` to be compared: on the way back the retired table has rows that were left out.
+    fn to_kept(&self) -> Fragment {
+        let Some(kept) = &self.kept else { return Fragment::trusted("") };
+        let (table, alias) = (&self.to, &self.to.name);
+        Fragment::trusted(format!(
+            " and exists (select from only {table} as {alias} where {alias}.ctid = t.ctid and ({kept}))"
+        ))
     }
 
     /// The `from` row of a logged key.

@@ -30,6 +30,8 @@ pub struct Request {
     pub alter: Alter,
     /// `--reverse`: columns of the old shape and the expressions that bring them back.
     pub reverse: Vec<(Ident, Fragment)>,
+    /// `--where`: the rows that are kept, over the columns of the old shape.
+    pub filter: Option<Fragment>,
     /// Which way.
     pub strategy: Strategy,
 }
@@ -47,7 +49,11 @@ pub async fn build(
 ) -> Result<Blueprint> {
     let (oid, parents) = furnished(client, original, place, &request.alter).await?;
     let standing = judge::standing(client, &OwnedSequence::list(client, oid).await?).await?;
-    let forward = apply(client, original, place, oid, request, &parents).await?;
+    if let Some(filter) = &request.filter {
+        check_filter(client, original, place, filter).await?;
+    }
+    let mut forward = apply(client, original, place, oid, request, &parents).await?;
+    forward.filter.clone_from(&request.filter);
     judge::free_names(client, original, &place.shadow, oid, &forward).await?;
     let new = Definition::read(client, oid).await?;
     let reverse =
@@ -61,6 +67,9 @@ pub async fn build(
             .hint("Add a primary key, or a unique index on NOT NULL columns, that the change leaves alone.")
         })?;
     judge::judge(client, original, &new, &forward, &key, &standing).await?;
+    if request.filter.is_some() {
+        judge::left_out(original, &new, &forward, &key)?;
+    }
     let mut dependents = list_dependents(original, &new, &key, place, &parents);
     dependents.extend(referrers::carry(client, original, place, &new_names(original, &new, &forward)).await?);
     for statement in strip(&new) {
@@ -254,32 +263,76 @@ async fn apply(
 /// A USING expression must give the same value whenever a row is copied or replayed. Says whether it
 /// reads other columns than its own.
 async fn check_using(client: &Client, place: &Place, column: &Ident, using: &str) -> Result<bool> {
-    let view = QualifiedName { schema: place.scratch.clone(), name: Ident::new("using_expression") };
-    let created = format!(
-        "create view {view} as select ({using}) as value from {} as {}",
-        place.shadow, place.shadow.name
-    );
     client.batch_execute("savepoint pgrecast_using").await?;
-    if client.batch_execute(&created).await.is_err() {
-        // The ALTER itself will say what is wrong with it.
-        client.batch_execute("rollback to savepoint pgrecast_using").await?;
-        return Ok(false);
-    }
-    let oid = find_table(client, &view.to_string()).await?.unwrap_or_default();
-    let rows = client.query(&sql!("shadow/list_volatile_functions.sql").text(), &[&oid]).await?;
-    let is_mixed: bool = client
-        .query_one(&sql!("shadow/reads_other_columns.sql").text(), &[&oid, &column.as_str()])
-        .await?
-        .try_get("mixed")?;
+    // If the server does not accept it, the ALTER itself will say what is wrong with it.
+    let looked_at = match view_of(client, place, using).await {
+        Ok(oid) => {
+            let reads_others = sql!("shadow/reads_other_columns.sql").text();
+            let row = client.query_one(&reads_others, &[&oid, &column.as_str()]).await?;
+            Some((row.try_get("mixed")?, volatile_functions(client, oid).await?))
+        }
+        Err(_) => None,
+    };
     client.batch_execute("rollback to savepoint pgrecast_using").await?;
-    if rows.is_empty() {
+    let Some((is_mixed, functions)) = looked_at else { return Ok(false) };
+    if functions.is_empty() {
         return Ok(is_mixed);
     }
-    let functions: Vec<String> = rows.iter().map(|row| row.get("function")).collect();
-    Err(Error::refused(format!("the expression for column {} can change from one moment to the next", column.shown()))
+    Err(unsteady(&format!("the expression for column {}", column.shown()), &functions)
+        .hint("A row is converted when it is copied and again when it changes: use an expression that depends on the row alone."))
+}
+
+/// Whether a row is kept must be the same whenever it is copied or replayed.
+async fn check_filter(
+    client: &Client,
+    original: &Definition,
+    place: &Place,
+    filter: &Fragment,
+) -> Result<()> {
+    if let Some(key) = original.foreign_keys_in().next() {
+        return Err(Error::refused("--where is not done on a table to which foreign keys lead")
+            .because(format!(
+                "{} of {} may reference rows that are not kept",
+                key.name.shown(),
+                key.child.shown()
+            ))
+            .state("nothing was changed")
+            .hint("Drop these keys first, or delete the rows in small batches."));
+    }
+    client.batch_execute("savepoint pgrecast_using").await?;
+    let oid = view_of(client, place, &format!("({filter})::pg_catalog.bool")).await.map_err(|error| {
+        error
+            .context(format!("--where: the server does not accept {filter}"))
+            .with_kind(Kind::Refused)
+            .state("nothing was changed")
+    })?;
+    let functions = volatile_functions(client, oid).await?;
+    client.batch_execute("rollback to savepoint pgrecast_using").await?;
+    if functions.is_empty() {
+        return Ok(());
+    }
+    Err(unsteady("the condition of --where", &functions)
+        .hint("A row is looked at when it is copied and again when it changes: use constants, and columns of the row alone."))
+}
+
+/// A throwaway view of an expression over the shadow as it is now; its oid.
+async fn view_of(client: &Client, place: &Place, expression: &str) -> Result<u32> {
+    let view = QualifiedName { schema: place.scratch.clone(), name: Ident::new("using_expression") };
+    let (shadow, alias) = (&place.shadow, &place.shadow.name);
+    let create = format!("create view {view} as select ({expression}) as value from {shadow} as {alias}");
+    client.batch_execute(&create).await?;
+    Ok(find_table(client, &view.to_string()).await?.unwrap_or_default())
+}
+
+async fn volatile_functions(client: &Client, view: u32) -> Result<Vec<String>> {
+    let rows = client.query(&sql!("shadow/list_volatile_functions.sql").text(), &[&view]).await?;
+    rows.iter().map(|row| Ok(row.try_get("function")?)).collect()
+}
+
+fn unsteady(what: &str, functions: &[String]) -> Error {
+    Error::refused(format!("{what} can change from one moment to the next"))
         .because(format!("it calls {}", functions.join(", ")))
         .state("nothing was changed")
-        .hint("A row is converted when it is copied and again when it changes: use an expression that depends on the row alone."))
 }
 
 /// What becomes of the original's columns.
