@@ -22,7 +22,7 @@ const KEPT: &str = "state = 'open' and amount >= 0";
 const WRITES: [&str; 5] = [
     "update {table} set amount = amount + 1 where id = {id}",
     "update {table} set state = case state when 'open' then 'done' else 'open' end where id = {id}",
-    "update {table} set amount = -1 - amount, price = price + 0.001 where id = {id}",
+    "update {table} set amount = -1 - amount, price = price + 1 where id = {id}",
     "delete from {table} where id = {id}",
     "insert into {table} values ({id}, 'open', {id}, 1.005)",
 ];

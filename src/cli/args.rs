@@ -85,6 +85,9 @@ pub(crate) enum Command {
         /// Read all rows: count those that do not convert or would change, NULLs, duplicates, orphans, and name ten
         #[arg(long)]
         check_data: bool,
+        /// Copy some thousand rows and undo that: how long it takes, and how much disk and WAL, is measured then
+        #[arg(long)]
+        sample: bool,
         /// Exit with 3 if one of these risks is found (by their codes, separated by commas; any: whichever)
         #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = risk_code)]
         fail_on: Vec<String>,

@@ -69,14 +69,14 @@ pub(crate) fn main() -> ExitCode {
 async fn run(args: &Args) -> Result<()> {
     let engine = engine(args)?;
     match &args.command {
-        Command::Plan { change, check_data, fail_on } => {
+        Command::Plan { change, check_data, sample, fail_on } => {
             let needs_data = fail_on.iter().find(|code| DATA_CODES.contains(&code.as_str()));
             if let (Some(code), false) = (needs_data, *check_data) {
                 return Err(Error::usage(format!("--fail-on {code} needs --check-data"))
                     .because("only that reads the rows"));
             }
             let (table, request) = change.request()?;
-            let plan = engine.plan(&table, &request, *check_data).await?;
+            let plan = engine.plan(&table, &request, *check_data, *sample).await?;
             if args.json {
                 say(&to_json(&plan)?);
             } else {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use pgrecast::plan::Plan;
+use pgrecast::plan::estimate::Span;
 
 use super::args::Change;
 use super::units::{bytes, clock, short};
@@ -118,7 +119,7 @@ fn steps(out: &mut String, plan: &Plan) {
         }
     }
     let _ = writeln!(out, "  a lock is asked for at most 300 ms at a time, then let go and tried again");
-    let _ = writeln!(out, "needs\n  about {}", clock(plan.estimate.seconds));
+    let _ = writeln!(out, "needs\n  {}", time(plan));
 }
 
 /// What a copy locks and needs.
@@ -133,11 +134,22 @@ fn locks(out: &mut String, plan: &Plan) {
     let _ = writeln!(out, "  each asked for at most 300 ms at a time, then let go and tried again");
     let _ = writeln!(
         out,
-        "needs\n  about {} of disk until cleanup, {} of WAL, {} at the default pace",
-        bytes(e.disk_bytes),
-        bytes(e.wal_bytes),
-        clock(e.seconds)
+        "needs ({})\n  {} of disk until cleanup, {} of WAL\n  {} at the default pace, without writers",
+        if e.basis == "sample" { "measured on a sample" } else { "from its size: --sample measures" },
+        between(e.disk_bytes),
+        between(e.wal_bytes),
+        time(plan)
     );
+}
+
+fn between(span: Span) -> String {
+    let (low, high) = (bytes(span.low as i64), bytes(span.high as i64));
+    if low == high { format!("about {low}") } else { format!("{low} to {high}") }
+}
+
+fn time(plan: &Plan) -> String {
+    let (low, high) = (clock(plan.estimate.seconds.low), clock(plan.estimate.seconds.high));
+    if low == high { format!("about {low}") } else { format!("{low} to {high}") }
 }
 
 /// A label, and words below it.

@@ -78,10 +78,16 @@ impl Engine {
     }
 
     /// Looks at a table and says what a change would do. Changes nothing.
-    /// With `checks_data` it reads all rows too.
-    pub async fn plan(&self, table: &TableRef, request: &Request, checks_data: bool) -> Result<Plan> {
+    /// With `checks_data` it reads all rows too, with `takes_sample` it copies some and undoes that.
+    pub async fn plan(
+        &self,
+        table: &TableRef,
+        request: &Request,
+        checks_data: bool,
+        takes_sample: bool,
+    ) -> Result<Plan> {
         let client = self.sessions.open("plan").await?;
-        let found = examine(&self.sessions, &client, table, request).await?;
+        let found = examine(&self.sessions, &client, table, request, takes_sample).await?;
         let mut plan = found.plan.clone();
         if checks_data {
             plan.risks.extend(self.check_data(&found, request).await?);
@@ -127,7 +133,7 @@ impl Engine {
         if let Some(open) = find::open_on_table(&client, table).await? {
             return same_or_error(&open, &asked);
         }
-        let found = examine(&self.sessions, &client, table, request).await?;
+        let found = examine(&self.sessions, &client, table, request, false).await?;
         refuse(&found.plan)?;
         self.write_down(&found, &asked).await
     }

@@ -67,6 +67,12 @@ impl Mapping {
         self.columns().iter().find(|output| output.from.as_ref() == Some(from))
     }
 
+    /// For each output the value of a row that is put in, where `f` is a row of [`Mapping::source`].
+    pub fn values(&self) -> impl Iterator<Item = String> {
+        let outputs = self.columns().iter().enumerate();
+        outputs.map(|(n, o)| if o.is_once { o.expression.to_string() } else { format!("f.c{}", n + 1) })
+    }
+
     /// A sub-select over `from` with the columns `tid`, `k1..` (the key as it stands in `from`),
     /// `r1..` (the value in `from` behind each output, NULL where there is none) and `c1..` (the
     /// outputs, in order). The planner flattens it, so that conditions on `tid` and `k1` reach the

@@ -21,7 +21,7 @@ use crate::db::Sessions;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
 use crate::name::{QualifiedName, sql};
-use crate::plan::{Kind as DependentKind, Side};
+use crate::plan::{Dependent, Kind as DependentKind, Side};
 use crate::state::{StoredDependent, TableChange, load_dependents, mark_made};
 
 /// Of the rows, if so few changed since the capture began that the other indexes may be there when they are brought
@@ -160,23 +160,23 @@ async fn build_all(
 /// How many of the leading statements only build, under a lock that many builds can share. What
 /// follows (the constraint, comments) needs ACCESS EXCLUSIVE on the shadow: two sessions that hold the
 /// one and want the other would deadlock, so that is done by one session afterwards.
-fn building(stored: &StoredDependent) -> usize {
-    if stored.dependent.create.get(1).is_some_and(|text| text.starts_with("CREATE ")) { 2 } else { 0 }
+pub(super) fn building(index: &Dependent) -> usize {
+    if index.create.get(1).is_some_and(|text| text.starts_with("CREATE ")) { 2 } else { 0 }
 }
 
 /// Builds the index itself, unless a former run did.
 async fn build(session: &Client, change: &TableChange, stored: &StoredDependent) -> Result<()> {
     let name = stored.dependent.name.clone();
     let index = QualifiedName { schema: change.shadow_schema.clone(), name };
-    if building(stored) == 0 || find_table(session, &index.to_string()).await?.is_some() {
+    if building(&stored.dependent) == 0 || find_table(session, &index.to_string()).await?.is_some() {
         return Ok(());
     }
-    in_transaction(session, &stored.dependent.create[..building(stored)], None).await
+    in_transaction(session, &stored.dependent.create[..building(&stored.dependent)], None).await
 }
 
 /// Does the rest and marks it made.
 async fn attach(session: &Client, stored: &StoredDependent) -> Result<()> {
-    in_transaction(session, &stored.dependent.create[building(stored)..], Some(stored.id)).await?;
+    in_transaction(session, &stored.dependent.create[building(&stored.dependent)..], Some(stored.id)).await?;
     tracing::debug!(index = %stored.dependent.name.shown(), "index made");
     Ok(())
 }

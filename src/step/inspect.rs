@@ -4,6 +4,7 @@
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::sample;
 use super::search_path;
 use super::shadow::{self, Request};
 use super::surroundings;
@@ -13,6 +14,7 @@ use crate::catalog::{Attached, Definition, Missing, find_table};
 use crate::db::Sessions;
 use crate::error::{Error, Kind, Result};
 use crate::name::{Ident, QualifiedName};
+use crate::plan::estimate::Sample;
 use crate::plan::in_place::{Class, Proof, Step, Strategy};
 use crate::plan::report::{Action, AsItStands, ColumnChange, Handled, Lock, Plan};
 use crate::plan::shadow::Place;
@@ -76,6 +78,7 @@ pub async fn examine(
     client: &Client,
     table: &TableRef,
     request: &Request,
+    takes_sample: bool,
 ) -> Result<Examination> {
     let oid = find(client, table).await?;
     let original = Definition::read(client, oid).await?;
@@ -98,9 +101,9 @@ pub async fn examine(
     let attached = Attached::list(client, oid).await?;
     let missing = Missing::list(client, oid).await?;
     let found = if missing.is_empty() {
-        try_out(sessions, &original, &attached, &settings, request).await?
+        try_out(sessions, &original, &attached, &settings, request, takes_sample).await?
     } else {
-        Found { trial: None, copy: Way::Refused(refusal::of_rights(&original, &missing)) }
+        Found { trial: None, sample: None, copy: Way::Refused(refusal::of_rights(&original, &missing)) }
     };
     let server: String = client.query_one("show server_version", &[]).await?.try_get(0)?;
     let mut plan = report(&original, &found, request, server);
@@ -129,6 +132,7 @@ pub async fn examine(
 struct Found {
     /// What was found about single actions.
     trial: Option<Trial>,
+    sample: Option<Sample>,
     copy: Way,
 }
 
@@ -158,6 +162,7 @@ async fn try_out(
     attached: &[Attached],
     settings: &[(String, String)],
     request: &Request,
+    takes_sample: bool,
 ) -> Result<Found> {
     let session = sessions.for_migration("-", &original.table.owner, settings).open("plan").await?;
     session.batch_execute("begin; set local lock_timeout = '300ms'").await?;
@@ -175,7 +180,7 @@ async fn try_out(
         Strategy::InPlace => request.filter.is_none(),
     };
     if may_be_in_place && let Some(steps) = trial.as_mut().and_then(|trial| trial.steps.take()) {
-        return Ok(Found { trial, copy: Way::InPlace(steps) });
+        return Ok(Found { trial, sample: None, copy: Way::InPlace(steps) });
     }
     if request.strategy == Strategy::InPlace {
         let name = original.table.name.shown();
@@ -186,21 +191,25 @@ async fn try_out(
             rows anew or reading them under a lock",
         )
         .hint("Leave --strategy in-place out.");
-        return Ok(Found { trial, copy: Way::Refused(vec![refusal]) });
+        return Ok(Found { trial, sample: None, copy: Way::Refused(vec![refusal]) });
     }
     let mut refusals = refusal::of_table(original, attached);
     refusals.extend(refusal::of_actions(original, request.alter.actions()));
     if !refusals.is_empty() {
-        return Ok(Found { trial, copy: Way::Refused(refusals) });
+        return Ok(Found { trial, sample: None, copy: Way::Refused(refusals) });
     }
     let built = shadow::build(&session, original, &place, request).await;
+    let sample = match &built {
+        Ok(blueprint) if takes_sample => sample::take(&session, original, &place, blueprint).await?,
+        _ => None,
+    };
     session.batch_execute("rollback").await?;
     let copy = match built {
         Ok(blueprint) => Way::Copy(Box::new(blueprint)),
         Err(error) if error.kind == Kind::Refused => Way::Refused(vec![as_refusal(original, &error)]),
         Err(error) => return Err(error),
     };
-    Ok(Found { trial, copy })
+    Ok(Found { trial, sample, copy })
 }
 
 fn as_refusal(original: &Definition, error: &Error) -> Refusal {
@@ -243,7 +252,7 @@ fn report(original: &Definition, found: &Found, request: &Request, server: Strin
             Some(blueprint) => risk::risks(original, blueprint),
             None => in_place_risks(original, request, steps),
         },
-        estimate: estimate::estimate(original, class),
+        estimate: estimate::estimate(original, class, found.sample.as_ref()),
         rollback: match (blueprint, steps) {
             (Some(blueprint), _) => risk::rollback(original, blueprint),
             (None, []) => risk::Rollback::default(),

@@ -22,6 +22,7 @@ pub mod parents;
 pub mod referrers;
 pub mod remove;
 pub mod replay;
+pub mod sample;
 pub mod search_path;
 pub mod segment;
 pub mod shadow;

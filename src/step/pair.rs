@@ -167,7 +167,7 @@ impl Pair {
             ("held", |pair| Fragment::join([&pair.held], "")),
             ("source", |pair| pair.source()),
             ("columns", |pair| Fragment::join(pair.mapping.columns().iter().map(|o| &o.name), ", ")),
-            ("values", |pair| Fragment::join(pair.values(), ", ")),
+            ("values", |pair| Fragment::join(pair.mapping.values(), ", ")),
             ("key_columns", |pair| pair.numbered("k", pair.key.len())),
             ("moves", Pair::moves),
             ("logged_key", |pair| Fragment::join(pair.logged_key(), ", ")),
@@ -369,12 +369,6 @@ impl Pair {
     /// Place of a `to` column among the outputs, from 1.
     fn place_of(&self, to: &Ident) -> usize {
         1 + self.mapping.columns().iter().position(|output| output.name == *to).unwrap_or_default()
-    }
-
-    /// For each output the value of a row that is put in.
-    fn values(&self) -> impl Iterator<Item = String> {
-        let outputs = self.mapping.columns().iter().enumerate();
-        outputs.map(|(n, o)| if o.is_once { o.expression.to_string() } else { format!("f.c{}", n + 1) })
     }
 
     /// For each output the value that `to` should have; `t` is the row as it is.
