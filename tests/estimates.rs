@@ -75,3 +75,25 @@ async fn a_sample_of_nothing_and_of_what_does_not_fit() {
         db.pgrecast(&[&plan("add x int")[..], &["--strategy", "auto"]].concat()).await.expect_code(0);
     assert_eq!(in_place.json()["estimate"]["basis"], "catalog");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_written_to_a_lot_is_named() {
+    let db = TestDb::create("hot").await;
+    db.execute(
+        "create table t (id int primary key, n int); insert into t select g, g from generate_series(1, 1000) g;
+         create table hot (id int primary key, n int)",
+    )
+    .await;
+    let writer = db.connect().await;
+    writer.batch_execute("insert into hot select g, g from generate_series(1, 600000) g").await.unwrap();
+    drop(writer); // a session that ends tells what it counted
+    let counted = "select pg_stat_get_tuples_inserted('hot'::regclass) >= 600000";
+    support::wait_until("the server has counted them", async || db.query_value::<bool>(counted).await).await;
+    for (table, is_hot) in [("t", false), ("hot", true)] {
+        let plan = ["plan", table, "--alter", "alter id type bigint", "--json"];
+        let risks = db.pgrecast(&plan).await.expect_code(0).json()["risks"].clone();
+        let has = |code: &str| risks.as_array().unwrap().iter().any(|risk| risk["code"] == code);
+        assert_eq!(has("hot-table"), is_hot, "{risks}");
+        assert!(!has("disk-space"), "{risks}");
+    }
+}

@@ -28,13 +28,15 @@ impl Risk {
 }
 
 /// The stable words of all risks.
-pub const CODES: [&str; 19] = [
+pub const CODES: [&str; 21] = [
     "check-violations",
     "child-columns",
     "data-loss",
+    "disk-space",
     "does-not-convert",
     "duplicates",
     "hidden-transactions",
+    "hot-table",
     "long-transaction",
     "not-checked",
     "nulls",
@@ -103,6 +105,44 @@ pub fn long_transaction(table: &str, holder: &str) -> Risk {
         table,
         format!("in the way of every lock now: {holder}; a lock is asked for when it has ended"),
     )
+}
+
+/// Less disk than may be needed, both in bytes.
+#[must_use]
+pub fn disk_space(table: &str, free: f64, needed: f64) -> Option<Risk> {
+    let gb = |bytes: f64| bytes / 1024.0 / 1024.0 / 1024.0;
+    (free < needed).then(|| {
+        Risk::new(
+            "disk-space",
+            table,
+            format!(
+                "{:.1} GB are free where it lies, and up to {:.1} GB may be needed for it and WAL",
+                gb(free),
+                gb(needed)
+            ),
+        )
+    })
+}
+
+/// Rows written in a second from which on it may take long to bring over what changes meanwhile: some sessions of ours
+/// bring over about four times as many (docs/performance.md).
+const HOT: f64 = 5000.0;
+
+/// A table with so many writes, if these are many.
+#[must_use]
+pub fn hot_table(table: &str, rows: f64, seconds: f64) -> Option<Risk> {
+    // In its first minute a counter tells of what was loaded.
+    let rate = rows / seconds.max(60.0);
+    (rate >= HOT).then(|| {
+        Risk::new(
+            "hot-table",
+            table,
+            format!(
+                "about {rate:.0} of its rows are written in a second, on average: what changes while rows are copied may \
+                 take long to bring over. Choose a quiet hour, or --jobs and --nice-ratio 0"
+            ),
+        )
+    })
 }
 
 /// Whether and how the way back is without loss.
@@ -328,5 +368,20 @@ fn widens(from: &Column, to: &Column) -> bool {
     match (size(&from.base_name), size(&to.base_name)) {
         (Some(a), Some(b)) => a <= b,
         _ => cast::is_one_to_one(from, to) && (to.base_typmod < 0 || to.base_name == "varchar"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_disk_and_many_writes_are_said() {
+        assert_eq!(disk_space("t", 5e9, 4e9), None);
+        let said = disk_space("t", 3.5e9, 4e9).unwrap();
+        assert!(said.message.starts_with("3.3 GB are free") && said.message.contains("3.7 GB"), "{said:?}");
+        assert_eq!(hot_table("t", 4_000_000.0, 1000.0), None);
+        assert_eq!(hot_table("t", 200_000.0, 1.0), None);
+        assert!(hot_table("t", 6_000_000.0, 1000.0).unwrap().message.starts_with("about 6000 "));
     }
 }

@@ -115,6 +115,9 @@ pub async fn examine(
         .await?;
     if plan.refusals.is_empty() {
         plan.risks.extend(surroundings::risks(client, &original).await?);
+        if found.blueprint().is_some() {
+            plan.risks.extend(surroundings::risks_of_copy(client, &original, &plan.estimate).await?);
+        }
     }
     if !row.try_get::<_, bool>(1)? && plan.refusals.is_empty() {
         plan.risks.push(risk::hidden_transactions(&Ident::new(row.try_get::<_, String>(0)?)));

@@ -1,5 +1,5 @@
 //! What is going on around a table right now that a change has to do with: sequences that run out, subscribers,
-//! transactions in the way. Reads only.
+//! transactions in the way, writes, disk. Reads only.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use crate::alter::LockMode;
 use crate::catalog::Definition;
 use crate::error::Result;
 use crate::name::{QualifiedName, sql};
+use crate::plan::estimate::Estimate;
 use crate::plan::risk::{self, Risk};
 
 /// From when on a sequence is said to run out, in percent.
@@ -43,4 +44,23 @@ pub async fn risks(client: &Client, original: &Definition) -> Result<Vec<Risk>> 
         }
     }
     Ok(risks)
+}
+
+/// Those of a copy, which needs so much.
+pub async fn risks_of_copy(client: &Client, original: &Definition, estimate: &Estimate) -> Result<Vec<Risk>> {
+    let (oid, table) = (original.table.oid, original.table.name.shown());
+    let needed = estimate.disk_bytes.high + estimate.wal_bytes.high;
+    let disk = client.query_opt(&sql!("risk/read_disk.sql").text(), &[&oid]).await?;
+    let path: Option<String> = disk.map(|row| row.try_get("path")).transpose()?.flatten();
+    let space =
+        path.and_then(|path| free_bytes(&path)).and_then(|free| risk::disk_space(&table, free, needed));
+    let writes = client.query_one(&sql!("risk/read_writes.sql").text(), &[&oid]).await?;
+    let heat = risk::hot_table(&table, writes.try_get::<_, i64>("rows")? as f64, writes.try_get("seconds")?);
+    Ok(space.into_iter().chain(heat).collect())
+}
+
+/// What a user may fill on the file system of this path; none if it is not known here.
+fn free_bytes(path: &str) -> Option<f64> {
+    let found = rustix::fs::statvfs(path).ok()?;
+    Some(found.f_bavail as f64 * found.f_frsize as f64)
 }
