@@ -49,6 +49,7 @@ create table pgrecast.table_change (
     statements text[] not null,        -- the asked-for ALTERs, as given
     reverse text[] not null,           -- --reverse, as given
     filter text,                       -- --where, as given
+    order_by text[] not null,          -- --order-by: an index, or columns
     fingerprint text not null,         -- of the original's definition when it was planned
     new_fingerprint text,              -- of the new table's, from its last index on
     rows_estimated bigint not null,
@@ -129,6 +130,8 @@ create table pgrecast.chunk (
     end_block bigint not null,
     next_block bigint not null,        -- all before it are copied
     rows_copied bigint not null default 0,
+    rows_read bigint not null default 0, -- in an order (--order-by): rows so far, and
+    position text[],                     -- the last of them
     copied_at timestamptz
 );
 create index on pgrecast.chunk (table_change_id) where copied_at is null;

@@ -1,5 +1,6 @@
-//! Expressions as options take them: `column=expression`, or a condition.
+//! What options take: `column=expression`, a condition, a name.
 
+use super::TableRef;
 use super::plain_cast::expression;
 use crate::error::{Error, Result};
 use crate::name::{Fragment, Ident};
@@ -37,4 +38,13 @@ pub fn read_condition(text: &str) -> Result<Fragment> {
         return wrong("other rows change while it is done");
     }
     Ok(Fragment::trusted(text.trim()))
+}
+
+/// Reads the name of a column or index, quoted as in SQL where it must be.
+pub fn read_name(option: &str, text: &str) -> Result<Ident> {
+    match TableRef::parse(text) {
+        Ok(TableRef { schema: None, name }) => Ok(name),
+        _ => Err(Error::usage(format!("{option}: not the name of a column or index: {text}"))
+            .hint("Write it as in SQL: customer_id or '\"Customer\"'.")),
+    }
 }

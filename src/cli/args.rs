@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use pgrecast::alter::{Alter, TableRef, read_assignment, read_condition};
+use pgrecast::alter::{Alter, TableRef, read_assignment, read_condition, read_name};
 use pgrecast::db::ConnectionArgs;
 use pgrecast::engine::Options;
 use pgrecast::error::{Error, Result};
@@ -196,6 +196,9 @@ pub(crate) struct Change {
     /// Keep only the rows that fulfil this, over the columns of the old shape; needs --allow-row-loss to run
     #[arg(long = "where", value_name = "CONDITION")]
     filter: Option<String>,
+    /// Copy in the order of an index (its name, or the columns with which it begins): by one session, slower
+    #[arg(long, value_name = "INDEX|COLUMNS", value_delimiter = ',')]
+    order_by: Vec<String>,
     /// Yes, the rows that --where leaves out are to be gone
     #[arg(long, requires = "filter")]
     allow_row_loss: bool,
@@ -260,7 +263,8 @@ impl Change {
             Error::usage("the table is missing").hint("Name it: pgrecast run TABLE --alter '..'")
         })?;
         let filter = self.filter.as_deref().map(read_condition).transpose()?;
-        Ok((table, Request { alter, reverse, filter, strategy: self.strategy.strategy() }))
+        let order = self.order_by.iter().map(|text| read_name("--order-by", text)).collect::<Result<_>>()?;
+        Ok((table, Request { alter, reverse, filter, order, strategy: self.strategy.strategy() }))
     }
 
     /// The command that does what was planned, for copying.
@@ -278,6 +282,9 @@ impl Change {
         });
         words.extend(self.set.iter().map(|text| format!("--set {}", quote(text))));
         words.extend(self.filter.iter().map(|text| format!("--where {} --allow-row-loss", quote(text))));
+        if !self.order_by.is_empty() {
+            words.push(format!("--order-by {}", quote(&self.order_by.join(","))));
+        }
         words.extend(self.reverse.iter().map(|text| format!("--reverse {}", quote(text))));
         words.join(" ")
     }

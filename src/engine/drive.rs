@@ -135,7 +135,7 @@ fn stored_request(change: &TableChange) -> Result<Request> {
     let reverse =
         asked.reverse.iter().map(|text| read_assignment("--reverse", text)).collect::<Result<_>>()?;
     let filter = asked.filter.clone().map(Fragment::trusted);
-    Ok(Request { alter, reverse, filter, strategy: Strategy::Copy })
+    Ok(Request { alter, reverse, filter, order: asked.order.clone(), strategy: Strategy::Copy })
 }
 
 async fn start_capture(

@@ -8,6 +8,7 @@ pub mod in_place;
 pub mod key;
 pub mod locks;
 pub mod mapping;
+pub mod order;
 pub mod question;
 pub mod reason;
 pub mod refusal;

@@ -16,6 +16,8 @@ pub struct Asked {
     pub reverse: Vec<String>,
     /// `--where`.
     pub filter: Option<String>,
+    /// `--order-by`: an index or columns; nothing where any order will do.
+    pub order: Vec<Ident>,
 }
 
 impl Asked {
@@ -23,10 +25,10 @@ impl Asked {
     #[must_use]
     pub fn shown(&self) -> String {
         let what = if self.statements.is_empty() { "--rebuild".into() } else { self.statements.join("; ") };
-        match &self.filter {
-            Some(filter) => format!("{what} --where {filter}"),
-            None => what,
-        }
+        let filter = self.filter.as_ref().map(|filter| format!(" --where {filter}"));
+        let names: Vec<String> = self.order.iter().map(Ident::shown).collect();
+        let order = (!names.is_empty()).then(|| format!(" --order-by {}", names.join(", ")));
+        what + &filter.unwrap_or_default() + &order.unwrap_or_default()
     }
 }
 
@@ -95,6 +97,7 @@ impl TableChange {
                     &asked.statements,
                     &asked.reverse,
                     &asked.filter,
+                    &asked.order.iter().map(Ident::as_str).collect::<Vec<_>>(),
                     &fingerprint,
                     &(table.rows_estimated as i64),
                 ],
@@ -120,6 +123,7 @@ impl TableChange {
                 statements: row.try_get("statements")?,
                 reverse: row.try_get("reverse")?,
                 filter: row.try_get("filter")?,
+                order: row.try_get::<_, Vec<String>>("order_by")?.into_iter().map(Ident::new).collect(),
             },
             fingerprint: row.try_get("fingerprint")?,
             rows_estimated: row.try_get("rows_estimated")?,

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use futures::future::try_join;
 use tokio_postgres::{Client, Statement};
 
+use super::copy_in_order;
 use super::pair::Pair;
 use super::replay::{self, Which};
 use super::watch::Watch;
@@ -52,10 +53,15 @@ const SHARES: i64 = 4;
 
 /// A range of blocks to copy.
 #[derive(Debug, Clone, Copy)]
-struct Chunk {
+pub(super) struct Chunk {
     id: i64,
     next: i64,
     end: i64,
+}
+
+/// All of the table.
+pub(super) fn whole(change: &TableChange) -> Chunk {
+    Chunk { id: 0, next: 0, end: change.blocks.unwrap_or_default() }
 }
 
 /// What became of a part.
@@ -115,11 +121,15 @@ pub async fn copy(
     let mut workers = tokio::task::JoinSet::new();
     let leftovers = unfinished(client, change).await?;
     let leftovers = Arc::new(tokio::sync::Mutex::new(leftovers));
-    for n in 1..=options.jobs.max(1) {
+    let jobs = if change.asked.order.is_empty() { options.jobs.max(1) } else { 1 };
+    for n in 1..=jobs {
         let (sessions, change, pair) = (sessions.clone(), change.clone(), Arc::clone(pair));
         let leftovers = Arc::clone(&leftovers);
         workers.spawn(async move {
             let session = sessions.open_worker(&format!("copy {n}")).await?;
+            if !change.asked.order.is_empty() {
+                return copy_in_order::work(&session, &change, &pair, &change.asked.order, options).await;
+            }
             Worker::new(&session, &pair).await?.work(&change, options, &leftovers).await
         });
     }
@@ -295,7 +305,7 @@ impl<'a> Worker<'a> {
 
 /// Finds the rows of a chunk that do not fit, by halving down to a block and then row by row, and
 /// names the first of them. Copies nothing.
-async fn find_bad_row(session: &Client, pair: &Pair, chunk: Chunk, error: Error) -> Result<Error> {
+pub(super) async fn find_bad_row(session: &Client, pair: &Pair, chunk: Chunk, error: Error) -> Result<Error> {
     let statement = pair.fill(sql!("copy/copy_chunk.sql")).text();
     let (mut first, mut end) = (chunk.next, chunk.end);
     while end - first > 1 {

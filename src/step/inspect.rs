@@ -177,10 +177,11 @@ async fn try_out(
         trial = trial::try_out(&session, original, &place, &request.alter).await?;
     }
     let destroys = request.alter.actions().any(|action| action.kind.destroys_values());
+    let needs_copy = request.filter.is_some() || !request.order.is_empty();
     let may_be_in_place = match request.strategy {
-        Strategy::Auto => !destroys && request.filter.is_none(),
+        Strategy::Auto => !destroys && !needs_copy,
         Strategy::Copy => false,
-        Strategy::InPlace => request.filter.is_none(),
+        Strategy::InPlace => !needs_copy,
     };
     if may_be_in_place && let Some(steps) = trial.as_mut().and_then(|trial| trial.steps.take()) {
         return Ok(Found { trial, sample: None, copy: Way::InPlace(steps) });

@@ -6,6 +6,7 @@ pub mod catch_up;
 pub mod check_data;
 pub mod concurrently;
 pub mod copy;
+pub mod copy_in_order;
 pub mod definition;
 pub mod finish;
 pub mod holders;

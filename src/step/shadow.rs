@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use tokio_postgres::Client;
 
 use super::parents::{self, Parents};
-use super::{added, judge, referrers};
+use super::{added, copy_in_order, judge, referrers};
 use crate::alter::{ActionKind, Alter, is_plain_cast};
 use crate::catalog::{Column, Definition, ForeignKey, OwnedSequence, find_table};
 use crate::error::{Error, Kind, Result};
@@ -32,6 +32,8 @@ pub struct Request {
     pub reverse: Vec<(Ident, Fragment)>,
     /// `--where`: the rows that are kept, over the columns of the old shape.
     pub filter: Option<Fragment>,
+    /// `--order-by`: an index, or columns with which one begins; nothing where any order will do.
+    pub order: Vec<Ident>,
     /// Which way.
     pub strategy: Strategy,
 }
@@ -49,6 +51,9 @@ pub async fn build(
 ) -> Result<Blueprint> {
     let (oid, parents) = furnished(client, original, place, &request.alter).await?;
     let standing = judge::standing(client, &OwnedSequence::list(client, oid).await?).await?;
+    if !request.order.is_empty() {
+        copy_in_order::find(client, original.table.oid, &request.order).await?;
+    }
     if let Some(filter) = &request.filter {
         check_filter(client, original, place, filter).await?;
     }

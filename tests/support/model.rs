@@ -199,6 +199,8 @@ pub struct Change {
     pub reverse: Vec<&'static str>,
     /// How many indexes are built at the same time.
     pub index_jobs: &'static str,
+    /// Whether rows are copied in the order of the primary key.
+    pub is_ordered: bool,
 }
 
 impl Model {
@@ -265,6 +267,7 @@ impl Model {
             alter: texts.join(", "),
             reverse: chosen.iter().map(|(_, reverse)| *reverse).filter(|text| !text.is_empty()).collect(),
             index_jobs: ["--index-jobs=1", "--index-jobs=3"][random.below(2) as usize],
+            is_ordered: self.definition.contains("primary key") && random.one_in(4),
         }
     }
 
@@ -306,6 +309,9 @@ impl Change {
             arguments.push("--rebuild");
         } else {
             arguments.extend(["--alter", &self.alter]);
+        }
+        if self.is_ordered {
+            arguments.push("--order-by=t_pkey");
         }
         for reverse in &self.reverse {
             arguments.extend(["--reverse", reverse]);
