@@ -268,6 +268,18 @@ async fn a_table_gets_another_name_or_schema_in_place_or_not_at_all() {
     ];
     let output = db.pgrecast(&mixed).await.expect_code(3);
     assert!(output.whole().contains("the new table takes over the name"), "{}", output.whole());
+    db.execute("create view archive.taken as select 1").await;
+    for (alter, words) in [
+        ("rename to taken", "there is a relation archive.taken already"),
+        ("rename to p, set schema public", "comes after the table has another name"),
+        ("rename to p, add column x int", "comes after the table has another name"),
+    ] {
+        let output = db
+            .pgrecast(&["run", "archive.purchases", "--alter", alter, "--strategy", "auto"])
+            .await
+            .expect_code(3);
+        assert!(output.stderr.contains(words), "{}", output.whole());
+    }
     let nowhere = ["run", "archive.purchases", "--alter", "set schema nowhere", "--strategy", "auto"];
     let output = db.pgrecast(&nowhere).await.expect_code(3);
     assert!(output.stderr.contains("schema \"nowhere\" does not exist"), "{}", output.whole());

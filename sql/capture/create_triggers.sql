@@ -1,9 +1,9 @@
 -- From the commit of these on, every change of {table} is in the log.
--- {row_function}, {truncate_function}. Lock: SHARE ROW EXCLUSIVE on {table}, which waits for every
+-- {row_function}, {truncate_function}, {moment} before or after. Lock: SHARE ROW EXCLUSIVE on {table}, which waits for every
 -- writer in flight; ENABLE ALWAYS takes the same.
 create trigger "!pgrecast_capture" after insert or update or delete on {table}
     for each row execute function {row_function}();
-create trigger "!pgrecast_capture_truncate" after truncate on {table}
+create trigger "!pgrecast_capture_truncate" {moment} truncate on {table}
     for each statement execute function {truncate_function}();
 alter table {table} enable always trigger "!pgrecast_capture";
 alter table {table} enable always trigger "!pgrecast_capture_truncate"

@@ -1,5 +1,5 @@
 -- The rows that differ although no change of theirs is in the log: at most 10, with the number of all.
--- {source}, {to}, {pending}, matches, {from_slice}, {to_kept}, {to_slice}. REPEATABLE READ. Lock: ACCESS SHARE on both.
+-- {source}, {to}, {pending}, matches, {from_slice}, {is_too_many}, {to_slice}. REPEATABLE READ. Lock: ACCESS SHARE on both.
 with difference as (
     select {from_key} as key, 'differs' as what
     from {source} f, only {to} t{echo}
@@ -14,7 +14,7 @@ with difference as (
     union all
     select {to_key}, 'is in the copy only'
     from only {to} t
-    where not exists (select from {source} f where {to_matches_source})
-      and not exists (select from {pending} k where {to_matches_key}){to_kept}{to_slice}
+    where {is_too_many}
+      and not exists (select from {pending} k where {to_matches_key}){to_slice}
 )
 select key, what, count(*) over () as differences from difference limit 10

@@ -34,8 +34,13 @@ pub fn read_condition(text: &str) -> Result<Fragment> {
     if expression(text).is_none() {
         return wrong("this is no expression");
     }
-    if text.split(|c: char| !c.is_alphanumeric()).any(is_select) {
+    let mut words = text.split(|c: char| !c.is_alphanumeric());
+    if words.clone().any(is_select) {
         return wrong("other rows change while it is done");
+    }
+    let system = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
+    if words.any(|word| system.contains(&word.to_lowercase().as_str())) {
+        return wrong("where a row lies is not what it is");
     }
     Ok(Fragment::trusted(text.trim()))
 }

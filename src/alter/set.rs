@@ -1,21 +1,55 @@
 //! `--set 'column=expression'`: what rows that are there already get in a column that the change adds.
 
+use squawk_syntax::SyntaxElement;
 use squawk_syntax::ast::{self, AlterTableAction, AstNode, CastKind, Constraint, Expr, Stmt};
 
 use super::plain_cast::expression;
+use super::table_ref::ident_of_word;
 use super::{ActionKind, Alter, parse};
 use crate::error::{Error, Result};
 use crate::name::{Fragment, Ident};
 
 impl Alter {
-    /// Gives rows that are there this value. One value for all is had from a default that is taken away again, which
-    /// writes no row; any other is computed when rows are copied, from the columns as they are after the change.
+    /// Gives rows that are there these values. One value for all is had from a default that is taken away again, which
+    /// writes no row; any other is computed when rows are copied, from the columns as they are after the change. What
+    /// reads another of these columns comes after it.
     ///
     /// # Errors
-    /// Usage, when the change does not add the column, or computes it by itself.
-    pub fn set(&mut self, column: &Ident, value: &Fragment) -> Result<()> {
+    /// Usage, when the change does not add a column, or computes it by itself; and when two wait for each other.
+    pub fn set(&mut self, values: &[(Ident, Fragment)]) -> Result<()> {
+        let mut open: Vec<&(Ident, Fragment)> = values.iter().collect();
+        while !open.is_empty() {
+            let is_free = |(column, value): &&(Ident, Fragment)| {
+                let others = open.iter().filter(|(other, _)| other != column);
+                !others.into_iter().any(|(other, _)| reads(value, other)) && !reads(value, column)
+            };
+            let Some(next) = open.iter().position(is_free) else {
+                return Err(Error::usage(format!(
+                    "--set {}: it needs its own value first",
+                    open[0].0.shown()
+                )));
+            };
+            let (column, value) = open.remove(next);
+            if open.iter().any(|(other, _)| other == column) {
+                return Err(Error::usage(format!("--set names column {} twice", column.shown())));
+            }
+            self.set_one(column, value)?;
+        }
+        Ok(())
+    }
+
+    fn set_one(&mut self, column: &Ident, value: &Fragment) -> Result<()> {
         if expression(value.as_str()).is_none() {
             return Err(Error::usage(format!("--set {}: not an expression: {value}", column.shown())));
+        }
+        let renames =
+            |kind: &ActionKind| matches!(kind, ActionKind::RenameColumn { from, .. } if from == column);
+        if self.actions().any(|action| renames(&action.kind)) {
+            return Err(Error::usage(format!(
+                "--set names column {}, which the change renames",
+                column.shown()
+            ))
+            .hint("Add it under the name that it is to have."));
         }
         let adds = |kind: &ActionKind| matches!(kind, ActionKind::AddColumn { name } if name == column);
         let mut actions = self.statements.iter_mut().flat_map(|statement| &mut statement.actions);
@@ -27,6 +61,14 @@ impl Alter {
         let add = parsed(&action.text).ok_or_else(|| {
             Error::usage(format!("the type of column {} is not understood: {}", column.shown(), action.text))
         })?;
+        if add.if_not_exists().is_some() {
+            return Err(Error::usage(format!(
+                "--set names column {}, which may be there already",
+                column.shown()
+            ))
+            .because("IF NOT EXISTS: its values would be written over")
+            .hint("Leave IF NOT EXISTS out."));
+        }
         if add.constraints().any(|constraint| matches!(constraint, Constraint::GeneratedConstraint(_))) {
             return Err(Error::usage(format!("--set names column {}, which is generated", column.shown())));
         }
@@ -42,6 +84,14 @@ impl Alter {
         self.statements.extend(Alter::from_actions(&[then])?.statements);
         Ok(())
     }
+}
+
+/// Whether an expression has this name in it.
+fn reads(value: &Fragment, column: &Ident) -> bool {
+    expression(value.as_str()).is_some_and(|expr| {
+        let tokens = expr.syntax().descendants_with_tokens().filter_map(SyntaxElement::into_token);
+        tokens.into_iter().any(|token| ident_of_word(token.text()) == *column)
+    })
 }
 
 fn parsed(action: &str) -> Option<ast::AddColumn> {
@@ -75,8 +125,14 @@ mod tests {
     use super::*;
 
     fn set(alter: &str, column: &str, value: &str) -> Result<Vec<String>> {
+        set_all(alter, &[(column, value)])
+    }
+
+    fn set_all(alter: &str, values: &[(&str, &str)]) -> Result<Vec<String>> {
         let mut alter = Alter::from_actions(&[alter.to_owned()])?;
-        alter.set(&Ident::new(column), &Fragment::trusted(value))?;
+        let values: Vec<_> =
+            values.iter().map(|(column, value)| (Ident::new(*column), Fragment::trusted(*value))).collect();
+        alter.set(&values)?;
         Ok(alter.actions().map(|action| action.text.clone()).collect())
     }
 
@@ -103,8 +159,32 @@ mod tests {
     }
 
     #[test]
+    fn what_reads_another_comes_after_it() {
+        let alter = "add a int, add b int, add c int";
+        let expected = [
+            "add a int",
+            "add b int default (1)",
+            "add c int",
+            "alter column \"b\" drop default",
+            "alter column \"a\" type int using (t.b + 1)",
+            "alter column \"c\" type int using (a * 2)",
+        ];
+        let found = set_all(alter, &[("c", "a * 2"), ("a", "t.b + 1"), ("b", "1")]).unwrap();
+        assert_eq!(found, expected);
+        for wrong in [vec![("a", "b"), ("b", "a")], vec![("a", "a + 1")], vec![("a", "1"), ("a", "2")]] {
+            assert!(set_all(alter, &wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn only_an_added_column_that_is_not_computed_is_set() {
-        for alter in ["add y int", "alter x type int", "add x int generated always as (1) stored"] {
+        for alter in [
+            "add y int",
+            "alter x type int",
+            "add x int generated always as (1) stored",
+            "add column if not exists x int",
+            "add x int, rename x to z",
+        ] {
             assert!(set(alter, "x", "5").is_err(), "{alter}");
         }
         for value in ["5) + (", "1), add y int default (2", "1; drop table x"] {

@@ -209,7 +209,12 @@ pub(crate) struct Change {
 
 impl Change {
     pub(crate) fn asks_for_change(&self) -> bool {
-        !self.alter.is_empty() || self.file.is_some() || self.rebuild
+        !self.alter.is_empty() || self.file.is_some() || self.rebuild || self.chooses_rows()
+    }
+
+    /// Which rows, or in which order: that alone is a change, too.
+    fn chooses_rows(&self) -> bool {
+        self.filter.is_some() || !self.order_by.is_empty()
     }
 
     /// # Errors
@@ -247,7 +252,7 @@ impl Change {
                 .hint("With --file the table is taken from the file: leave the name out."));
             }
             (table.or(named), alter)
-        } else if self.rebuild {
+        } else if self.rebuild || (self.alter.is_empty() && self.chooses_rows()) {
             (named, Alter::rebuild())
         } else if self.alter.is_empty() {
             return Err(Error::usage("what is to be changed is missing")
@@ -255,10 +260,8 @@ impl Change {
         } else {
             (named, Alter::from_actions(&self.alter)?)
         };
-        for text in &self.set {
-            let (column, value) = read_assignment("--set", text)?;
-            alter.set(&column, &value)?;
-        }
+        let set = self.set.iter().map(|text| read_assignment("--set", text)).collect::<Result<Vec<_>>>()?;
+        alter.set(&set)?;
         let table = table.ok_or_else(|| {
             Error::usage("the table is missing").hint("Name it: pgrecast run TABLE --alter '..'")
         })?;

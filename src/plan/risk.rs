@@ -329,6 +329,15 @@ pub fn rollback(original: &Definition, blueprint: &Blueprint) -> Rollback {
             notes.push(format!("what is written into the new column {} stays behind", new.name.shown()));
         }
     }
+    let others = original.indexes.iter().filter(|index| index.is_unique && !index.is_primary);
+    let names: Vec<String> = others.map(|index| index.name.name.shown()).collect();
+    if blueprint.forward.filter.is_some() && !names.is_empty() {
+        notes.push(format!(
+            "rows that are left out keep their unique values ({}): one that the application gives to another row stops the \
+             rollback, until it is changed",
+            names.join(", ")
+        ));
+    }
     Rollback { lossless: notes.is_empty(), notes }
 }
 

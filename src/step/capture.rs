@@ -12,7 +12,7 @@ use super::segment::{self, Store};
 use crate::alter::LockMode;
 use crate::catalog::{Column, Fingerprint};
 use crate::error::{Error, Kind, Result};
-use crate::name::{Fragment, Ident, QualifiedName, sql};
+use crate::name::{Fragment, Ident, Literal, QualifiedName, sql};
 use crate::state::TableChange;
 
 /// Makes log, key set, place for rows taken out, and the capture functions of one direction; in the
@@ -48,11 +48,20 @@ pub async fn prepare(
             .fill("persistence", &persistence)
             .fill("keys", &keys)
             .fill("columns", &Fragment::join(typed("k"), ", ")),
-        sql!("capture/create_truncate_function.sql")
-            .fill("function", &own("truncate"))
-            .fill("log", &log)
-            .fill("columns", &both(numbered("o"), numbered("n")))
-            .fill("values", &Fragment::join(vec!["null"; 2 * key.len()], ", ")),
+        if has_more(change, direction) {
+            sql!("capture/create_keys_of_truncate_function.sql")
+                .fill("function", &own("truncate"))
+                .fill("log", &Fragment::trusted(Literal(&log.to_string()).to_string()))
+                .fill("columns", &both(numbered("o"), numbered("n")))
+                .fill("key", &in_literal(&Fragment::join(key.iter().map(|column| &column.name), ", ")))
+                .fill("nulls", &Fragment::join(vec!["null"; key.len()], ", "))
+        } else {
+            sql!("capture/create_truncate_function.sql")
+                .fill("function", &own("truncate"))
+                .fill("log", &log)
+                .fill("columns", &both(numbered("o"), numbered("n")))
+                .fill("values", &Fragment::join(vec!["null"; 2 * key.len()], ", "))
+        },
     ];
     for statement in statements {
         client.batch_execute(&statement.text()).await?;
@@ -65,6 +74,17 @@ pub async fn prepare(
     client.batch_execute(&format!("create table {} (like {held_like})", own("held"))).await?;
     // NOT NULL would stand in the way of nothing, but a held row is only a row that was there.
     try_on_clone(client, change, direction, key).await
+}
+
+/// Whether the table to which rows are brought over has some that the other never had: those that `--where` left out. A
+/// TRUNCATE of the one does not mean them.
+fn has_more(change: &TableChange, direction: Direction) -> bool {
+    direction == Direction::Reverse && change.asked.filter.is_some()
+}
+
+/// As it stands within a literal that `format` reads.
+fn in_literal(text: &Fragment) -> Fragment {
+    Fragment::trusted(text.as_str().replace('\'', "''").replace('%', "%%"))
 }
 
 /// The capture function that writes to this segment of the log.
@@ -114,6 +134,7 @@ async fn try_on_clone(
 pub fn trigger_statements(change: &TableChange, direction: Direction, table: &QualifiedName) -> String {
     sql!("capture/create_triggers.sql")
         .fill("table", table)
+        .fill("moment", &Fragment::trusted(if has_more(change, direction) { "before" } else { "after" }))
         .fill("row_function", &change.own(&format!("capture_{}", direction.as_str())))
         .fill("truncate_function", &change.own(&format!("truncate_{}", direction.as_str())))
         .text()

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use tokio_postgres::Client;
 
+use crate::alter::{ActionKind, Alter};
 use crate::catalog::{Definition, OwnedSequence};
 use crate::error::{Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
@@ -216,13 +217,30 @@ fn refused(message: String, hint: &str) -> Error {
 ///
 /// # Errors
 /// Refused, when it may not.
-pub fn left_out(original: &Definition, new: &Definition, forward: &Mapping, key: &[KeyColumn]) -> Result<()> {
+pub fn left_out(
+    original: &Definition,
+    new: &Definition,
+    forward: &Mapping,
+    key: &[KeyColumn],
+    alter: &Alter,
+) -> Result<()> {
     let is_apart = |column: &KeyColumn| {
         let from = original.columns.iter().find(|known| known.name == column.original);
         let to = new.columns.iter().find(|known| known.name == column.new);
         from.zip(to).is_some_and(|(from, to)| from.collation == to.collation && is_one_to_one(from, to))
     };
-    if forward.levels.len() == 1 && key.iter().all(is_apart) {
+    let alters = |name: &Ident| {
+        alter
+            .actions()
+            .filter(|a| matches!(&a.kind, ActionKind::SetType { column, .. } if column == name))
+            .count()
+    };
+    let is_plain = |column: &KeyColumn| {
+        let times =
+            if column.original == column.new { 0 } else { alters(&column.new) } + alters(&column.original);
+        times == 0 || (times == 1 && forward.levels.len() == 1)
+    };
+    if key.iter().all(|column| is_apart(column) && is_plain(column)) {
         return Ok(());
     }
     Err(refused(

@@ -182,7 +182,7 @@ impl Pair {
             ("to_image", |pair| {
                 Fragment::join(pair.mapping.columns().iter().map(|o| format!("t.{}", o.name)), ", ")
             }),
-            ("to_kept", Pair::to_kept),
+            ("is_too_many", Pair::is_too_many),
             ("echo", |pair| pair.echo_source(&pair.to)),
             ("held_echo", |pair| pair.echo_source(&pair.held)),
             ("echo_matches", Pair::echo_matches),
@@ -320,12 +320,17 @@ impl Pair {
         self.mapping.filter.is_some() || self.kept.is_some()
     }
 
-    /// The condition on a row of `to` to be compared: on the way back the retired table has rows that were left out.
-    fn to_kept(&self) -> Fragment {
-        let Some(kept) = &self.kept else { return Fragment::trusted("") };
+    /// The condition on a row of `to` that is too many: on the way back the retired table has rows that were left out.
+    /// CASE, so that it is asked of such rows only: of others it was never true, and it might fail.
+    fn is_too_many(&self) -> Fragment {
+        let missing =
+            format!("not exists (select from {} f where {})", self.source(), self.to_matches_source());
+        let Some(kept) = &self.kept else { return Fragment::trusted(missing) };
+        // The user's condition calls the table by its name, whatever that is: `t`, for one.
         let (table, alias) = (&self.to, &self.to.name);
         Fragment::trusted(format!(
-            " and exists (select from only {table} as {alias} where {alias}.ctid = t.ctid and ({kept}))"
+            "case when {missing} then exists (select from (select t.ctid as \"pgrecast tid\") \"pgrecast row\", only {table} as {alias} \
+             where {alias}.ctid = \"pgrecast row\".\"pgrecast tid\" and ({kept})) else false end"
         ))
     }
 

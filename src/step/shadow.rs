@@ -73,7 +73,7 @@ pub async fn build(
         })?;
     judge::judge(client, original, &new, &forward, &key, &standing).await?;
     if request.filter.is_some() {
-        judge::left_out(original, &new, &forward, &key)?;
+        judge::left_out(original, &new, &forward, &key, &request.alter)?;
     }
     let mut dependents = list_dependents(original, &new, &key, place, &parents);
     dependents.extend(referrers::carry(client, original, place, &new_names(original, &new, &forward)).await?);
@@ -274,7 +274,7 @@ async fn check_using(client: &Client, place: &Place, column: &Ident, using: &str
         Ok(oid) => {
             let reads_others = sql!("shadow/reads_other_columns.sql").text();
             let row = client.query_one(&reads_others, &[&oid, &column.as_str()]).await?;
-            Some((row.try_get("mixed")?, volatile_functions(client, oid).await?))
+            Some((row.try_get("mixed")?, volatile_parts(client, oid, using).await?))
         }
         Err(_) => None,
     };
@@ -311,7 +311,7 @@ async fn check_filter(
             .with_kind(Kind::Refused)
             .state("nothing was changed")
     })?;
-    let functions = volatile_functions(client, oid).await?;
+    let functions = volatile_parts(client, oid, filter.as_str()).await?;
     client.batch_execute("rollback to savepoint pgrecast_using").await?;
     if functions.is_empty() {
         return Ok(());
@@ -329,14 +329,28 @@ async fn view_of(client: &Client, place: &Place, expression: &str) -> Result<u32
     Ok(find_table(client, &view.to_string()).await?.unwrap_or_default())
 }
 
-async fn volatile_functions(client: &Client, view: u32) -> Result<Vec<String>> {
+/// What of the view's expression may change, in words: functions, and times that are read as the statement is.
+async fn volatile_parts(client: &Client, view: u32, expression: &str) -> Result<Vec<String>> {
     let rows = client.query(&sql!("shadow/list_volatile_functions.sql").text(), &[&view]).await?;
-    rows.iter().map(|row| Ok(row.try_get("function")?)).collect()
+    let mut parts = rows.iter().map(|row| Ok(row.try_get("function")?)).collect::<Result<Vec<String>>>()?;
+    let read: String =
+        client.query_one("select pg_catalog.pg_get_viewdef($1::oid)", &[&view]).await?.try_get(0)?;
+    parts.extend(times_as_read(expression).into_iter().filter(|time| !read.contains(time)));
+    Ok(parts)
 }
 
-fn unsteady(what: &str, functions: &[String]) -> Error {
+/// Literals that a date or time type reads by the clock; as text they are only text.
+/// <https://www.postgresql.org/docs/current/datatype-datetime.html#DATATYPE-DATETIME-SPECIAL-VALUES>
+fn times_as_read(expression: &str) -> Vec<String> {
+    let literals = expression.split('\'').skip(1).step_by(2);
+    let words = ["now", "today", "tomorrow", "yesterday"];
+    let is_special = |text: &&str| words.iter().any(|word| text.trim().to_lowercase().starts_with(word));
+    literals.filter(is_special).map(|text| format!("'{text}'")).collect()
+}
+
+fn unsteady(what: &str, parts: &[String]) -> Error {
     Error::refused(format!("{what} can change from one moment to the next"))
-        .because(format!("it calls {}", functions.join(", ")))
+        .because(format!("because of {}", parts.join(", ")))
         .state("nothing was changed")
 }
 
@@ -439,7 +453,7 @@ async fn check_mappings(
     let forward = blueprint.forward.source(table, &[]);
     client.prepare(&format!("select * from {forward} f")).await.map_err(|error| {
         Error::from(error)
-            .context("a USING expression can not be read against the original")
+            .context("an expression (USING, --set, --where) can not be read against the original")
             .with_kind(Kind::Refused)
             .state("nothing was changed")
     })?;

@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 use super::parents::Parents;
 use super::shadow;
 use crate::alter::{Action, ActionKind, Alter, AlterStatement, LockMode};
-use crate::catalog::{Definition, ForeignKey, Shape, find_table};
+use crate::catalog::{Definition, ForeignKey, Shape, find_name, find_table};
 use crate::error::{Error, Kind, Result};
 use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::in_place::{Class, Cost, How, Proof, Step, drop_index, locked_too, recipe};
@@ -76,6 +76,7 @@ async fn on_clone(
     let mut found = Found::default();
     for statement in &alter.statements {
         for action in &statement.actions {
+            scene.expect_known_name(action).await?;
             if !scene.act(action, &mut found).await? {
                 return Ok(None);
             }
@@ -178,6 +179,7 @@ impl Scene<'_> {
             }
             Err(_) => return Ok(false),
         };
+        self.expect_free_name(action).await?;
         let after = Definition::read(self.client, self.oid).await?;
         let obstacle = self.obstacle(action, cost, &found.renamed).await?;
         if let ActionKind::RenameColumn { from, to } = &action.kind {
@@ -233,6 +235,32 @@ impl Scene<'_> {
                 Err(Error::usage(format!("index {index} {what}")).state("nothing was changed"))
             }
         }
+    }
+
+    /// After RENAME TO and SET SCHEMA nothing can be done by the name that was planned for.
+    async fn expect_known_name(&self, action: &Action) -> Result<()> {
+        if find_name(self.client, self.oid).await?.as_ref() == Some(&self.place.shadow) {
+            return Ok(());
+        }
+        Err(Error::refused(format!("it comes after the table has another name: {}", action.text))
+            .state("nothing was changed")
+            .hint("Put RENAME TO or SET SCHEMA last, and only one of them; the other in a run of its own."))
+    }
+
+    /// What has the name already that the table is to have.
+    async fn expect_free_name(&self, action: &Action) -> Result<()> {
+        let ActionKind::InPlaceOnly { is_name: true, .. } = &action.kind else { return Ok(()) };
+        let Some(now) = find_name(self.client, self.oid).await? else { return Ok(()) };
+        let original = &self.original.table.name;
+        let schema = if now.schema == self.place.shadow.schema { &original.schema } else { &now.schema };
+        let wanted = now.in_schema(schema);
+        let found = find_table(self.client, &wanted.to_string()).await?;
+        if wanted == *original || found.is_none() || found == Some(self.oid) {
+            return Ok(());
+        }
+        Err(Error::refused(format!("there is a relation {} already", wanted.shown()))
+            .state("nothing was changed")
+            .hint("Drop or rename it first."))
     }
 
     /// The server looks for an index of the name that is written only after it has locked the table against writers.

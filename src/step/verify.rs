@@ -211,7 +211,7 @@ async fn in_snapshot(session: &Client, pair: &Pair, slice: Slice) -> Result<Veri
     if rows.is_empty() {
         // On the way back a retired value that still means the new one counts as equal.
         if pair.direction == Direction::Reverse {
-            return Ok(Verified { rows: to.0, pending, ..Verified::default() });
+            return Ok(Verified { rows: from.0, pending, ..Verified::default() });
         }
         // Do not guess which of the two comparisons is right.
         return Err(Error::needs_person(
