@@ -215,6 +215,18 @@ async fn an_instant_change_is_one_transaction_and_gives_way() {
     let plan = plan.expect_code(0).json();
     assert_eq!((&plan["strategy"], &plan["actions"][0]["class"]), (&"copy".into(), &"instant".into()));
     db.execute("alter table orders drop constraint orders_pkey").await;
+    // What keeps a table is found by the table's name, whatever came after it.
+    db.execute("alter table orders add primary key (id)").await;
+    db.pgrecast(&["run", "orders", "--rebuild"]).await.expect_code(0);
+    db.pgrecast(&["rollback", "orders"]).await.expect_code(0);
+    db.pgrecast(&["run", "orders", "--alter", "alter label set default 'l'", "--strategy", "auto"])
+        .await
+        .expect_code(0);
+    db.pgrecast(&["cleanup", "orders"]).await.expect_code(0);
+    let kept: i64 =
+        db.query_value("select count(*) from pg_namespace where nspname like 'pgrecast\\_%'").await;
+    assert_eq!(kept, 0);
+    db.execute("alter table orders drop constraint orders_pkey").await;
     // A table without a key, and again: nothing is open any more.
     db.pgrecast(&["run", "orders", "--alter", "drop x", "--strategy", "in-place"]).await.expect_code(0);
 }

@@ -139,3 +139,62 @@ async fn a_table_that_is_emptied_or_rewritten_meanwhile_is_begun_anew() {
         assert_eq!(after, rows, "{meddling}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_is_exact_for_every_type_that_is_taken() {
+    let db = TestDb::create("types").await;
+    for (kind, value) in [
+        ("char(6)", "(array['a', 'ab', 'abc', '', E'a\\t'])[1 + g % 5]"),
+        ("bit(8)", "(g % 200)::bit(8)"),
+        ("varbit(9)", "(g % 200)::bit(8)"),
+        ("numeric(12,3)", "g % 97 / 8.0"),
+        ("numeric", "case g % 3 when 0 then 'NaN' when 1 then 1.0 else 1.00 end"),
+        ("timestamptz(3)", "now() + g % 100 * interval '0.123456 s'"),
+        ("interval", "g % 100 * interval '1 mon 0.001 s'"),
+        ("bytea", "decode(md5((g % 50)::text), 'hex')"),
+        ("bool", "g % 2 = 0"),
+        ("name", "'n' || g % 10"),
+        ("inet", "('10.0.0.' || g % 250)::inet"),
+    ] {
+        db.execute(&format!(
+            "drop table if exists t; create table t (id char(10) primary key, k {kind} not null);
+             insert into t select 'k' || g, {value} from generate_series(1, 6000) g; create index on t (k)"
+        ))
+        .await;
+        let run = ["run", "t", "--order-by", "k", "--chunk-time", "1ms", "--nice-ratio", "0", "--json"];
+        let status = db.pgrecast(&run).await.expect_code(0).json();
+        assert_eq!(status["rows_copied"], 6000, "{kind}: {status}");
+        db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
+    }
+    for (kind, value) in [("float8", "random()"), ("int[]", "array[g]"), ("text collate folding", "'a'")] {
+        db.execute(&format!(
+            "drop table if exists t; drop collation if exists folding;
+             create collation folding (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+             create table t (id int primary key, k {kind} not null); insert into t select g, {value} from generate_series(1, 9) g;
+             create index on t (k)"
+        ))
+        .await;
+        let output = db.pgrecast(&["run", "t", "--order-by", "k"]).await.expect_code(3);
+        assert!(output.stderr.contains("of an ordinary type"), "{}", output.whole());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_rows_of_one_value_are_said() {
+    let db = TestDb::create("coarse").await;
+    db.execute(
+        "create table t (id int primary key, k int not null, v int not null);
+         insert into t select g, 0, g % 1000 from generate_series(1, 50000) g;
+         create index on t (k); create index on t (v); create index on t (k, id)",
+    )
+    .await;
+    db.execute("analyze t").await;
+    for (order, is_coarse) in [("k", true), ("v", false), ("k,id", false)] {
+        let plan = db.pgrecast(&["plan", "t", "--order-by", order, "--json"]).await.expect_code(0).json();
+        let has = plan["risks"].as_array().unwrap().iter().any(|risk| risk["code"] == "coarse-order");
+        assert_eq!(has, is_coarse, "{order}: {plan}");
+    }
+    let shown =
+        db.pgrecast(&["plan", "t", "--order-by", "k,id", "--where", "v > 5"]).await.expect_code(0).stdout;
+    assert!(shown.contains("in the order of k, id") && shown.contains("only rows where v > 5"), "{shown}");
+}

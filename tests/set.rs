@@ -24,6 +24,10 @@ async fn a_value_is_computed_from_the_row_as_it_is_in_the_swap() {
         "--strategy",
         "auto",
     ];
+    let plan = db.pgrecast(&[&["plan", "--json"], &run[1..]].concat()).await.expect_code(0).json();
+    let codes: Vec<&str> =
+        plan["risks"].as_array().unwrap().iter().map(|risk| risk["code"].as_str().unwrap()).collect();
+    assert!(codes.contains(&"required-column"), "{codes:?}");
     let running = db.spawn_with("postgres", &run, &[("PGRECAST_FAILPOINT", "copied:1:stop")]);
     wait_until("the rows are copied", async || is_stopped(running.pid())).await;
     db.execute(
@@ -56,6 +60,8 @@ async fn one_value_for_all_writes_no_row() {
         ["orders", "--alter", "add state text not null", "--set", "state='open'", "--strategy", "auto"];
     let plan = db.pgrecast(&[&["plan", "--json"], &change[..]].concat()).await.expect_code(0).json();
     assert_eq!(plan["strategy"], "instant", "{plan}");
+    let risks = plan["risks"].as_array().unwrap();
+    assert!(risks.iter().any(|risk| risk["code"] == "required-column"), "{plan}");
     let shown = db.pgrecast(&[&["plan"], &change[..]].concat()).await.expect_code(0).stdout;
     assert!(shown.contains("--set 'state='\\''open'\\'''"), "{shown}");
     db.pgrecast(&[&["run"], &change[..]].concat()).await.expect_code(0);

@@ -1,11 +1,11 @@
 -- Indexes in whose order a table can be read from where one left off: complete btrees on NOT NULL columns, all ascending,
--- by the columns' own comparison. Unique ones first, of these the primary key.
+-- by the columns' own comparison, of types whose values can be kept as text. Unique ones first, of these the primary key.
 -- $1 oid of the table. Lock: none.
 select c.relname::text as name, i.indisunique and i.indimmediate as is_unique,
        array(select a.attname::text from pg_catalog.unnest(i.indkey::int2[]) with ordinality k(attnum, place)
              join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
              where k.place <= i.indnkeyatts order by k.place) as columns,
-       array(select pg_catalog.format_type(a.atttypid, null) from pg_catalog.unnest(i.indkey::int2[]) with ordinality k(attnum, place)
+       array(select pg_catalog.format_type(a.atttypid, a.atttypmod) from pg_catalog.unnest(i.indkey::int2[]) with ordinality k(attnum, place)
              join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
              where k.place <= i.indnkeyatts order by k.place) as types
 from pg_catalog.pg_index i
@@ -15,8 +15,13 @@ where i.indrelid = $1 and m.amname = 'btree' and i.indisvalid and i.indisready a
   and not exists (
       select from pg_catalog.generate_series(0, i.indnkeyatts - 1) n
       join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[n]
+      join pg_catalog.pg_type t on t.oid = a.atttypid
       join pg_catalog.pg_opclass o on o.oid = i.indclass[n]
       left join pg_catalog.pg_collation l on l.oid = a.attcollation
       where i.indoption[n] <> 0 or not a.attnotnull or not o.opcdefault or i.indcollation[n] <> a.attcollation
-         or not coalesce(l.collisdeterministic, true))
+         or not coalesce(l.collisdeterministic, true)
+         -- Whose text says the same value whatever the settings are: not so floats (extra_float_digits) and arrays.
+         or not (t.typtype = 'e' or t.typnamespace = 'pg_catalog'::regnamespace and t.typname in (
+             'int2', 'int4', 'int8', 'numeric', 'text', 'varchar', 'bpchar', 'name', 'uuid', 'bool', 'date', 'timestamp',
+             'timestamptz', 'time', 'interval', 'bytea', 'bit', 'varbit', 'inet', 'cidr', 'macaddr', 'oid')))
 order by i.indisunique desc, i.indisprimary desc, c.oid

@@ -88,7 +88,7 @@ pub(crate) enum Command {
         /// Copy some thousand rows and undo that: how long it takes, and how much disk and WAL, is measured then
         #[arg(long)]
         sample: bool,
-        /// Exit with 3 if one of these risks is found (by their codes, separated by commas; any: whichever)
+        /// Exit with 3 if one of these risks is found (by their codes, separated by commas; any: whichever but prepared-statements and hidden-transactions, which nearly every change has)
         #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = risk_code)]
         fail_on: Vec<String>,
     },
@@ -212,6 +212,14 @@ impl Change {
         !self.alter.is_empty() || self.file.is_some() || self.rebuild || self.chooses_rows()
     }
 
+    /// The same in words.
+    pub(crate) fn which_rows(&self) -> Vec<String> {
+        let filter = self.filter.iter().map(|filter| format!("only rows where {filter}"));
+        let order = (!self.order_by.is_empty())
+            .then(|| format!("in the order of {}, by one session", self.order_by.join(", ")));
+        filter.chain(order).collect()
+    }
+
     /// Which rows, or in which order: that alone is a change, too.
     fn chooses_rows(&self) -> bool {
         self.filter.is_some() || !self.order_by.is_empty()
@@ -263,7 +271,9 @@ impl Change {
         let set = self.set.iter().map(|text| read_assignment("--set", text)).collect::<Result<Vec<_>>>()?;
         alter.set(&set)?;
         let table = table.ok_or_else(|| {
-            Error::usage("the table is missing").hint("Name it: pgrecast run TABLE --alter '..'")
+            Error::usage("the table is missing").hint(
+                "Name it: pgrecast run TABLE --alter '..', or with a file of DROP INDEX: run TABLE --file ..",
+            )
         })?;
         let filter = self.filter.as_deref().map(read_condition).transpose()?;
         let order = self.order_by.iter().map(|text| read_name("--order-by", text)).collect::<Result<_>>()?;

@@ -30,6 +30,9 @@ pub(crate) fn show(plan: &Plan, change: &Change) -> String {
     if plan.actions.is_empty() {
         let _ = writeln!(out, "rebuild, no change of shape");
     }
+    for words in change.which_rows() {
+        wrap(&mut out, "", "    ", &words);
+    }
     let how = match plan.strategy.as_str() {
         "instant" => "on the table itself, in one short transaction",
         "staged" => "on the table itself, in steps; nothing is copied",

@@ -3,10 +3,10 @@
 use tokio_postgres::Client;
 
 use crate::alter::TableRef;
-use crate::catalog::find_table;
+use crate::catalog::{find_name, find_table};
 use crate::error::{Error, Result};
 use crate::name::QualifiedName;
-use crate::state::Migration;
+use crate::state::{Migration, Phase};
 
 /// The open migration of a table, if there is one.
 pub(super) async fn open_on_table(client: &Client, table: &TableRef) -> Result<Option<Migration>> {
@@ -21,6 +21,16 @@ fn is_on(migration: &Migration, oid: Option<u32>, table: &TableRef) -> bool {
         Some(oid) => change.original_oid == oid || change.shadow_oid == Some(oid),
         None => is_named(&change.name, table),
     })
+}
+
+/// Whether the new table of a migration that was rolled back is still there.
+async fn keeps_a_table(client: &Client, migration: &Migration) -> Result<bool> {
+    for oid in migration.tables.iter().filter_map(|change| change.shadow_oid) {
+        if migration.phase == Phase::RolledBack && find_name(client, oid).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn is_named(name: &QualifiedName, table: &TableRef) -> bool {
@@ -60,11 +70,15 @@ pub(super) async fn find(client: &Client, word: Option<&str>, open_only: bool) -
         return one(&by_id, "", &several_ids);
     }
     if by_table.is_empty() {
-        // The newest of those that ended.
-        return match all.iter().find(|migration| !open_only && on_table(migration)) {
-            Some(ended) => Ok(ended.clone()),
-            None => Err(none(&nothing, &all)),
-        };
+        // Of those that ended one that still keeps a table, else the newest.
+        let ended: Vec<&Migration> =
+            all.iter().filter(|migration| !open_only && on_table(migration)).collect();
+        for migration in &ended {
+            if keeps_a_table(client, migration).await? {
+                return Ok((*migration).clone());
+            }
+        }
+        return ended.first().map_or_else(|| Err(none(&nothing, &all)), |newest| Ok((*newest).clone()));
     }
     one(&by_table, "", &format!("several migrations are open on a table {word}"))
 }

@@ -35,7 +35,8 @@ impl Order {
         let Some(index) = indexes.iter().find(by_name).or_else(|| indexes.iter().find(|index| begins(index)))
         else {
             return Err("there is no complete btree index of that name, or that begins with these columns, whose columns are \
-                 all NOT NULL and ascending"
+                 all NOT NULL, ascending, with the usual operators, of an ordinary type (no float, array or range) and a \
+                 deterministic collation"
                 .into());
         };
         let mut columns = index.columns.clone();
@@ -47,6 +48,12 @@ impl Order {
             columns.extend(more.cloned());
         }
         Ok(Order { columns, leading: index.columns.len() })
+    }
+
+    /// The columns of the index, if rows that are equal in all of them have to be sorted by the key.
+    #[must_use]
+    pub fn sorted_within(&self) -> Option<impl Iterator<Item = &Ident>> {
+        (self.leading < self.columns.len()).then(|| self.columns[..self.leading].iter().map(|(name, _)| name))
     }
 
     /// As ORDER BY takes it, of rows called `o`.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::alter::{Action, ActionKind};
-use crate::catalog::{Column, Definition};
+use crate::catalog::{Column, Definition, Identity};
 use crate::name::{Ident, QualifiedName};
 
 use super::mapping::Mapping;
@@ -28,9 +28,10 @@ impl Risk {
 }
 
 /// The stable words of all risks.
-pub const CODES: [&str; 21] = [
+pub const CODES: [&str; 23] = [
     "check-violations",
     "child-columns",
+    "coarse-order",
     "data-loss",
     "disk-space",
     "does-not-convert",
@@ -45,6 +46,7 @@ pub const CODES: [&str; 21] = [
     "prepared-statements",
     "refused-early",
     "renamed",
+    "required-column",
     "row-loss",
     "sequence-exhaustion",
     "subscribers",
@@ -145,6 +147,22 @@ pub fn hot_table(table: &str, rows: f64, seconds: f64) -> Option<Risk> {
     })
 }
 
+/// So many rows are equal in the order in which they are to be copied.
+#[must_use]
+pub fn coarse_order(table: &str, column: &str, rows: f64) -> Option<Risk> {
+    const MANY: f64 = 20_000.0;
+    (rows > MANY).then(|| {
+        Risk::new(
+            "coarse-order",
+            table,
+            format!(
+                "about {rows:.0} rows have one value of {column}: each part of the copy sorts all of them anew. Order by an index \
+                 that ends with the key"
+            ),
+        )
+    })
+}
+
 /// Whether and how the way back is without loss.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct Rollback {
@@ -184,6 +202,17 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
             }
         }
     }
+    let is_new = |column: &&Column| {
+        blueprint.forward.columns().iter().all(|o| o.name != column.name || o.from.is_none())
+            && original.columns.iter().all(|old| old.name != column.name)
+    };
+    for column in blueprint.new.columns.iter().filter(is_new) {
+        let is_given =
+            column.default_expression.is_some() || column.is_generated || column.identity != Identity::None;
+        if column.is_not_null && !is_given {
+            add("required-column", original.table.name.shown(), required(&column.name));
+        }
+    }
     if let Some(filter) = &blueprint.forward.filter {
         add(
             "row-loss",
@@ -205,12 +234,25 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
     risks
 }
 
+fn required(column: &Ident) -> String {
+    format!("from then on an INSERT that does not give column {} a value fails", column.shown())
+}
+
 /// The risks of a change that needs no copy.
 pub fn in_place<'a>(original: &Definition, actions: impl Iterator<Item = &'a Action>) -> Vec<Risk> {
     let table = original.table.name.shown();
     let mut risks = Vec::new();
+    let mut added_not_null = Vec::new();
     for action in actions {
+        if let ActionKind::AddColumn { name } = &action.kind
+            && action.text.to_lowercase().contains("not null")
+        {
+            added_not_null.push(name);
+        }
         match &action.kind {
+            ActionKind::AlterColumn { column } if added_not_null.contains(&column) && action.text.ends_with("drop default") => {
+                risks.push(Risk::new("required-column", table.clone(), required(column)));
+            }
             ActionKind::DropColumn { name } => risks.push(Risk::new(
                 "data-loss",
                 format!("{table}.{}", name.shown()),

@@ -4,6 +4,7 @@
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::copy_in_order;
 use super::sample;
 use super::search_path;
 use super::shadow::{self, Request};
@@ -117,6 +118,10 @@ pub async fn examine(
         plan.risks.extend(surroundings::risks(client, &original).await?);
         if found.blueprint().is_some() {
             plan.risks.extend(surroundings::risks_of_copy(client, &original, &plan.estimate).await?);
+            if !request.order.is_empty() {
+                let order = copy_in_order::find(client, oid, &request.order).await?;
+                plan.risks.extend(surroundings::risks_of_order(client, &original, &order).await?);
+            }
         }
     }
     if !row.try_get::<_, bool>(1)? && plan.refusals.is_empty() {

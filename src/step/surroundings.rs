@@ -11,6 +11,7 @@ use crate::catalog::Definition;
 use crate::error::Result;
 use crate::name::{QualifiedName, sql};
 use crate::plan::estimate::Estimate;
+use crate::plan::order::Order;
 use crate::plan::risk::{self, Risk};
 
 /// From when on a sequence is said to run out, in percent.
@@ -57,6 +58,21 @@ pub async fn risks_of_copy(client: &Client, original: &Definition, estimate: &Es
     let writes = client.query_one(&sql!("risk/read_writes.sql").text(), &[&oid]).await?;
     let heat = risk::hot_table(&table, writes.try_get::<_, i64>("rows")? as f64, writes.try_get("seconds")?);
     Ok(space.into_iter().chain(heat).collect())
+}
+
+/// Of rows that are copied in an order.
+pub async fn risks_of_order(client: &Client, original: &Definition, order: &Order) -> Result<Option<Risk>> {
+    let Some(columns) = order.sorted_within() else { return Ok(None) };
+    let mut fewest = (f64::INFINITY, String::new());
+    for column in columns {
+        let statement = sql!("risk/read_equal_rows.sql").text();
+        let row = client.query_one(&statement, &[&original.table.oid, &column.as_str()]).await?;
+        let share: f64 = row.try_get("share")?;
+        if share * original.table.rows_estimated < fewest.0 {
+            fewest = (share * original.table.rows_estimated, column.shown());
+        }
+    }
+    Ok(risk::coarse_order(&original.table.name.shown(), &fewest.1, fewest.0))
 }
 
 /// What a user may fill on the file system of this path; none if it is not known here.
