@@ -191,8 +191,14 @@ pub(crate) fn ending(status: &Status, what: &str) -> String {
                 "{tables} is back in its former shape, with everything written since as far as that holds it."
             );
         }
-        _ => {
+        _ if status.steps.is_empty() => {
             let _ = writeln!(out, "{tables} is changed.");
+        }
+        _ => {
+            let _ = writeln!(
+                out,
+                "{tables} is changed, on the table itself: nothing is kept, nothing is left to do."
+            );
         }
     }
     if let Some(retired) = retired(status) {

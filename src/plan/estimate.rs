@@ -82,19 +82,22 @@ pub struct Sample {
     pub index_seconds: f64,
 }
 
-/// The estimate for a change of this class.
+/// The estimate for a change of this class. Of how many rows are kept if not all are, the catalog says nothing.
 #[must_use]
-pub fn estimate(original: &Definition, class: Class, sample: Option<&Sample>) -> Estimate {
+pub fn estimate(original: &Definition, class: Class, keeps_all: bool, sample: Option<&Sample>) -> Estimate {
     let table = &original.table;
     let all = (table.table_bytes + table.index_bytes) as f64;
     let nothing = Span::around(0.0, 1.0, 1.0);
     let (disk_bytes, wal_bytes, seconds) = match (class, sample) {
         (Class::Copy, Some(sample)) => of_sample(sample),
-        (Class::Copy, None) => (
-            Span::around(all, 0.5, 1.3),
-            Span::around(all * WAL_PER_BYTE, 0.5, 2.0),
-            Span::around((all / BYTES_PER_SECOND).max(AT_LEAST), 0.5, 4.0),
-        ),
+        (Class::Copy, None) => {
+            let low = if keeps_all { 0.5 } else { 0.0 };
+            (
+                Span::around(all, low, 1.3),
+                Span::around(all * WAL_PER_BYTE, low, 2.0),
+                Span::around((all / BYTES_PER_SECOND).max(AT_LEAST), low, 4.0),
+            )
+        }
         (Class::Instant, _) => (nothing, nothing, Span::around(0.1, 1.0, 1.0)),
         (Class::Staged, _) => {
             let seconds = (table.table_bytes as f64 / BYTES_READ_PER_SECOND).max(0.2);

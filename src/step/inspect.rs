@@ -261,7 +261,7 @@ fn report(original: &Definition, found: &Found, request: &Request, server: Strin
             Some(blueprint) => risk::risks(original, blueprint),
             None => in_place_risks(original, request, steps),
         },
-        estimate: estimate::estimate(original, class, found.sample.as_ref()),
+        estimate: estimate::estimate(original, class, request.filter.is_none(), found.sample.as_ref()),
         rollback: match (blueprint, steps) {
             (Some(blueprint), _) => risk::rollback(original, blueprint),
             (None, []) => risk::Rollback::default(),
