@@ -27,6 +27,6 @@ part "Formatting" cargo fmt --check
 part "Lints" cargo clippy --locked --all-targets -- -D warnings
 part "Lints, with failpoints" cargo clippy --locked --all-targets --features failpoints -- -D warnings
 part "Tests" cargo test --locked --features failpoints "$@"
-[ $# -gt 0 ] || part "Model test" scripts/torture.sh 2
+[ $# -gt 0 ] || part "Model test" scripts/torture.sh 1
 
 heading "All good, $SECONDS s"

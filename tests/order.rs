@@ -35,12 +35,8 @@ async fn create(db: &TestDb<'_>) -> Table {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn every_row_comes_once_whatever_changes_and_whoever_dies() {
-    for (ending, order) in [
-        (Ending::Kill, "customer"),
-        (Ending::Terminate, "name"),
-        (Ending::Crash, "t_pkey"),
-        (Ending::Cut, "code"),
-    ] {
+    // The other two ways to die, and the orders by other types: torture.rs, and the test below.
+    for (ending, order) in [(Ending::Kill, "customer"), (Ending::Crash, "name")] {
         let cluster = Cluster::start(&[]);
         let mut db = TestDb::create_in(&cluster, "order").await.with_little_as_much();
         let table = create(&db).await;
@@ -146,15 +142,10 @@ async fn a_position_is_exact_for_every_type_that_is_taken() {
     for (kind, value) in [
         ("char(6)", "(array['a', 'ab', 'abc', '', E'a\\t'])[1 + g % 5]"),
         ("bit(8)", "(g % 200)::bit(8)"),
-        ("varbit(9)", "(g % 200)::bit(8)"),
-        ("numeric(12,3)", "g % 97 / 8.0"),
         ("numeric", "case g % 3 when 0 then 'NaN' when 1 then 1.0 else 1.00 end"),
         ("timestamptz(3)", "now() + g % 100 * interval '0.123456 s'"),
         ("interval", "g % 100 * interval '1 mon 0.001 s'"),
         ("bytea", "decode(md5((g % 50)::text), 'hex')"),
-        ("bool", "g % 2 = 0"),
-        ("name", "'n' || g % 10"),
-        ("inet", "('10.0.0.' || g % 250)::inet"),
     ] {
         db.execute(&format!(
             "drop table if exists t; create table t (id char(10) primary key, k {kind} not null);
