@@ -1,7 +1,7 @@
 //! What options take: `column=expression`, a condition, a name.
 
 use super::TableRef;
-use super::plain_cast::expression;
+use super::plain_cast::{expression, reads};
 use crate::error::{Error, Result};
 use crate::name::{Fragment, Ident};
 
@@ -27,22 +27,20 @@ pub fn read_assignment(option: &str, text: &str) -> Result<(Ident, Fragment)> {
 /// Reads a condition on rows of one table.
 ///
 /// # Errors
-/// Usage, when it is no single expression or asks other tables.
+/// Usage, when it is no single expression or asks where the row lies.
 pub fn read_condition(text: &str) -> Result<Fragment> {
-    let is_select = |word: &str| word.eq_ignore_ascii_case("select");
     let wrong = |why: &str| Err(Error::usage(format!("--where needs a condition on the row: {why}: {text}")));
+    let condition = Fragment::trusted(text.trim());
     if expression(text).is_none() {
         return wrong("this is no expression");
     }
-    let mut words = text.split(|c: char| !c.is_alphanumeric());
-    if words.clone().any(is_select) {
-        return wrong("other rows change while it is done");
-    }
-    let system = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
-    if words.any(|word| system.contains(&word.to_lowercase().as_str())) {
+    if ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"]
+        .iter()
+        .any(|name| reads(&condition, &Ident::new(*name)))
+    {
         return wrong("where a row lies is not what it is");
     }
-    Ok(Fragment::trusted(text.trim()))
+    Ok(condition)
 }
 
 /// Reads the name of a column or index, quoted as in SQL where it must be.

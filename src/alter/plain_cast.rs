@@ -1,12 +1,16 @@
 //! Whether a `USING` only casts.
 
 use squawk_syntax::{
+    SyntaxElement,
     ast::{self, AlterColumnOption, AlterTableAction, AstNode, CastKind, Expr, Stmt},
     quote,
 };
 
-use super::{parse, table_ref::ident};
-use crate::name::Ident;
+use super::{
+    parse,
+    table_ref::{ident, ident_of_word},
+};
+use crate::name::{Fragment, Ident};
 
 /// Whether the expression is the column itself or only casts of it: `id::bigint`, `cast(id as bigint)`,
 /// `(id)::text::int`. What is not understood is not a plain cast.
@@ -28,6 +32,14 @@ pub(super) fn expression(text: &str) -> Option<Expr> {
         AlterColumnOption::SetType(set) => set.using_expr()?.expr(),
         _ => None,
     }
+}
+
+/// Whether an expression has this name in it.
+pub(super) fn reads(value: &Fragment, column: &Ident) -> bool {
+    expression(value.as_str()).is_some_and(|expr| {
+        let tokens = expr.syntax().descendants_with_tokens().filter_map(SyntaxElement::into_token);
+        tokens.into_iter().any(|token| ident_of_word(token.text()) == *column)
+    })
 }
 
 fn is_cast_of(expr: &Expr, column: &Ident) -> bool {

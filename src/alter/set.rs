@@ -1,10 +1,8 @@
 //! `--set 'column=expression'`: what rows that are there already get in a column that the change adds.
 
-use squawk_syntax::SyntaxElement;
 use squawk_syntax::ast::{self, AlterTableAction, AstNode, CastKind, Constraint, Expr, Stmt};
 
-use super::plain_cast::expression;
-use super::table_ref::ident_of_word;
+use super::plain_cast::{expression, reads};
 use super::{ActionKind, Alter, parse};
 use crate::error::{Error, Result};
 use crate::name::{Fragment, Ident};
@@ -84,14 +82,6 @@ impl Alter {
         self.statements.extend(Alter::from_actions(&[then])?.statements);
         Ok(())
     }
-}
-
-/// Whether an expression has this name in it.
-fn reads(value: &Fragment, column: &Ident) -> bool {
-    expression(value.as_str()).is_some_and(|expr| {
-        let tokens = expr.syntax().descendants_with_tokens().filter_map(SyntaxElement::into_token);
-        tokens.into_iter().any(|token| ident_of_word(token.text()) == *column)
-    })
 }
 
 fn parsed(action: &str) -> Option<ast::AddColumn> {

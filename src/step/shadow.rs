@@ -312,7 +312,19 @@ async fn check_filter(
             .state("nothing was changed")
     })?;
     let functions = volatile_parts(client, oid, filter.as_str()).await?;
+    let others = sql!("shadow/list_other_relations.sql").text();
+    let shadow = find_table(client, &place.shadow.to_string()).await?;
+    let other: Option<String> = client
+        .query_opt(&format!("{others} limit 1"), &[&oid, &shadow])
+        .await?
+        .map(|row| row.try_get("relation"))
+        .transpose()?;
     client.batch_execute("rollback to savepoint pgrecast_using").await?;
+    if let Some(other) = other {
+        return Err(Error::refused("--where needs a condition on the row alone")
+            .because(format!("it reads {other}, whose rows change while it is done"))
+            .state("nothing was changed"));
+    }
     if functions.is_empty() {
         return Ok(());
     }
