@@ -180,7 +180,7 @@ async fn a_truncate_afterwards_means_the_rows_that_were_kept() {
     let db = TestDb::create("truncated").await;
     // A name that our own statements use, and a condition that fails on a row that comes later.
     db.execute(
-        "create table t (id int primary key, n int, \"It's 100%\" text);
+        "create table t (\"It's 100%\" int primary key, n int, word text);
          insert into t select g, g % 10 + 1, 'x' from generate_series(1, 300) g",
     )
     .await;
@@ -188,7 +188,7 @@ async fn a_truncate_afterwards_means_the_rows_that_were_kept() {
     let left_out: i64 = db.query_value("select count(*) from t where not 20 / n < 4").await;
     db.pgrecast(&run).await.expect_code(0);
     db.pgrecast(&["verify", "t"]).await.expect_code(0);
-    db.execute("insert into t values (500, 0, 'y'), (501, 1, 'y'); update t set n = 0 where id = 6").await;
+    db.execute("insert into t values (500, 0, 'y'), (501, 1, 'y'); update t set n = 0 where \"It's 100%\" = 6").await;
     db.pgrecast(&["verify", "t"]).await.expect_code(0);
     db.pgrecast(&["run", "t"]).await.expect_code(0);
     db.execute("truncate t; insert into t values (7, 7, 'after'), (502, 0, 'after'), (1, 1, 'anew')").await;
@@ -196,11 +196,11 @@ async fn a_truncate_afterwards_means_the_rows_that_were_kept() {
     db.pgrecast(&["rollback", "t"]).await.expect_code(0);
     let rows: Vec<String> = db
         .query_column(
-            "select id || ' ' || n || ' ' || \"It's 100%\" from t where \"It's 100%\" <> 'x' order by id",
+            "select \"It's 100%\" || ' ' || n || ' ' || word from t where word <> 'x' order by \"It's 100%\"",
         )
         .await;
     assert_eq!(rows, ["1 1 anew", "7 7 after", "502 0 after"]);
-    let old: i64 = db.query_value("select count(*) from t where \"It's 100%\" = 'x'").await;
+    let old: i64 = db.query_value("select count(*) from t where word = 'x'").await;
     assert_eq!(old, left_out - 1, "those left out, but the one whose key was used");
     db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
     assert_nothing_left(&db).await;
