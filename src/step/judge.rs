@@ -12,7 +12,6 @@ use crate::alter::{ActionKind, Alter};
 use crate::catalog::{Definition, OwnedSequence};
 use crate::error::{Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
-use crate::plan::cast::is_one_to_one;
 use crate::plan::{KeyColumn, Mapping};
 
 /// A SELECT's most entries (`MaxTupleAttributeNumber` in `src/include/access/htup_details.h`).
@@ -213,7 +212,8 @@ fn refused(message: String, hint: &str) -> Error {
 }
 
 /// Where rows are left out the two tables do not grow alike, which is how rows that come to stand for two are found:
-/// there the key has to keep them apart by itself.
+/// there the key has to keep them apart by itself. Its types map one to one ([`shared_key`](crate::plan::key::shared_key));
+/// left are its collation, and types that it has on the way only.
 ///
 /// # Errors
 /// Refused, when it may not.
@@ -224,10 +224,10 @@ pub fn left_out(
     key: &[KeyColumn],
     alter: &Alter,
 ) -> Result<()> {
-    let is_apart = |column: &KeyColumn| {
+    let is_compared_alike = |column: &KeyColumn| {
         let from = original.columns.iter().find(|known| known.name == column.original);
         let to = new.columns.iter().find(|known| known.name == column.new);
-        from.zip(to).is_some_and(|(from, to)| from.collation == to.collation && is_one_to_one(from, to))
+        from.zip(to).is_some_and(|(from, to)| from.collation == to.collation)
     };
     let alters = |name: &Ident| {
         alter
@@ -240,7 +240,7 @@ pub fn left_out(
             if column.original == column.new { 0 } else { alters(&column.new) } + alters(&column.original);
         times == 0 || (times == 1 && forward.levels.len() == 1)
     };
-    if key.iter().all(|column| is_apart(column) && is_plain(column)) {
+    if key.iter().all(|column| is_compared_alike(column) && is_plain(column)) {
         return Ok(());
     }
     Err(refused(
