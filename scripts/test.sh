@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks everything: formatting, lints, all tests (they start a throwaway PostgreSQL of their own).
-# Installs what is missing first. Arguments go to cargo test: `./scripts/test.sh twin`.
+# Checks everything: formatting, lints, tests (they start a throwaway PostgreSQL of their own). Installs what is
+# missing first. Of long lists of cases of one kind it tries a part; `./scripts/test.sh --all` tries each, adds what
+# wants the machine to itself, and takes an hour. Other arguments go to cargo test: `./scripts/test.sh twin::`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/setup.sh
@@ -22,11 +23,19 @@ for tool in rustfmt cargo-clippy; do
         fail "$tool is missing, and could not be added with: rustup component add rustfmt clippy"
 done
 
+all=
+if [ "${1:-}" = --all ]; then
+    shift
+    all=yes
+    export PGRECAST_TEST_ALL=1
+fi
+
 part "Formatting" cargo fmt --check
 # What is shipped, and what is tested: with moments at which a test can kill it (src/failpoint.rs).
-part "Lints" cargo clippy --locked --all-targets -- -D warnings
+part "Lints" cargo clippy --locked -- -D warnings
 part "Lints, with failpoints" cargo clippy --locked --all-targets --features failpoints -- -D warnings
 part "Tests" cargo test --locked --features failpoints "$@"
-[ $# -gt 0 ] || part "Model test" scripts/torture.sh 1
+[ -z "$all" ] || part "Slow tests" cargo test --locked --features failpoints --test suite -- --ignored --skip torture:: --test-threads 1
+[ $# -gt 0 ] || part "Model test" scripts/torture.sh "${all:+1}1"
 
 heading "All good, $SECONDS s"

@@ -162,9 +162,11 @@ impl std::error::Error for Error {}
 /// What a SQLSTATE means for us: the list of those that pass by themselves is written out here and
 /// nowhere else. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn kind_of(state: &SqlState) -> Kind {
-    const PASSING: [&SqlState; 6] = [
+    const PASSING: [&SqlState; 7] = [
         &SqlState::LOCK_NOT_AVAILABLE,
         &SqlState::QUERY_CANCELED, // our own statement_timeout: the budget of a lock request
+        // The same, when it struck after the answer to Parse and before ReadyForQuery, where nobody listens.
+        &SqlState::IN_FAILED_SQL_TRANSACTION,
         &SqlState::T_R_SERIALIZATION_FAILURE,
         &SqlState::T_R_DEADLOCK_DETECTED,
         &SqlState::OBJECT_IN_USE,

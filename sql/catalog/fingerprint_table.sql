@@ -17,8 +17,9 @@ select coalesce(pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact))
                coalesce(a.attstattarget, -1), a.attacl,
                -- pg_attver is the server's own count, not part of the definition
                array(select o from pg_catalog.unnest(a.attoptions) o where o not like 'pg_attver=%'),
-               (select pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d
-                where d.adrelid = a.attrelid and d.adnum = a.attnum))
+               -- not pg_get_expr: it looks at all columns for each
+               (select pg_catalog.regexp_replace(d.adbin::text, ' :location -?[0-9]+', '', 'g')
+                from pg_catalog.pg_attrdef d where d.adrelid = a.attrelid and d.adnum = a.attnum))
     from pg_catalog.pg_attribute a where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
     union all
     select 'constraint ' || pg_catalog.concat_ws('|', c.oid::int8 * {identity}, c.conname, c.conrelid, pg_catalog.pg_get_constraintdef(c.oid),

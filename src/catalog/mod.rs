@@ -101,22 +101,23 @@ impl Fingerprint {
         Ok(Fingerprint(client.prepare(&statement.text()).await?))
     }
 
-    /// The same with a plan that is there already when it is read under a lock, after [`Fingerprint::USE_PLAN`].
+    /// The same with a plan that is there already when it is read under a lock.
     pub async fn plan(client: &Client, oid: u32) -> Result<Self> {
         let prepared = Self::prepare(client).await?;
-        client.batch_execute(&format!("begin; {}", Self::USE_PLAN)).await?;
-        let read = prepared.of(client, oid).await;
-        client.batch_execute("rollback").await?;
-        read?;
+        prepared.of(client, oid).await?;
         Ok(prepared)
     }
 
-    /// Until the transaction ends, a plan that is there is worth more than one that fits.
-    pub const USE_PLAN: &str = "set local plan_cache_mode = force_generic_plan";
-
     /// The digest of the table with this oid.
     pub async fn of(&self, client: &Client, oid: u32) -> Result<String> {
-        Ok(client.query_one(&self.0, &[&oid]).await?.try_get("fingerprint")?)
+        // A plan that is there is worth more than one that fits this oid.
+        client.batch_execute("set plan_cache_mode = force_generic_plan").await?;
+        let row = client.query_one(&self.0, &[&oid]).await;
+        // In a transaction that failed it goes back by itself.
+        let back = client.batch_execute("set plan_cache_mode = auto").await;
+        let row = row?;
+        back?;
+        Ok(row.try_get("fingerprint")?)
     }
 }
 

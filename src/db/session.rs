@@ -24,7 +24,7 @@ const RECORDED: [&str; 9] = [
 ];
 
 /// What every session of ours sets, whatever the role or database says.
-const OURS: [(&str, &str); 16] = [
+const OURS: [(&str, &str); 17] = [
     ("statement_timeout", "0"),
     ("lock_timeout", "10s"), // for locks on our own objects; the application's go through step/lock
     ("idle_in_transaction_session_timeout", "0"),
@@ -40,6 +40,7 @@ const OURS: [(&str, &str); 16] = [
     ("standard_conforming_strings", "on"),
     ("quote_all_identifiers", "off"),
     ("transform_null_equals", "off"),
+    ("plan_cache_mode", "auto"),
     ("jit", "off"), // compiling costs more than it saves in statements as short as these
 ];
 

@@ -161,7 +161,6 @@ pub async fn start(client: &Client, change: &TableChange, locking: &mut Locking<
 }
 
 async fn put_on(client: &Client, change: &TableChange, digest: &Fingerprint) -> Result<()> {
-    client.batch_execute(Fingerprint::USE_PLAN).await?;
     if digest.of(client, change.original_oid).await? != change.fingerprint {
         return Err(changed(change));
     }

@@ -131,17 +131,13 @@ impl Work<'_> {
 
     async fn under_lock(&self, hold: Hold, makes: Option<&Ident>) -> Result<Option<u32>> {
         let Work { client, change, stored, .. } = *self;
-        client.batch_execute(Fingerprint::USE_PLAN).await?;
         definition::expect_known(client, self.digest, change, self.known).await?;
-        client.batch_execute("set local plan_cache_mode = auto").await?;
         for statement in &stored.step.statements {
             if stored.step.is_short() {
                 hold.limit(client).await.map_err(|error| failed(error, change, stored))?;
             }
             if let Err(error) = client.batch_execute(statement).await {
-                let error = Error::from(error);
-                let is_late = error.is_sqlstate(&SqlState::QUERY_CANCELED) && hold.is_over();
-                return Err(failed(if is_late { hold.exceeded() } else { error }, change, stored));
+                return Err(failed(hold.reason(error.into()), change, stored));
             }
         }
         note_held(client, self.migration, stored, hold.elapsed()).await?;

@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use super::holders::{self, Sightings};
@@ -291,10 +292,10 @@ impl<'a> Locking<'a> {
         let in_the_way = story.blockers.join("; ");
         let who = if in_the_way.is_empty() { String::new() } else { format!(": {in_the_way}") };
         self.watch.note(format!(
-            "lock for {} not had (attempt {} of {}){who}",
-            self.purpose.words(),
+            "attempt {} of {} for {} was in vain{who}",
             story.attempts,
-            self.policy.attempts
+            self.policy.attempts,
+            self.purpose.words()
         ));
         if let Some(limit) = self.policy.kill_blockers_after
             && self.began.elapsed() >= limit
@@ -402,6 +403,15 @@ impl Hold {
             Kind::Transient,
             format!("it took longer than {} ms under its locks", self.most.as_millis()),
         )
+        .hint("Choose a quieter time, or allow it more with --max-lock-time.")
+    }
+
+    /// Why it really failed, when the server held to the limit.
+    #[must_use]
+    pub fn reason(self, error: Error) -> Error {
+        let is_cut_off = error.is_sqlstate(&SqlState::QUERY_CANCELED)
+            || error.is_sqlstate(&SqlState::IN_FAILED_SQL_TRANSACTION);
+        if is_cut_off && self.is_over() { self.exceeded() } else { error }
     }
 }
 

@@ -99,7 +99,7 @@ async fn once(
             return Ok(took);
         }
         Ok(_) => hold.exceeded(),
-        Err(error) => error,
+        Err(error) => hold.reason(error),
     };
     if error.kind == Kind::ConnectionLost {
         return Err(
@@ -206,9 +206,7 @@ async fn under_lock(
     story: &LockStory,
     hold: Hold,
 ) -> Result<Phase> {
-    client.batch_execute(Fingerprint::USE_PLAN).await?;
     definition::check(client, &exchange.digest, change, pair).await?;
-    client.batch_execute("set local plan_cache_mode = auto").await?;
     capture::check(client, change, pair).await?;
     hold.limit(client).await?;
     let round = replay::round_in_transaction(client, pair).await?;
@@ -246,7 +244,6 @@ async fn under_lock(
     };
     if to == Phase::Swapped {
         capture::record_triggers(client, change, pair.to_oid).await?;
-        client.batch_execute(Fingerprint::USE_PLAN).await?;
         definition::record(client, &exchange.digest, change, pair.to_oid).await?;
     }
     // The phase in memory changes only when the commit is known.

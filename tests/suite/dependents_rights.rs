@@ -1,0 +1,143 @@
+//! Owners, grants, tablespaces: what belongs to roles and to the database at large is carried over, by a
+//! role that owns the table and has no other right than those asked for.
+
+use crate::support::dump::without_sequence_values;
+use crate::support::*;
+
+/// Runs each change and its way back, then the first change for good, as this role; the dump differs
+/// by the lines that the last one gives.
+async fn changed(db: &TestDb<'_>, role: &Role, table: &str, change: &[&str]) -> Vec<String> {
+    let run: Vec<&str> = ["run", table].into_iter().chain(change.iter().copied()).collect();
+    let before = schema_dump(db).await;
+    for last in ["rollback", "verify"] {
+        db.pgrecast_as(role, &run).await.expect_code(0);
+        db.pgrecast_as(role, &[last, table]).await.expect_code(0);
+        db.pgrecast_as(role, &["cleanup", table]).await.expect_code(0);
+        let difference =
+            diff(&without_sequence_values(&before), &without_sequence_values(&schema_dump(db).await));
+        if last == "verify" {
+            assert_nothing_left(db).await;
+            return difference;
+        }
+        assert_eq!(difference, Vec::<String>::new());
+    }
+    unreachable!("the loop returns")
+}
+
+/// Takes away what pgrecast asks for and what a test granted, so that the roles can be dropped.
+async fn forget(db: &TestDb<'_>, roles: &[&Role]) {
+    for role in roles {
+        db.execute(&format!("drop owned by {} cascade", role.name)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_without_other_rights_changes_its_table_and_grants_stay_as_they_are() {
+    let db = TestDb::create("owner").await;
+    db.execute(
+        "create schema app;
+         create table app.t (id int generated always as identity primary key, n serial, v text);
+         insert into app.t (v) select 'v' from generate_series(1, 200)",
+    )
+    .await;
+    let owner = db.owner_role("owner", &["app.t"]).await;
+    let reader = db.role("reader", "grant usage on schema app to {role}").await;
+    let (owner_name, reader_name) = (&owner.name, &reader.name);
+    db.execute(&format!(
+        "set role {owner_name};
+         grant select, insert on app.t to {reader_name} with grant option; grant delete on app.t to public;
+         grant update (v) on app.t to {reader_name} with grant option; grant select (id, n) on app.t to public;
+         grant usage on sequence app.t_id_seq to {reader_name} with grant option;
+         grant select on sequence app.t_n_seq to public;
+         alter default privileges grant all on tables to {reader_name};
+         alter default privileges grant truncate on tables to public;
+         alter default privileges grant all on sequences to public;
+         alter default privileges grant usage on schemas to public;
+         alter default privileges in schema app grant references on tables to {reader_name};
+         reset role"
+    ))
+    .await;
+    assert_eq!(changed(&db, &owner, "app.t", &["--rebuild"]).await, Vec::<String>::new());
+    let lines = changed(&db, &owner, "app.t", &["--alter", "alter id type bigint"]).await;
+    assert!(lines.iter().all(|line| line.contains("int")), "{lines:#?}");
+    let app = db.connect_as(&reader).await;
+    app.batch_execute("insert into app.t (v) values ('mine')").await.expect_err("no right to t_n_seq");
+    app.batch_execute("insert into app.t (v, n) values ('mine', 0); update app.t set v = 'x' where id = 3")
+        .await
+        .expect("granted");
+    forget(&db, &[&owner, &reader]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreign_key_needs_no_right_to_read_the_other_table() {
+    let db = TestDb::create("parents").await;
+    db.execute(
+        "create domain code as text; create schema parents;
+         create table parents.p (a code collate \"C\", b numeric(10, 2), secret text, primary key (a, b), unique (b, a));
+         insert into parents.p select 'a', g from generate_series(1, 20) g;
+         create table t (id int primary key, a code collate \"C\" default 'a', b numeric(10, 2) default 2, v text);
+         insert into t select g, 'a', g from generate_series(1, 20) g",
+    )
+    .await;
+    let owner = db.owner_role("owner", &["t"]).await;
+    db.execute(&format!(
+        "grant usage on schema parents to {0}; grant references on parents.p to {0}; set role {0};
+         alter table t add foreign key (a, b) references parents.p on delete set null (b) deferrable,
+             add constraint other foreign key (b, a) references parents.p (b, a) match full on update set default not valid;
+         comment on constraint other on t is 'other'; reset role",
+        owner.name
+    ))
+    .await;
+    assert_eq!(changed(&db, &owner, "t", &["--rebuild"]).await, Vec::<String>::new());
+    forget(&db, &[&owner]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statistics_in_a_schema_where_the_owner_may_create_nothing_are_refused_with_the_grant() {
+    let db = TestDb::create("statistics").await;
+    db.execute(
+        "create schema stats; create table t (id int primary key, a int, b int);
+         insert into t select g, g, g from generate_series(1, 20) g;
+         create statistics stats.ab on a, b from t",
+    )
+    .await;
+    let owner = db.owner_role("owner", &["t"]).await;
+    db.execute(&format!("alter statistics stats.ab owner to {}", owner.name)).await;
+    let output = db.pgrecast_as(&owner, &["run", "t", "--rebuild"]).await.expect_code(3);
+    let grant = format!("grant usage, create on schema stats to {};", owner.name);
+    assert!(output.stderr.contains(&grant), "{}", output.whole());
+    assert_nothing_left(&db).await;
+    db.execute(&grant).await;
+    assert_eq!(changed(&db, &owner, "t", &["--rebuild"]).await, Vec::<String>::new());
+    forget(&db, &[&owner]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_and_indexes_stay_in_their_tablespaces() {
+    let cluster = Cluster::start(&["allow_in_place_tablespaces=on"]);
+    let db = TestDb::create_in(&cluster, "tablespaces").await;
+    let admin = db.connect().await;
+    for name in ["fast", "\"Slow one\""] {
+        admin.batch_execute(&format!("create tablespace {name} location ''")).await.expect("a tablespace");
+    }
+    db.execute(
+        "create table t (id int, v text, c int4range, constraint t_key primary key (id) using index tablespace \"Slow one\",
+                         exclude using gist (c with &&) using index tablespace \"Slow one\") tablespace fast;
+         create index t_v on t (v) tablespace \"Slow one\"; create index t_home on t (v, id);
+         insert into t select g, 'v' || g, int4range(g, g + 1) from generate_series(1, 200) g",
+    )
+    .await;
+    let owner = db.owner_role("owner", &["t"]).await;
+    let output = db.pgrecast_as(&owner, &["run", "t", "--rebuild"]).await.expect_code(3);
+    assert!(output.stderr.contains("permission denied for tablespace"), "{}", output.whole());
+    db.execute(&format!("grant create on tablespace fast, \"Slow one\" to {}", owner.name)).await;
+    let places = "select string_agg(relname || ' ' || reltablespace, ', ' order by relname) from pg_class
+                  where relnamespace = 'public'::regnamespace";
+    let before: String = db.query_value(places).await;
+    assert_eq!(changed(&db, &owner, "t", &["--rebuild"]).await, Vec::<String>::new());
+    assert_eq!(db.query_value::<String>(places).await, before);
+    let lines =
+        changed(&db, &owner, "t", &["--alter", "set tablespace \"Slow one\", alter id type bigint"]).await;
+    assert!(lines.iter().any(|line| line.starts_with("+ TABLE public.t | id bigint")), "{lines:#?}");
+    forget(&db, &[&owner]).await;
+}

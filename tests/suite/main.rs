@@ -1,0 +1,39 @@
+//! What must hold, on a real server: each module is one subject, each test has a database of its own.
+// Clippy knows functions marked as tests only.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod alter_forms;
+mod alter_objects;
+mod bad_input;
+mod check_data;
+mod connection;
+mod copy;
+mod dependents;
+mod dependents_refused;
+mod dependents_rights;
+mod dependents_shapes;
+mod estimates;
+mod failover;
+mod full_speed;
+mod golden;
+mod in_place;
+mod in_place_others;
+mod interrupt;
+mod kill;
+mod last_writes;
+mod layout;
+mod live;
+mod locks;
+mod meanwhile;
+mod order;
+mod recipes;
+mod referrers;
+mod referrers_live;
+mod rows_kept;
+mod segments;
+mod set;
+mod stall;
+mod strategies;
+mod support;
+mod torture;
+mod twin;

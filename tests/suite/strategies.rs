@@ -1,0 +1,290 @@
+//! What `plan` says of every action, against what the server does when the action is run as it stands on a filled table:
+//! is the table rewritten, are rows read, which lock is taken. And the table of docs/strategies.md, which is printed
+//! from the plans (`PGRECAST_BLESS=1 cargo test --test strategies` writes it).
+
+use std::fmt::Write;
+
+use crate::support::TestDb;
+
+const TABLE: &str = "
+    create type mood as enum ('sad', 'ok', 'happy');
+    create domain short_text as text check (length(value) < 50);
+    create domain plain_int as int;
+    create function touch() returns trigger language plpgsql as 'begin return new; end';
+    create table customer (id int primary key, code varchar(10) unique);
+    create table orders (
+        id int primary key, small smallint, amount int, total bigint, name varchar(10), note text, code char(5),
+        price numeric(10,2), ratio numeric, made timestamp, seen timestamptz, day date, tags int[], labels varchar(10)[],
+        data json, status mood, nick short_text, number plain_int, flags varbit(8), mac cidr, spent interval,
+        positive int check (positive > 0), present int constraint is_present check (present is not null),
+        customer_id int references customer, customer_code varchar(10) references customer (code),
+        ref int, place int, base int default 1, doubled int generated always as (base * 2) stored, with_default int default 5, key int not null,
+        long_name varchar(20) check (length(long_name) < 100), title varchar(20), label varchar(10) collate \"C\",
+        own int, loose int,
+        constraint numbers unique (own));
+    alter table orders add constraint amounts check (amount < 1000000) not valid,
+        add constraint not_yet foreign key (ref) references customer not valid;
+    create table line (id int primary key, order_id int references orders);
+    create index orders_amount on orders (amount);
+    create index orders_name on orders (name);
+    create index orders_title on orders (lower(title));
+    create unique index orders_key on orders (key);
+    create unique index orders_small on orders (small) where small > 0;
+    create trigger touch before update on orders for each row execute function touch();
+    create schema side;
+    insert into customer select g, 'c' || g from generate_series(1, 100) g;
+    insert into orders (id, small, amount, total, name, note, code, price, ratio, made, seen, day, tags, labels, data, status,
+        nick, number, flags, mac, spent, positive, present, customer_id, customer_code, ref, place, key, long_name, title,
+        label, own, loose)
+    select g, g, g, g, 'n' || g, '12', 'c', g, g, '2026-01-01', '2026-01-01', '2026-01-01', array[g], array['a'], '{}', 'ok',
+        'nick', g, '101', '10.0.0.0/8', '1 day', g, g, 1 + g % 100, 'c' || 1 + g % 100, 1 + g % 100, 1 + g % 100, g, 'long',
+        'title', 'label', g, g
+    from generate_series(1, 500) g;
+";
+
+/// Each with the first major version that knows it.
+const ACTIONS: [(&str, i32); 104] = [
+    ("alter name type varchar(20)", 14),
+    ("alter name type varchar(5)", 14),
+    ("alter name type varchar", 14),
+    ("alter name type text", 14),
+    ("alter name type char(10)", 14),
+    ("alter long_name type varchar(30)", 14),
+    ("alter title type varchar(30)", 14),
+    ("alter label type varchar(10) collate \"default\"", 14),
+    ("alter label type varchar(20)", 14),
+    ("alter note type varchar(10)", 14),
+    ("alter note type varchar", 14),
+    ("alter note type bytea using note::bytea", 14),
+    ("alter note type short_text", 14),
+    ("alter note type int using note::int", 14),
+    ("alter code type char(8)", 14),
+    ("alter code type text", 14),
+    ("alter price type numeric(12,2)", 14),
+    ("alter price type numeric(12,4)", 14),
+    ("alter price type numeric(8,2)", 14),
+    ("alter price type numeric", 14),
+    ("alter ratio type numeric(12,2)", 14),
+    ("alter small type int", 14),
+    ("alter amount type bigint", 14),
+    ("alter id type bigint", 14),
+    ("alter total type int", 14),
+    ("alter total type numeric", 14),
+    ("alter made type timestamptz", 14),
+    ("alter seen type timestamp", 14),
+    ("alter seen type timestamptz(0)", 14),
+    ("alter made type timestamp(6)", 14),
+    ("alter day type timestamp", 14),
+    ("alter spent type interval(3)", 14),
+    ("alter tags type bigint[]", 14),
+    ("alter labels type varchar(20)[]", 14),
+    ("alter labels type text[]", 14),
+    ("alter data type jsonb", 14),
+    ("alter status type text", 14),
+    ("alter nick type text", 14),
+    ("alter number type int", 14),
+    ("alter flags type varbit(16)", 14),
+    ("alter mac type inet", 14),
+    ("alter customer_code type varchar(20)", 14),
+    ("alter customer_id type bigint", 14),
+    ("alter name type varchar(20) using name", 14),
+    ("alter name type varchar(20) using trim(name)", 14),
+    ("add extra int", 14),
+    ("add extra int default 7", 14),
+    ("add extra int not null default 7", 14),
+    ("add extra timestamptz default now()", 14),
+    ("add extra timestamptz default clock_timestamp()", 14),
+    ("add extra uuid default gen_random_uuid()", 14),
+    ("add extra short_text", 14),
+    ("add extra int check (extra > 0)", 14),
+    ("add extra int default 1 check (extra > 0)", 14),
+    ("add extra int unique", 14),
+    ("add extra int references customer", 14),
+    ("add extra bigint generated always as identity", 14),
+    ("add extra int generated always as (base * 3) stored", 14),
+    ("add extra int generated always as (base * 3) virtual", 18),
+    ("drop note", 14),
+    ("drop customer_id", 14),
+    ("alter amount set default 3", 14),
+    ("alter with_default drop default", 14),
+    ("alter amount set not null", 14),
+    ("alter present set not null", 14),
+    ("alter key drop not null", 14),
+    ("alter key add generated by default as identity", 14),
+    ("alter doubled drop expression", 14),
+    ("alter doubled set expression as (base * 4)", 17),
+    ("alter amount set statistics 500", 14),
+    ("alter amount set (n_distinct = 100)", 14),
+    ("alter note set storage external", 14),
+    ("alter note set compression pglz", 14),
+    ("add check (amount > -5)", 14),
+    ("add constraint positive_total check (total > 0) not valid", 14),
+    ("add constraint known foreign key (place) references customer", 14),
+    ("add constraint known foreign key (place) references customer not valid", 14),
+    ("add unique (loose)", 14),
+    ("add constraint once unique (loose) deferrable initially deferred", 14),
+    ("add constraint by_index unique using index orders_key", 14),
+    ("add exclude using btree (loose with =)", 14),
+    ("validate constraint amounts", 14),
+    ("validate constraint not_yet", 14),
+    ("alter constraint not_yet deferrable", 14),
+    ("drop constraint is_present", 14),
+    ("drop constraint numbers", 14),
+    ("drop constraint orders_customer_id_fkey", 14),
+    ("rename amount to sum", 14),
+    ("rename constraint amounts to limits", 14),
+    ("disable trigger touch", 14),
+    ("enable always trigger touch", 14),
+    ("enable row level security", 14),
+    ("replica identity full", 14),
+    ("replica identity using index orders_key", 14),
+    ("cluster on orders_amount", 14),
+    ("set (fillfactor = 70)", 14),
+    ("set (autovacuum_vacuum_scale_factor = 0.01)", 14),
+    ("set (user_catalog_table = true)", 14),
+    ("set without cluster", 14),
+    ("set logged", 14),
+    ("rename to purchases", 14),
+    ("set schema side", 14),
+    ("force row level security", 14),
+    ("no force row level security", 14),
+];
+
+/// What the server does to the table when it is run as it stands.
+#[derive(Debug, PartialEq, Eq)]
+struct Truth {
+    lock: String,
+    reads_rows: bool,
+    rewrites: bool,
+}
+
+/// The table's file, and how many rows were read of all tables in this transaction: another measure than the one by which
+/// `plan` goes.
+async fn meter(db: &TestDb<'_>) -> (u32, i64) {
+    let row = &db
+        .query(
+            "select max(pg_relation_filenode(c.oid)) filter (where c.relname in ('orders', 'purchases')),
+                    sum(pg_stat_get_xact_tuples_returned(c.oid))::int8
+             from pg_class c
+             where c.relnamespace in ('public'::regnamespace, 'side'::regnamespace) and c.relkind = 'r'",
+            &[],
+        )
+        .await[0];
+    (row.get(0), row.get(1))
+}
+
+async fn run_plainly(db: &TestDb<'_>, action: &str) -> Truth {
+    db.execute("begin").await;
+    let before = meter(db).await;
+    db.execute(&format!("alter table orders {action}")).await;
+    let after = meter(db).await;
+    let modes: Vec<String> = db
+        .query_column(
+            "select mode from pg_locks where pid = pg_backend_pid() and locktype = 'relation' and granted
+             and relation = (select oid from pg_class where relname in ('orders', 'purchases'))",
+        )
+        .await;
+    db.execute("rollback").await;
+    let strongest = [
+        ("AccessExclusiveLock", "ACCESS EXCLUSIVE"),
+        ("ShareRowExclusiveLock", "SHARE ROW EXCLUSIVE"),
+        ("ShareUpdateExclusiveLock", "SHARE UPDATE EXCLUSIVE"),
+    ];
+    let lock =
+        strongest.iter().find(|(mode, _)| modes.iter().any(|m| m == mode)).map_or("", |(_, words)| *words);
+    Truth { lock: lock.into(), reads_rows: after.1 - before.1 >= 100, rewrites: after.0 != before.0 }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_prediction_is_what_the_server_does() {
+    let db = TestDb::create("strategies").await;
+    db.execute(TABLE).await;
+    db.execute("set timezone = 'UTC'").await;
+    let version: i32 = db.query_value("select current_setting('server_version_num')::int / 10000").await;
+    let mut table =
+        String::from("| action | as it stands | by pgrecast | lock of pgrecast |\n|---|---|---|---|\n");
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for (action, since) in ACTIONS {
+        if since > version {
+            continue;
+        }
+        let output = db
+            .spawn_with(
+                "postgres",
+                &["plan", "orders", "--alter", action, "--strategy", "auto", "--json"],
+                &[("PGTZ", "UTC")],
+            )
+            .wait()
+            .await;
+        let plan = output.json();
+        let planned = &plan["actions"][0];
+        let truth = run_plainly(&db, action).await;
+        let said = Truth {
+            lock: planned["as_it_stands"]["lock"].as_str().unwrap_or_default().into(),
+            reads_rows: planned["as_it_stands"]["reads_rows"].as_bool().unwrap_or_default(),
+            rewrites: planned["as_it_stands"]["rewrites"].as_bool().unwrap_or_default(),
+        };
+        let class = planned["class"].as_str().unwrap_or_default();
+        let costs_nothing = !truth.reads_rows && !truth.rewrites;
+        if said != truth || (class == "instant") != costs_nothing || (truth.rewrites && class != "copy") {
+            wrong.push(format!("{action}: said {class} {said:?}, is {truth:?}; {}", output.whole()));
+        }
+        seen += 1;
+        let does = match (truth.rewrites, truth.reads_rows) {
+            (true, _) => "writes all rows anew",
+            (false, true) => "reads all rows",
+            (false, false) => "catalog",
+        };
+        let _ = writeln!(
+            table,
+            "| `{action}` | {does}, {} | {class} | {} |",
+            truth.lock,
+            planned["lock"].as_str().unwrap_or_default(),
+        );
+    }
+    assert!(wrong.is_empty(), "{} of {seen}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(seen >= 80, "{seen}");
+    if version == 15 {
+        expect_in_docs(&table);
+    }
+}
+
+/// docs/strategies.md has this table between its marks.
+fn expect_in_docs(table: &str) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/strategies.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (begin, end) = ("<!-- printed by tests/strategies.rs -->\n", "<!-- end -->");
+    let start = text.find(begin).unwrap() + begin.len();
+    let stop = text.find(end).unwrap();
+    if std::env::var_os("PGRECAST_BLESS").is_some() {
+        std::fs::write(path, format!("{}{table}{}", &text[..start], &text[stop..])).unwrap();
+    } else {
+        assert_eq!(&text[start..stop], table, "docs/strategies.md is not what plan says");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_changes_nothing_and_locks_nothing() {
+    let mut db = TestDb::create("plan_only").await;
+    db.execute(TABLE).await;
+    let dump = crate::support::dump::schema_dump(&db).await;
+    let counters = "select coalesce(seq_scan, 0) + coalesce(idx_scan, 0) + n_tup_ins + n_tup_upd + n_tup_del
+                    from pg_stat_user_tables where relname = 'orders'";
+    db.connect_again().await; // a session that ends tells what it counted
+    crate::support::wait_until("the server has counted the rows", async || {
+        db.query_value::<i64>(counters).await >= 500
+    })
+    .await;
+    let before: i64 = db.query_value(counters).await;
+    // Whoever writes to the table is not waited for, nor does anybody wait.
+    db.execute("begin; lock table orders in row exclusive mode").await;
+    for action in
+        ["alter amount type bigint", "add check (amount > 0)", "add extra int", "add unique (loose)"]
+    {
+        db.pgrecast(&["plan", "orders", "--alter", action, "--strategy", "auto"]).await.expect_code(0);
+    }
+    db.execute("rollback").await;
+    assert_eq!(crate::support::dump::schema_dump(&db).await, dump);
+    let after: i64 = db.query_value(counters).await;
+    assert_eq!(after, before);
+}
