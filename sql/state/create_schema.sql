@@ -50,6 +50,7 @@ create table pgrecast.table_change (
     reverse text[] not null,           -- --reverse, as given
     filter text,                       -- --where, as given
     order_by text[] not null,          -- --order-by: an index, or columns
+    column_order text[] not null,      -- --columns: those that come first
     fingerprint text not null,         -- of the original's definition when it was planned
     new_fingerprint text,              -- of the new table's, from its last index on
     rows_estimated bigint not null,

@@ -43,11 +43,18 @@ pub fn read_condition(text: &str) -> Result<Fragment> {
     Ok(condition)
 }
 
-/// Reads the name of a column or index, quoted as in SQL where it must be.
-pub fn read_name(option: &str, text: &str) -> Result<Ident> {
-    match TableRef::parse(text) {
-        Ok(TableRef { schema: None, name }) => Ok(name),
-        _ => Err(Error::usage(format!("{option}: not the name of a column or index: {text}"))
-            .hint("Write it as in SQL: customer_id or '\"Customer\"'.")),
-    }
+/// Reads names of columns or of an index, separated by commas, each quoted as in SQL where it must be.
+pub fn read_names(option: &str, text: &str) -> Result<Vec<Ident>> {
+    let mut is_quoted = false;
+    let names = text.split(|c| {
+        is_quoted ^= c == '"';
+        c == ',' && !is_quoted
+    });
+    names
+        .map(|name| match TableRef::parse(name.trim()) {
+            Ok(TableRef { schema: None, name }) => Ok(name),
+            _ => Err(Error::usage(format!("{option}: not the name of a column or index: {name}"))
+                .hint("Write them as in SQL: customer_id,made or '\"Customer\",made'.")),
+        })
+        .collect()
 }

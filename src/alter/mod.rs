@@ -21,7 +21,7 @@ mod set;
 mod split;
 mod table_ref;
 
-pub use assignment::{read_assignment, read_condition, read_name};
+pub use assignment::{read_assignment, read_condition, read_names};
 pub use lock_mode::LockMode;
 pub use plain_cast::is_plain_cast;
 pub use redirect::redirect;

@@ -2,13 +2,21 @@
 
 use squawk_syntax::ast::{AlterColumnOption, AlterTableAction as A, DropBehavior};
 
-use super::parse;
+use super::{lock_mode, parse};
 use crate::error::Error;
 
 /// Why the action is refused, and what to do instead; none if it is not.
 pub(super) fn refusal(action: &A) -> Option<Error> {
     let (why, instead) = reason(action)?;
-    Some(refused(&parse::shown(action), why, instead))
+    let words = match instead {
+        BY_HAND => format!(
+            "As it stands it changes the catalog alone, under {}: run it by itself, before or after the change, \
+             with a short lock_timeout.",
+            lock_mode::of(action).as_str()
+        ),
+        words => words.to_owned(),
+    };
+    Some(refused(&parse::shown(action), why, &words))
 }
 
 /// The refusal of a whole statement or of an action, as written.
@@ -45,12 +53,17 @@ pub(super) fn in_place_only(action: &A) -> Option<&'static str> {
 }
 
 fn reason(action: &A) -> Option<(&'static str, &'static str)> {
-    const BY_HAND: &str = "Run it by itself, before or after the change.";
     let is_cascade = |behaviour: Option<DropBehavior>| matches!(behaviour, Some(DropBehavior::Cascade(_)));
     let reason = match action {
         A::OwnerTo(_) => ("it is done as the table's owner, who may not give it away", BY_HAND),
-        A::AttachPartition(_) | A::DetachPartition(_) | A::MergePartitions(_) | A::SplitPartition(_) => {
-            ("it concerns other tables too, and pgrecast changes one", BY_HAND)
+        A::DetachPartition(_) => (OTHERS, BY_HAND),
+        A::AttachPartition(_) => (
+            OTHERS,
+            "It reads the partition's rows under a lock, unless a CHECK proves where they belong: add that NOT VALID and \
+             validate it, then run this by itself, with a short lock_timeout.",
+        ),
+        A::MergePartitions(_) | A::SplitPartition(_) => {
+            (OTHERS, "It writes all their rows anew under a lock: attach and detach partitions instead.")
         }
         A::InheritTable(_) | A::NoInheritTable(_) => {
             ("a table that inherits is read through its parent while it is being changed", BY_HAND)
@@ -70,6 +83,11 @@ fn reason(action: &A) -> Option<(&'static str, &'static str)> {
     };
     Some(reason)
 }
+
+const OTHERS: &str = "it concerns other tables too, and pgrecast changes one";
+
+/// Stands for the words that [`refusal`] finds for an action that costs nothing as it stands.
+const BY_HAND: &str = "";
 
 const CASCADE: (&str, &str) = (
     "CASCADE would drop objects that belong to others: views, functions, foreign keys of other tables",

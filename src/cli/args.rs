@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use pgrecast::alter::{Alter, TableRef, read_assignment, read_condition, read_name};
+use pgrecast::alter::{Alter, TableRef, read_assignment, read_condition, read_names};
 use pgrecast::db::ConnectionArgs;
 use pgrecast::engine::Options;
 use pgrecast::error::{Error, Result};
@@ -197,8 +197,11 @@ pub(crate) struct Change {
     #[arg(long = "where", value_name = "CONDITION")]
     filter: Option<String>,
     /// Copy in the order of an index (its name, or the columns with which it begins): by one session, slower
-    #[arg(long, value_name = "INDEX|COLUMNS", value_delimiter = ',')]
-    order_by: Vec<String>,
+    #[arg(long, value_name = "INDEX|COLUMNS")]
+    order_by: Option<String>,
+    /// Columns in another order: these first; those that the change adds come last. `plan` says what an order saves
+    #[arg(long, value_name = "COLUMNS")]
+    columns: Option<String>,
     /// Yes, the rows that --where leaves out are to be gone
     #[arg(long, requires = "filter")]
     allow_row_loss: bool,
@@ -215,14 +218,20 @@ impl Change {
     /// The same in words.
     pub(crate) fn which_rows(&self) -> Vec<String> {
         let filter = self.filter.iter().map(|filter| format!("only rows where {filter}"));
-        let order = (!self.order_by.is_empty())
-            .then(|| format!("in the order of {}, by one session", self.order_by.join(", ")));
-        filter.chain(order).collect()
+        let order = self.order_by.iter().map(|order| format!("in the order of {order}, by one session"));
+        let columns =
+            self.columns.iter().map(|columns| format!("with {columns} as its first columns, in this order"));
+        filter.chain(order).chain(columns).collect()
     }
 
     /// Which rows, or in which order: that alone is a change, too.
     fn chooses_rows(&self) -> bool {
-        self.filter.is_some() || !self.order_by.is_empty()
+        self.filter.is_some() || self.order_by.is_some() || self.columns.is_some()
+    }
+
+    /// Whether columns are to get another order.
+    pub(crate) fn orders_columns(&self) -> bool {
+        self.columns.is_some()
     }
 
     /// # Errors
@@ -276,8 +285,12 @@ impl Change {
             )
         })?;
         let filter = self.filter.as_deref().map(read_condition).transpose()?;
-        let order = self.order_by.iter().map(|text| read_name("--order-by", text)).collect::<Result<_>>()?;
-        Ok((table, Request { alter, reverse, filter, order, strategy: self.strategy.strategy() }))
+        let names = |option: &str, text: &Option<String>| {
+            text.as_deref().map_or(Ok(Vec::new()), |text| read_names(option, text))
+        };
+        let order = names("--order-by", &self.order_by)?;
+        let columns = names("--columns", &self.columns)?;
+        Ok((table, Request { alter, reverse, filter, order, columns, strategy: self.strategy.strategy() }))
     }
 
     /// The command that does what was planned, for copying.
@@ -295,9 +308,8 @@ impl Change {
         });
         words.extend(self.set.iter().map(|text| format!("--set {}", quote(text))));
         words.extend(self.filter.iter().map(|text| format!("--where {} --allow-row-loss", quote(text))));
-        if !self.order_by.is_empty() {
-            words.push(format!("--order-by {}", quote(&self.order_by.join(","))));
-        }
+        words.extend(self.order_by.iter().map(|names| format!("--order-by {}", quote(names))));
+        words.extend(self.columns.iter().map(|names| format!("--columns {}", quote(names))));
         words.extend(self.reverse.iter().map(|text| format!("--reverse {}", quote(text))));
         words.join(" ")
     }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use pgrecast::plan::Plan;
 use pgrecast::plan::estimate::Span;
+use pgrecast::plan::layout::{HEADER, Layout};
 
 use super::args::Change;
 use super::units::{bytes, clock, short};
@@ -92,6 +93,9 @@ pub(crate) fn show(plan: &Plan, change: &Change) -> String {
     } else {
         steps(&mut out, plan);
     }
+    if let Some(layout) = &plan.layout {
+        row(&mut out, layout, change);
+    }
     let _ = writeln!(out, "rollback");
     if plan.rollback.lossless {
         let _ = writeln!(out, "  lossless");
@@ -143,6 +147,23 @@ fn locks(out: &mut String, plan: &Plan) {
         between(e.wal_bytes),
         time(plan)
     );
+}
+
+/// What the order of columns saves, or could save.
+fn row(out: &mut String, layout: &Layout, change: &Change) {
+    let with_header = |bytes: f64| bytes + HEADER;
+    let (before, now, least) =
+        (with_header(layout.bytes_before), with_header(layout.bytes), with_header(layout.bytes_least));
+    if change.orders_columns() || layout.is_loose() {
+        let _ = writeln!(out, "row");
+    }
+    if change.orders_columns() {
+        let _ = writeln!(out, "  about {now:.0} bytes, {before:.0} with the columns in their places");
+    }
+    if layout.is_loose() {
+        let _ = writeln!(out, "  about {least:.0} bytes instead of {now:.0} with columns in another order:");
+        let _ = writeln!(out, "    --columns '{}'", layout.least.join(","));
+    }
 }
 
 fn between(span: Span) -> String {

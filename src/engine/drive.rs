@@ -135,7 +135,8 @@ fn stored_request(change: &TableChange) -> Result<Request> {
     let reverse =
         asked.reverse.iter().map(|text| read_assignment("--reverse", text)).collect::<Result<_>>()?;
     let filter = asked.filter.clone().map(Fragment::trusted);
-    Ok(Request { alter, reverse, filter, order: asked.order.clone(), strategy: Strategy::Copy })
+    let (order, columns) = (asked.order.clone(), asked.columns.clone());
+    Ok(Request { alter, reverse, filter, order, columns, strategy: Strategy::Copy })
 }
 
 async fn start_capture(

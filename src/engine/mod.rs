@@ -129,7 +129,13 @@ impl Engine {
         let reverse: Vec<String> =
             request.reverse.iter().map(|(column, expression)| format!("{column}={expression}")).collect();
         let filter = request.filter.as_ref().map(ToString::to_string);
-        let asked = Asked { statements, reverse, filter, order: request.order.clone() };
+        let asked = Asked {
+            statements,
+            reverse,
+            filter,
+            order: request.order.clone(),
+            columns: request.columns.clone(),
+        };
         if let Some(open) = find::open_on_table(&client, table).await? {
             return same_or_error(&open, &asked);
         }

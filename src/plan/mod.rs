@@ -6,6 +6,7 @@ pub mod dependents;
 pub mod estimate;
 pub mod in_place;
 pub mod key;
+pub mod layout;
 pub mod locks;
 pub mod mapping;
 pub mod order;

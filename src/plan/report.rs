@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::estimate::Estimate;
 use super::in_place::Cost;
+use super::layout::Layout;
 use super::refusal::Refusal;
 use super::risk::{Risk, Rollback};
 
@@ -28,6 +29,8 @@ pub struct Plan {
     pub risks: Vec<Risk>,
     /// What it will need.
     pub estimate: Estimate,
+    /// What a row takes in which order of its columns; null where rows stay as they are.
+    pub layout: Option<Layout>,
     /// Whether going back is lossless.
     pub rollback: Rollback,
     /// The steps on the table itself; empty for a copy.

@@ -28,10 +28,11 @@ impl Risk {
 }
 
 /// The stable words of all risks.
-pub const CODES: [&str; 23] = [
+pub const CODES: [&str; 24] = [
     "check-violations",
     "child-columns",
     "coarse-order",
+    "column-order",
     "data-loss",
     "disk-space",
     "does-not-convert",
@@ -161,6 +162,16 @@ pub fn coarse_order(table: &str, column: &str, rows: f64) -> Option<Risk> {
             ),
         )
     })
+}
+
+/// The columns will be in another order.
+#[must_use]
+pub fn column_order(table: &str) -> Risk {
+    Risk::new(
+        "column-order",
+        table,
+        "INSERT and COPY that name no columns will put values into other ones, and SELECT * gives them in another order",
+    )
 }
 
 /// Whether and how the way back is without loss.

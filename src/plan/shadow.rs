@@ -47,9 +47,13 @@ impl Place {
     }
 }
 
-/// The table itself.
+/// The table itself; with the columns of the template first, in their order.
 #[must_use]
-pub fn create_table(original: &Definition, shadow: &QualifiedName) -> String {
+pub fn create_table(
+    original: &Definition,
+    shadow: &QualifiedName,
+    template: Option<&QualifiedName>,
+) -> String {
     let table = &original.table;
     let persistence = if table.persistence == "u" { "unlogged " } else { "" };
     let options: Vec<String> = table
@@ -60,9 +64,13 @@ pub fn create_table(original: &Definition, shadow: &QualifiedName) -> String {
         .collect();
     let with = if options.is_empty() { String::new() } else { format!(" with ({})", options.join(", ")) };
     let tablespace = table.tablespace.as_ref().map(|name| format!(" tablespace {name}")).unwrap_or_default();
+    let inherits = template.map(|name| format!(" inherits ({name})")).unwrap_or_default();
+    // What inherits a generated column takes the expression over, and must not have one of its own.
+    let generated = if template.is_none() { "including generated " } else { "" };
     format!(
-        "create {persistence}table {shadow} (like {} including defaults including constraints including \
-         generated including identity including storage including compression including comments){with}{tablespace}",
+        "create {persistence}table {shadow} (like {} including defaults including constraints \
+         {generated}including identity including storage including compression including comments)\
+         {inherits}{with}{tablespace}",
         table.name
     )
 }

@@ -18,6 +18,8 @@ pub struct Asked {
     pub filter: Option<String>,
     /// `--order-by`: an index or columns; nothing where any order will do.
     pub order: Vec<Ident>,
+    /// `--columns`: those that come first; none where each stays in its place.
+    pub columns: Vec<Ident>,
 }
 
 impl Asked {
@@ -26,9 +28,13 @@ impl Asked {
     pub fn shown(&self) -> String {
         let what = if self.statements.is_empty() { "--rebuild".into() } else { self.statements.join("; ") };
         let filter = self.filter.as_ref().map(|filter| format!(" --where {filter}"));
-        let names: Vec<String> = self.order.iter().map(Ident::shown).collect();
-        let order = (!names.is_empty()).then(|| format!(" --order-by {}", names.join(", ")));
-        what + &filter.unwrap_or_default() + &order.unwrap_or_default()
+        let list = |option: &str, names: &[Ident]| {
+            let names: Vec<String> = names.iter().map(Ident::shown).collect();
+            if names.is_empty() { String::new() } else { format!(" {option} {}", names.join(", ")) }
+        };
+        what + &filter.unwrap_or_default()
+            + &list("--order-by", &self.order)
+            + &list("--columns", &self.columns)
     }
 }
 
@@ -97,7 +103,8 @@ impl TableChange {
                     &asked.statements,
                     &asked.reverse,
                     &asked.filter,
-                    &asked.order.iter().map(Ident::as_str).collect::<Vec<_>>(),
+                    &texts(&asked.order),
+                    &texts(&asked.columns),
                     &fingerprint,
                     &(table.rows_estimated as i64),
                 ],
@@ -123,7 +130,8 @@ impl TableChange {
                 statements: row.try_get("statements")?,
                 reverse: row.try_get("reverse")?,
                 filter: row.try_get("filter")?,
-                order: row.try_get::<_, Vec<String>>("order_by")?.into_iter().map(Ident::new).collect(),
+                order: names(row, "order_by")?,
+                columns: names(row, "column_order")?,
             },
             fingerprint: row.try_get("fingerprint")?,
             rows_estimated: row.try_get("rows_estimated")?,
@@ -169,4 +177,12 @@ impl TableChange {
 fn suffix(migration: Uuid, ordinal: i32) -> String {
     let digits = &migration.simple().to_string()[..8];
     if ordinal == 1 { digits.to_owned() } else { format!("{digits}_{ordinal}") }
+}
+
+fn texts(names: &[Ident]) -> Vec<&str> {
+    names.iter().map(Ident::as_str).collect()
+}
+
+fn names(row: &Row, column: &str) -> Result<Vec<Ident>> {
+    Ok(row.try_get::<_, Vec<String>>(column)?.into_iter().map(Ident::new).collect())
 }

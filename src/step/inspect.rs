@@ -5,6 +5,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::copy_in_order;
+use super::layout;
 use super::sample;
 use super::search_path;
 use super::shadow::{self, Request};
@@ -17,6 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::name::{Ident, QualifiedName};
 use crate::plan::estimate::Sample;
 use crate::plan::in_place::{Class, Proof, Step, Strategy};
+use crate::plan::layout::Layout;
 use crate::plan::report::{Action, AsItStands, ColumnChange, Handled, Lock, Plan};
 use crate::plan::shadow::Place;
 use crate::plan::{Blueprint, Refusal, estimate, locks, reason, refusal, risk};
@@ -104,7 +106,12 @@ pub async fn examine(
     let found = if missing.is_empty() {
         try_out(sessions, &original, &attached, &settings, request, takes_sample).await?
     } else {
-        Found { trial: None, sample: None, copy: Way::Refused(refusal::of_rights(&original, &missing)) }
+        Found {
+            trial: None,
+            sample: None,
+            layout: None,
+            copy: Way::Refused(refusal::of_rights(&original, &missing)),
+        }
     };
     let server: String = client.query_one("show server_version", &[]).await?.try_get(0)?;
     let mut plan = report(&original, &found, request, server);
@@ -141,6 +148,7 @@ struct Found {
     /// What was found about single actions.
     trial: Option<Trial>,
     sample: Option<Sample>,
+    layout: Option<Layout>,
     copy: Way,
 }
 
@@ -182,14 +190,14 @@ async fn try_out(
         trial = trial::try_out(&session, original, &place, &request.alter).await?;
     }
     let destroys = request.alter.actions().any(|action| action.kind.destroys_values());
-    let needs_copy = request.filter.is_some() || !request.order.is_empty();
+    let needs_copy = request.filter.is_some() || !request.order.is_empty() || !request.columns.is_empty();
     let may_be_in_place = match request.strategy {
         Strategy::Auto => !destroys && !needs_copy,
         Strategy::Copy => false,
         Strategy::InPlace => !needs_copy,
     };
     if may_be_in_place && let Some(steps) = trial.as_mut().and_then(|trial| trial.steps.take()) {
-        return Ok(Found { trial, sample: None, copy: Way::InPlace(steps) });
+        return Ok(Found { trial, sample: None, layout: None, copy: Way::InPlace(steps) });
     }
     if request.strategy == Strategy::InPlace {
         let name = original.table.name.shown();
@@ -200,14 +208,18 @@ async fn try_out(
             rows anew or reading them under a lock",
         )
         .hint("Leave --strategy in-place out.");
-        return Ok(Found { trial, sample: None, copy: Way::Refused(vec![refusal]) });
+        return Ok(Found { trial, sample: None, layout: None, copy: Way::Refused(vec![refusal]) });
     }
     let mut refusals = refusal::of_table(original, attached);
     refusals.extend(refusal::of_actions(original, request.alter.actions()));
     if !refusals.is_empty() {
-        return Ok(Found { trial, sample: None, copy: Way::Refused(refusals) });
+        return Ok(Found { trial, sample: None, layout: None, copy: Way::Refused(refusals) });
     }
     let built = shadow::build(&session, original, &place, request).await;
+    let layout = match &built {
+        Ok(blueprint) => Some(layout::read(&session, original, blueprint).await?),
+        Err(_) => None,
+    };
     let sample = match &built {
         Ok(blueprint) if takes_sample => sample::take(&session, original, &place, blueprint).await?,
         _ => None,
@@ -218,7 +230,7 @@ async fn try_out(
         Err(error) if error.kind == Kind::Refused => Way::Refused(vec![as_refusal(original, &error)]),
         Err(error) => return Err(error),
     };
-    Ok(Found { trial, sample, copy })
+    Ok(Found { trial, sample, layout, copy })
 }
 
 fn as_refusal(original: &Definition, error: &Error) -> Refusal {
@@ -258,7 +270,13 @@ fn report(original: &Definition, found: &Found, request: &Request, server: Strin
             _ => Vec::new(),
         },
         risks: match blueprint {
-            Some(blueprint) => risk::risks(original, blueprint),
+            Some(blueprint) => {
+                let mut risks = risk::risks(original, blueprint);
+                if !request.columns.is_empty() {
+                    risks.push(risk::column_order(&name.shown()));
+                }
+                risks
+            }
             None => in_place_risks(original, request, steps),
         },
         estimate: estimate::estimate(original, class, request.filter.is_none(), found.sample.as_ref()),
@@ -267,6 +285,7 @@ fn report(original: &Definition, found: &Found, request: &Request, server: Strin
             (None, []) => risk::Rollback::default(),
             (None, _) => risk::rollback_in_place(),
         },
+        layout: found.layout.clone(),
         steps: steps.iter().map(Step::shown).collect(),
         statements,
         server,

@@ -14,6 +14,7 @@ pub mod in_place;
 pub mod index;
 pub mod inspect;
 pub mod judge;
+mod layout;
 pub mod level;
 pub mod lock;
 pub mod matviews;

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use tokio_postgres::Client;
 
 use super::parents::{self, Parents};
-use super::{added, copy_in_order, judge, referrers};
+use super::{added, copy_in_order, judge, layout, referrers};
 use crate::alter::{ActionKind, Alter, is_plain_cast};
 use crate::catalog::{Column, Definition, ForeignKey, OwnedSequence, find_table};
 use crate::error::{Error, Kind, Result};
@@ -34,6 +34,8 @@ pub struct Request {
     pub filter: Option<Fragment>,
     /// `--order-by`: an index, or columns with which one begins; nothing where any order will do.
     pub order: Vec<Ident>,
+    /// `--columns`: those that come first, in this order; none where each stays in its place.
+    pub columns: Vec<Ident>,
     /// Which way.
     pub strategy: Strategy,
 }
@@ -49,7 +51,7 @@ pub async fn build(
     place: &Place,
     request: &Request,
 ) -> Result<Blueprint> {
-    let (oid, parents) = furnished(client, original, place, &request.alter).await?;
+    let (oid, parents) = furnished(client, original, place, &request.alter, &request.columns).await?;
     let standing = judge::standing(client, &OwnedSequence::list(client, oid).await?).await?;
     if !request.order.is_empty() {
         copy_in_order::find(client, original.table.oid, &request.order).await?;
@@ -87,12 +89,13 @@ pub async fn build(
 }
 
 /// An empty clone of the table with everything on it that the change might speak of, and stand-ins for the tables
-/// at the other ends of foreign keys, also of new ones.
+/// at the other ends of foreign keys, also of new ones. The columns named come first.
 pub(super) async fn furnished(
     client: &Client,
     original: &Definition,
     place: &Place,
     alter: &Alter,
+    first: &[Ident],
 ) -> Result<(u32, Parents)> {
     let shadow = &place.shadow;
     run(client, &format!("create schema {}", shadow.schema)).await.map_err(|error| {
@@ -106,7 +109,12 @@ pub(super) async fn furnished(
         }
     })?;
     run(client, &format!("create schema {}", place.scratch)).await?;
-    let oid = create(client, original, shadow).await?;
+    let template =
+        if first.is_empty() { None } else { Some(layout::template(client, original, place, first).await?) };
+    let oid = create(client, original, shadow, template.as_ref()).await?;
+    if let Some(template) = template {
+        run(client, &format!("alter table {shadow} no inherit {template}")).await?;
+    }
     let identity_names: HashMap<Ident, QualifiedName> = OwnedSequence::list(client, oid)
         .await?
         .into_iter()
@@ -125,8 +133,13 @@ pub(super) async fn furnished(
 
 /// Creates the bare shadow. The server names the array type of its rows after it, and SET SCHEMA can not
 /// change that name: where it will be taken, a passing domain keeps the server from choosing it.
-async fn create(client: &Client, original: &Definition, shadow: &QualifiedName) -> Result<u32> {
-    let statement = create_table(original, shadow);
+async fn create(
+    client: &Client,
+    original: &Definition,
+    shadow: &QualifiedName,
+    template: Option<&QualifiedName>,
+) -> Result<u32> {
+    let statement = create_table(original, shadow, template);
     run(client, &statement).await?;
     let find = async || {
         let found = find_table(client, &shadow.to_string()).await?;

@@ -63,7 +63,7 @@ async fn on_clone(
     place: &Place,
     alter: &Alter,
 ) -> Result<Option<Trial>> {
-    let (oid, parents) = match shadow::furnished(client, original, place, alter).await {
+    let (oid, parents) = match shadow::furnished(client, original, place, alter, &[]).await {
         Err(error) if error.kind == Kind::Refused => return Ok(None), // as the copy will say
         made => made?,
     };

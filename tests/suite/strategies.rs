@@ -150,6 +150,29 @@ const ACTIONS: [(&str, i32); 104] = [
     ("no force row level security", 14),
 ];
 
+/// What pgrecast leaves to a person, and what it is done to.
+const BY_HAND: [(&str, &str); 11] = [
+    ("create table orders (id int primary key)", "owner to pg_database_owner"),
+    ("create table orders (id int primary key); create table parent (id int not null)", "inherit parent"),
+    ("create table elder (id int); create table orders (id int primary key) inherits (elder)", "no inherit elder"),
+    ("create type shape as (id int); create table orders (id int)", "of shape"),
+    ("create type shape as (id int); create table orders of shape", "not of"),
+    ("create table orders (id int); create rule r as on delete to orders do also notify gone", "enable rule r"),
+    ("create table orders (id int); create rule r as on delete to orders do also notify gone", "disable rule r"),
+    ("create table orders (id int); create rule r as on delete to orders do also notify gone", "enable replica rule r"),
+    ("create table orders (id int); create rule r as on delete to orders do also notify gone", "enable always rule r"),
+    (
+        "create table orders (id int) partition by list (id); create table part (id int);
+         insert into part select 1 from generate_series(1, 500)",
+        "attach partition part for values in (1)",
+    ),
+    (
+        "create table orders (id int) partition by list (id); create table part partition of orders for values in (1);
+         insert into part select 1 from generate_series(1, 500)",
+        "detach partition part",
+    ),
+];
+
 /// What the server does to the table when it is run as it stands.
 #[derive(Debug, PartialEq, Eq)]
 struct Truth {
@@ -160,13 +183,13 @@ struct Truth {
 
 /// The table's file, and how many rows were read of all tables in this transaction: another measure than the one by which
 /// `plan` goes.
-async fn meter(db: &TestDb<'_>) -> (u32, i64) {
+async fn meter(db: &TestDb<'_>) -> (Option<u32>, i64) {
     let row = &db
         .query(
             "select max(pg_relation_filenode(c.oid)) filter (where c.relname in ('orders', 'purchases')),
                     sum(pg_stat_get_xact_tuples_returned(c.oid))::int8
              from pg_class c
-             where c.relnamespace in ('public'::regnamespace, 'side'::regnamespace) and c.relkind = 'r'",
+             where c.relnamespace in (select oid from pg_namespace where nspname in ('public', 'side')) and c.relkind = 'r'",
             &[],
         )
         .await[0];
@@ -241,6 +264,21 @@ async fn every_prediction_is_what_the_server_does() {
             truth.lock,
             planned["lock"].as_str().unwrap_or_default(),
         );
+    }
+    for (setup, action) in BY_HAND {
+        let db = TestDb::create("by_hand").await;
+        db.execute(setup).await;
+        let output = db.pgrecast(&["plan", "orders", "--alter", action]).await.expect_code(3);
+        let truth = run_plainly(&db, action).await;
+        let does = if truth.reads_rows { "reads the partition's rows" } else { "changes the catalog alone" };
+        let is_said = output.stderr.contains(does)
+            && (truth.reads_rows || output.stderr.contains(&format!("under {}:", truth.lock)));
+        if !is_said || truth.rewrites {
+            wrong.push(format!("{action}: is {truth:?}; {}", output.whole()));
+        }
+        seen += 1;
+        let does = if truth.reads_rows { "reads rows" } else { "catalog" };
+        let _ = writeln!(table, "| `{action}` | {does}, {} | by hand | none |", truth.lock);
     }
     assert!(wrong.is_empty(), "{} of {seen}:\n{}", wrong.len(), wrong.join("\n"));
     assert!(seen >= 80, "{seen}");
