@@ -89,7 +89,9 @@ async fn carry(
             read = client.read(&mut asked) => {
                 let Ok(length @ 1..) = read else { return };
                 let bytes = &asked[..length];
-                is_swap = is_swap || contains(bytes, b"create trigger pgrecast_guard");
+                // A swap that let go is none: what commits next is a round.
+                is_swap = (is_swap && !contains(bytes, b"rollback\0"))
+                    || contains(bytes, b"create trigger pgrecast_guard");
                 if is_swap && contains(bytes, b"commit\0") {
                     match at_swap.lock().expect("no panic while locked").take() {
                         Some(Loss::Commit) => return,
