@@ -7,10 +7,10 @@
 //! what it does not accept and why there is no way around it is said in [`parse`].
 
 mod added;
-mod assignment;
 mod classify;
 mod index;
 mod lock_mode;
+mod options;
 mod parse;
 mod plain_cast;
 mod redirect;
@@ -21,8 +21,8 @@ mod set;
 mod split;
 mod table_ref;
 
-pub use assignment::{read_assignment, read_condition, read_names};
 pub use lock_mode::LockMode;
+pub use options::{read_assignment, read_condition, read_names};
 pub use plain_cast::is_plain_cast;
 pub use redirect::redirect;
 pub use retarget::retarget;

@@ -8,6 +8,7 @@ pub mod concurrently;
 pub mod copy;
 pub mod copy_in_order;
 pub mod definition;
+mod expression;
 pub mod finish;
 pub mod holders;
 pub mod in_place;

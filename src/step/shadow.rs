@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use tokio_postgres::Client;
 
+use super::expression::{check_filter, check_using};
 use super::parents::{self, Parents};
 use super::{added, copy_in_order, judge, layout, referrers};
 use crate::alter::{ActionKind, Alter, is_plain_cast};
@@ -276,107 +277,6 @@ async fn apply(
             .state("nothing was changed")
             .hint("Add it with its default alone, and alter it by itself after the swap.")
     })
-}
-
-/// A USING expression must give the same value whenever a row is copied or replayed. Says whether it
-/// reads other columns than its own.
-async fn check_using(client: &Client, place: &Place, column: &Ident, using: &str) -> Result<bool> {
-    client.batch_execute("savepoint pgrecast_using").await?;
-    // If the server does not accept it, the ALTER itself will say what is wrong with it.
-    let looked_at = match view_of(client, place, using).await {
-        Ok(oid) => {
-            let reads_others = sql!("shadow/reads_other_columns.sql").text();
-            let row = client.query_one(&reads_others, &[&oid, &column.as_str()]).await?;
-            Some((row.try_get("mixed")?, volatile_parts(client, oid, using).await?))
-        }
-        Err(_) => None,
-    };
-    client.batch_execute("rollback to savepoint pgrecast_using").await?;
-    let Some((is_mixed, functions)) = looked_at else { return Ok(false) };
-    if functions.is_empty() {
-        return Ok(is_mixed);
-    }
-    Err(unsteady(&format!("the expression for column {}", column.shown()), &functions)
-        .hint("A row is converted when it is copied and again when it changes: use an expression that depends on the row alone."))
-}
-
-/// Whether a row is kept must be the same whenever it is copied or replayed.
-async fn check_filter(
-    client: &Client,
-    original: &Definition,
-    place: &Place,
-    filter: &Fragment,
-) -> Result<()> {
-    if let Some(key) = original.foreign_keys_in().next() {
-        return Err(Error::refused("--where is not done on a table to which foreign keys lead")
-            .because(format!(
-                "{} of {} may reference rows that are not kept",
-                key.name.shown(),
-                key.child.shown()
-            ))
-            .state("nothing was changed")
-            .hint("Drop these keys first, or delete the rows in small batches."));
-    }
-    client.batch_execute("savepoint pgrecast_using").await?;
-    let oid = view_of(client, place, &format!("({filter})::pg_catalog.bool")).await.map_err(|error| {
-        error
-            .context(format!("--where: the server does not accept {filter}"))
-            .with_kind(Kind::Refused)
-            .state("nothing was changed")
-    })?;
-    let functions = volatile_parts(client, oid, filter.as_str()).await?;
-    let others = sql!("shadow/list_other_relations.sql").text();
-    let shadow = find_table(client, &place.shadow.to_string()).await?;
-    let other: Option<String> = client
-        .query_opt(&format!("{others} limit 1"), &[&oid, &shadow])
-        .await?
-        .map(|row| row.try_get("relation"))
-        .transpose()?;
-    client.batch_execute("rollback to savepoint pgrecast_using").await?;
-    if let Some(other) = other {
-        return Err(Error::refused("--where needs a condition on the row alone")
-            .because(format!("it reads {other}, whose rows change while it is done"))
-            .state("nothing was changed"));
-    }
-    if functions.is_empty() {
-        return Ok(());
-    }
-    Err(unsteady("the condition of --where", &functions)
-        .hint("A row is looked at when it is copied and again when it changes: use constants, and columns of the row alone."))
-}
-
-/// A throwaway view of an expression over the shadow as it is now; its oid.
-async fn view_of(client: &Client, place: &Place, expression: &str) -> Result<u32> {
-    let view = QualifiedName { schema: place.scratch.clone(), name: Ident::new("using_expression") };
-    let (shadow, alias) = (&place.shadow, &place.shadow.name);
-    let create = format!("create view {view} as select ({expression}) as value from {shadow} as {alias}");
-    client.batch_execute(&create).await?;
-    Ok(find_table(client, &view.to_string()).await?.unwrap_or_default())
-}
-
-/// What of the view's expression may change, in words: functions, and times that are read as the statement is.
-async fn volatile_parts(client: &Client, view: u32, expression: &str) -> Result<Vec<String>> {
-    let rows = client.query(&sql!("shadow/list_volatile_functions.sql").text(), &[&view]).await?;
-    let mut parts = rows.iter().map(|row| Ok(row.try_get("function")?)).collect::<Result<Vec<String>>>()?;
-    let read: String =
-        client.query_one("select pg_catalog.pg_get_viewdef($1::oid)", &[&view]).await?.try_get(0)?;
-    parts.extend(times_as_read(expression).into_iter().filter(|time| !read.contains(time)));
-    Ok(parts)
-}
-
-/// Literals that a date or time type reads by the clock; as text they are only text.
-/// <https://www.postgresql.org/docs/current/datatype-datetime.html#DATATYPE-DATETIME-SPECIAL-VALUES>
-fn times_as_read(expression: &str) -> Vec<String> {
-    let literals = expression.split('\'').skip(1).step_by(2);
-    let words = ["now", "today", "tomorrow", "yesterday"];
-    let is_special = |text: &&str| words.iter().any(|word| text.trim().to_lowercase().starts_with(word));
-    literals.filter(is_special).map(|text| format!("'{text}'")).collect()
-}
-
-fn unsteady(what: &str, parts: &[String]) -> Error {
-    Error::refused(format!("{what} can change from one moment to the next"))
-        .because(format!("because of {}", parts.join(", ")))
-        .state("nothing was changed")
 }
 
 /// What becomes of the original's columns.
