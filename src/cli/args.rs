@@ -285,11 +285,11 @@ impl Change {
             )
         })?;
         let filter = self.filter.as_deref().map(read_condition).transpose()?;
-        let names = |option: &str, text: &Option<String>| {
+        let list = |option: &str, text: &Option<String>| {
             text.as_deref().map_or(Ok(Vec::new()), |text| read_names(option, text))
         };
-        let order = names("--order-by", &self.order_by)?;
-        let columns = names("--columns", &self.columns)?;
+        let order = list("--order-by", &self.order_by)?;
+        let columns = list("--columns", &self.columns)?;
         Ok((table, Request { alter, reverse, filter, order, columns, strategy: self.strategy.strategy() }))
     }
 

@@ -169,7 +169,7 @@ pub(crate) fn ending(status: &Status, what: &str) -> String {
         "abort" => {
             let _ = writeln!(
                 out,
-                "migration {} is aborted: {tables} is as it was, nothing is left.",
+                "migration {} is aborted: nothing of it is left on {tables}.",
                 short_id(status)
             );
         }
