@@ -53,7 +53,7 @@ pub fn read_names(option: &str, text: &str) -> Result<Vec<Ident>> {
     names
         .map(|name| match TableRef::parse(name.trim()) {
             Ok(TableRef { schema: None, name }) => Ok(name),
-            _ => Err(Error::usage(format!("{option}: not the name of a column or index: {name}"))
+            _ => Err(Error::usage(format!("{option}: not the name of a column or index: '{name}'"))
                 .hint("Write them as in SQL: customer_id,made or '\"Customer\",made'.")),
         })
         .collect()

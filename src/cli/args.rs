@@ -295,9 +295,8 @@ impl Change {
 
     /// The command that does what was planned, for copying.
     pub(crate) fn as_command(&self) -> String {
-        let quote = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
         let mut words = vec!["pgrecast run".to_owned()];
-        words.extend(self.table.clone());
+        words.extend(self.table.as_deref().map(quote_if_needed));
         words.extend(self.alter.iter().map(|text| format!("--alter {}", quote(text))));
         words.extend(self.file.iter().map(|path| format!("--file {}", quote(path))));
         words.extend(self.rebuild.then(|| "--rebuild".to_owned()));
@@ -313,6 +312,16 @@ impl Change {
         words.extend(self.reverse.iter().map(|text| format!("--reverse {}", quote(text))));
         words.join(" ")
     }
+}
+
+/// As one word for the shell.
+pub(crate) fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+fn quote_if_needed(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_.".contains(c);
+    if text.chars().all(is_plain) { text.to_owned() } else { quote(text) }
 }
 
 fn read(path: &str) -> Result<String> {

@@ -6,7 +6,7 @@ use pgrecast::plan::Plan;
 use pgrecast::plan::estimate::Span;
 use pgrecast::plan::layout::{HEADER, Layout};
 
-use super::args::Change;
+use super::args::{Change, quote};
 use super::units::{bytes, clock, short};
 
 const WIDTH: usize = 80;
@@ -162,7 +162,7 @@ fn row(out: &mut String, layout: &Layout, change: &Change) {
     }
     if layout.is_loose() {
         let _ = writeln!(out, "  about {least:.0} bytes instead of {now:.0} with columns in another order:");
-        let _ = writeln!(out, "    --columns '{}'", layout.least.join(","));
+        let _ = writeln!(out, "    --columns {}", quote(&layout.least.join(",")));
     }
 }
 

@@ -170,7 +170,8 @@ pub fn column_order(table: &str) -> Risk {
     Risk::new(
         "column-order",
         table,
-        "INSERT and COPY that name no columns will put values into other ones, and SELECT * gives them in another order",
+        "INSERT and COPY that name no columns, and functions that write `row(..)::` of it in their text, will put values into \
+         other ones; SELECT * gives them in another order",
     )
 }
 

@@ -272,7 +272,8 @@ fn report(original: &Definition, found: &Found, request: &Request, server: Strin
         risks: match blueprint {
             Some(blueprint) => {
                 let mut risks = risk::risks(original, blueprint);
-                if !request.columns.is_empty() {
+                let in_place = original.columns.iter().map(|column| &column.name);
+                if !in_place.take(request.columns.len()).eq(&request.columns) {
                     risks.push(risk::column_order(&name.shown()));
                 }
                 risks

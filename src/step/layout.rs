@@ -13,7 +13,8 @@ use crate::plan::shadow::Place;
 /// Makes the template, in the transaction that is open on `client`.
 ///
 /// # Errors
-/// [`crate::error::Kind::Usage`] for a name that no column has, or one that is there twice.
+/// [`crate::error::Kind::Usage`] for a name that no column has, or one that is there twice;
+/// [`crate::error::Kind::Refused`] where something takes columns by their places.
 pub(super) async fn template(
     client: &Client,
     original: &Definition,
@@ -22,6 +23,14 @@ pub(super) async fn template(
 ) -> Result<QualifiedName> {
     expect_columns(&original.columns, first)
         .map_err(|why| Error::usage(format!("--columns: {why}")).state("nothing was changed"))?;
+    let users = client.query(&sql!("shadow/list_users_by_place.sql").text(), &[&original.table.oid]).await?;
+    if let Some(user) = users.first() {
+        let user: String = user.try_get("user_name")?;
+        return Err(Error::refused(format!("--columns: {user} takes the columns by their places"))
+            .because("it names the row type of the table, or gives columns other names in a list")
+            .state("nothing was changed")
+            .hint("Drop it first, and create it again after the swap."));
+    }
     let template = QualifiedName { schema: place.scratch.clone(), name: Ident::new("pgrecast_columns") };
     let names: Vec<&str> = first.iter().map(Ident::as_str).collect();
     let rows =

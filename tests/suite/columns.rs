@@ -101,6 +101,86 @@ async fn a_change_of_shape_follows_its_columns_to_their_places() {
     assert_nothing_left(&db).await;
 }
 
+/// What the server keeps by the places of columns would mean other columns, without a word.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_takes_columns_by_their_places_is_named() {
+    let db = TestDb::create("places").await;
+    db.execute(
+        "create table t (a int primary key, b int not null, c int); insert into t select g, g, g from generate_series(1, 9) g;
+         create table other (id int, who int)",
+    )
+    .await;
+    let run = ["run", "t", "--columns", "c,b"];
+    for (user, drop) in [
+        ("create view u as select x.p, x.q from t x(p, q)", "view u"),
+        (r#"create view u as select 1 as one from t "an alias"("p ) q")"#, "view u"),
+        ("create view u as select j.m from (t join other on id = a) j(m, n, o)", "view u"),
+        (
+            "create materialized view u as select (select q from t y(p, q) where y.p = x.a) from t x",
+            "materialized view u",
+        ),
+        ("create view u as select r.a from t, jsonb_populate_record(null::t, to_jsonb(t)) r", "view u"),
+        ("create view u as select (row(a, b, c)::t).a as f from t", "view u"),
+        (
+            "create rule u as on insert to other do also delete from t using (select * from t y(k, v)) z where z.k = t.a",
+            "rule u on other",
+        ),
+        (
+            "create policy u on other using (exists (select from t x(k, o) where x.k = id))",
+            "policy u on other",
+        ),
+        ("create function u() returns setof t language sql begin atomic select * from t; end", "function u"),
+        (
+            "create function u(int) returns int language sql begin atomic select x.q from t x(p, q) where x.p = $1; end",
+            "function u",
+        ),
+        ("create function u() returns setof t language sql as 'select a, b, c from t'", "function u"),
+    ] {
+        db.execute(user).await;
+        let refused = db.pgrecast(&run).await.expect_code(3);
+        assert!(
+            refused.stderr.contains("by their places") && refused.stderr.contains(" u"),
+            "{}",
+            refused.whole()
+        );
+        db.execute(&format!("drop {drop}")).await;
+    }
+    // These go by names, whatever they look like.
+    db.execute(
+        "create view v1 as select * from t; create view v2 as select t from t; create view v3 as select x.* from t as x;
+         create view v4 as select (t).b, to_json(t) as j from t;
+         create function f(int) returns int language sql begin atomic select b from t where a = $1; end",
+    )
+    .await;
+    db.pgrecast(&run).await.expect_code(0);
+    let right: bool = db
+        .query_value(
+            "select (select count(*) from v1 where a = b and b = c) = 9 and (select count(*) from v2 where (t).a = (t).c) = 9
+                 and (select count(*) from v3 where a = b) = 9 and (select sum(b) from v4) = 45 and f(7) = 7",
+        )
+        .await;
+    assert!(right);
+    db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
+    // In their places already.
+    let same =
+        db.pgrecast(&["plan", "t", "--columns", "c,b,a", "--fail-on", "column-order"]).await.expect_code(0);
+    assert!(!same.stdout.contains("column-order"), "{}", same.stdout);
+    assert_nothing_left(&db).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_that_are_printed_can_be_copied() {
+    let db = TestDb::create("copied").await;
+    db.execute(
+        r#"create table "Foo $x" (flag boolean, id bigint primary key, "it's" smallint, n int);
+           insert into "Foo $x" select true, g, 1, g from generate_series(1, 100) g"#,
+    )
+    .await;
+    let plan = db.pgrecast(&["plan", r#""Foo $x""#, "--rebuild"]).await.expect_code(0).stdout;
+    assert!(plan.contains(r#"    --columns 'id,n,"it'\''s",flag'"#), "{plan}");
+    assert!(plan.contains(r#"pgrecast run '"Foo $x"' --rebuild"#), "{plan}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plan_says_what_an_order_saves_and_that_is_what_it_saves() {
     let db = TestDb::create("tight").await;
