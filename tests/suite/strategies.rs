@@ -150,6 +150,56 @@ const ACTIONS: [(&str, i32); 104] = [
     ("no force row level security", 14),
 ];
 
+/// Those that want another table or time zone: what makes it, the action, the zone, the first version that knows it.
+const ELSEWHERE: [(&str, &str, &str, i32); 7] = [
+    (
+        "create table orders (id int primary key, made timestamp);
+         insert into orders select g, '2026-01-01' from generate_series(1, 500) g",
+        "alter made type timestamptz",
+        "Europe/Berlin",
+        14,
+    ),
+    (
+        "create extension citext; create table orders (id int primary key, note text);
+         insert into orders select g, g from generate_series(1, 500) g",
+        "alter note type citext",
+        "UTC",
+        14,
+    ),
+    (
+        "create extension citext; create table orders (id int primary key, text text); create index on orders (text);
+         insert into orders select g, g from generate_series(1, 500) g",
+        "alter text type citext",
+        "UTC",
+        14,
+    ),
+    (
+        "create table orders (id int primary key); insert into orders select generate_series(1, 500)",
+        "set unlogged",
+        "UTC",
+        14,
+    ),
+    (
+        "create unlogged table orders (id int primary key); insert into orders select generate_series(1, 500)",
+        "set logged",
+        "UTC",
+        14,
+    ),
+    (
+        "create table orders (id int primary key); insert into orders select generate_series(1, 500)",
+        "set tablespace strategies_side",
+        "UTC",
+        15,
+    ),
+    (
+        "create access method heap2 type table handler heap_tableam_handler;
+         create table orders (id int primary key); insert into orders select generate_series(1, 500)",
+        "set access method heap2",
+        "UTC",
+        15,
+    ),
+];
+
 /// What pgrecast leaves to a person, and what it is done to.
 const BY_HAND: [(&str, &str); 11] = [
     ("create table orders (id int primary key)", "owner to pg_database_owner"),
@@ -218,53 +268,61 @@ async fn run_plainly(db: &TestDb<'_>, action: &str) -> Truth {
     Truth { lock: lock.into(), reads_rows: after.1 - before.1 >= 100, rewrites: after.0 != before.0 }
 }
 
+/// What `plan` says of the action against the truth; a row for the table, and what is wrong if anything is.
+async fn compare(db: &TestDb<'_>, action: &str, zone: &str, table: &mut String) -> Option<String> {
+    let plan = ["plan", "orders", "--alter", action, "--strategy", "auto", "--json"];
+    let output = db.spawn_with("postgres", &plan, &[("PGTZ", zone)]).wait().await;
+    let plan = output.json();
+    let planned = &plan["actions"][0];
+    db.execute(&format!("set timezone = '{zone}'")).await;
+    let truth = run_plainly(db, action).await;
+    let said = Truth {
+        lock: planned["as_it_stands"]["lock"].as_str().unwrap_or_default().into(),
+        reads_rows: planned["as_it_stands"]["reads_rows"].as_bool().unwrap_or_default(),
+        rewrites: planned["as_it_stands"]["rewrites"].as_bool().unwrap_or_default(),
+    };
+    let class = planned["class"].as_str().unwrap_or_default();
+    let costs_nothing = !truth.reads_rows && !truth.rewrites;
+    let does = match (truth.rewrites, truth.reads_rows) {
+        (true, _) => "writes all rows anew",
+        (false, true) => "reads all rows",
+        (false, false) => "catalog",
+    };
+    let at = if zone == "UTC" { String::new() } else { format!(" with TimeZone {zone}") };
+    let lock = planned["lock"].as_str().unwrap_or_default();
+    let _ = writeln!(table, "| `{action}`{at} | {does}, {} | {class} | {lock} |", truth.lock);
+    let is_right =
+        said == truth && (class == "instant") == costs_nothing && (!truth.rewrites || class == "copy");
+    (!is_right).then(|| format!("{action}: said {class} {said:?}, is {truth:?}; {}", output.whole()))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_prediction_is_what_the_server_does() {
     let db = TestDb::create("strategies").await;
     db.execute(TABLE).await;
-    db.execute("set timezone = 'UTC'").await;
     let version: i32 = db.query_value("select current_setting('server_version_num')::int / 10000").await;
     let mut table =
         String::from("| action | as it stands | by pgrecast | lock of pgrecast |\n|---|---|---|---|\n");
     let (mut seen, mut wrong) = (0, Vec::new());
     for (action, since) in ACTIONS {
-        if since > version {
-            continue;
+        if since <= version {
+            seen += 1;
+            wrong.extend(compare(&db, action, "UTC", &mut table).await);
         }
-        let output = db
-            .spawn_with(
-                "postgres",
-                &["plan", "orders", "--alter", action, "--strategy", "auto", "--json"],
-                &[("PGTZ", "UTC")],
-            )
-            .wait()
-            .await;
-        let plan = output.json();
-        let planned = &plan["actions"][0];
-        let truth = run_plainly(&db, action).await;
-        let said = Truth {
-            lock: planned["as_it_stands"]["lock"].as_str().unwrap_or_default().into(),
-            reads_rows: planned["as_it_stands"]["reads_rows"].as_bool().unwrap_or_default(),
-            rewrites: planned["as_it_stands"]["rewrites"].as_bool().unwrap_or_default(),
-        };
-        let class = planned["class"].as_str().unwrap_or_default();
-        let costs_nothing = !truth.reads_rows && !truth.rewrites;
-        if said != truth || (class == "instant") != costs_nothing || (truth.rewrites && class != "copy") {
-            wrong.push(format!("{action}: said {class} {said:?}, is {truth:?}; {}", output.whole()));
-        }
-        seen += 1;
-        let does = match (truth.rewrites, truth.reads_rows) {
-            (true, _) => "writes all rows anew",
-            (false, true) => "reads all rows",
-            (false, false) => "catalog",
-        };
-        let _ = writeln!(
-            table,
-            "| `{action}` | {does}, {} | {class} | {} |",
-            truth.lock,
-            planned["lock"].as_str().unwrap_or_default(),
-        );
     }
+    if version >= 15 {
+        db.execute("set allow_in_place_tablespaces = on").await;
+        db.execute("create tablespace strategies_side location ''").await;
+    }
+    for (setup, action, zone, since) in ELSEWHERE {
+        if since <= version {
+            seen += 1;
+            let db = TestDb::create("elsewhere").await;
+            db.execute(setup).await;
+            wrong.extend(compare(&db, action, zone, &mut table).await);
+        }
+    }
+    db.execute("drop tablespace if exists strategies_side").await;
     for (setup, action) in BY_HAND {
         let db = TestDb::create("by_hand").await;
         db.execute(setup).await;
