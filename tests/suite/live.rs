@@ -24,11 +24,12 @@ impl Traffic {
         Traffic(child)
     }
 
-    /// Ends it as Ctrl-C would; it must not have ended by itself, as it does on any error.
+    /// Ends it (not by SIGINT, which a shell lets its background jobs ignore); it must not have ended by itself, as it
+    /// does on any error.
     async fn stop(mut self) {
         assert!(self.0.try_wait().unwrap().is_none(), "pgbench ended by itself: a statement failed");
         let pid = self.0.id().unwrap().to_string();
-        tokio::process::Command::new("kill").args(["-INT", &pid]).status().await.unwrap();
+        tokio::process::Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
         let output = self.0.wait_with_output().await.unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         for word in ["aborted", "ERROR"] {
