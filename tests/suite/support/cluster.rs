@@ -148,7 +148,7 @@ impl Cluster {
         ]
         .map(str::to_owned);
         let mut backup = as_server_user(bin_directory().join("pg_basebackup"));
-        run_quietly(backup.arg("-D").arg(&data).args(from));
+        assert!(is_done(backup.arg("-D").arg(&data).args(from)), "{backup:?} failed");
         let options = format!("-p {port}");
         let log = self.directory.join("standby.log");
         self.pg_ctl_of("standby", &["-o", &options, "-l", log.to_str().expect("a plain path"), "start"]);
@@ -174,7 +174,12 @@ impl Cluster {
 
     fn pg_ctl_of(&self, data: &str, arguments: &[&str]) {
         let mut pg_ctl = as_server_user(bin_directory().join("pg_ctl"));
-        run_quietly(pg_ctl.arg("-D").arg(self.directory.join(data)).args(["-w", "-t", "60"]).args(arguments));
+        pg_ctl.arg("-D").arg(self.directory.join(data)).args(["-w", "-t", "60"]).args(arguments);
+        if !is_done(&mut pg_ctl) {
+            let log = self.log();
+            let last: Vec<&str> = log.lines().rev().take(20).collect();
+            panic!("{pg_ctl:?} failed; the server's log, the last line first: {last:#?}");
+        }
     }
 }
 
@@ -200,15 +205,9 @@ fn as_server_user(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-fn run_quietly(command: &mut Command) {
-    let done = command
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .expect("the server's programs are there");
-    assert!(done.success(), "{command:?} failed");
+fn is_done(command: &mut Command) -> bool {
+    let quiet = command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    quiet.status().expect("the server's programs are there").success()
 }
 
 fn is_root() -> bool {
@@ -216,8 +215,13 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|ours| ours.uid() == 0)
 }
 
-/// A TCP port that nobody listened on a moment ago.
+/// A TCP port that nobody listened on a moment ago. None of those that the system gives to connections: while a server
+/// that crashed is down, its port would be given away.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("a bound address").port()
+    loop {
+        let port = 15_000 + (uuid::Uuid::new_v4().as_u128() % 16_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
