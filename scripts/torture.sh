@@ -9,4 +9,4 @@ prepare_machine
 export PGRECAST_TEST_PGBIN="$PGBIN" PGRECAST_TORTURE_MINUTES="${1:-10}"
 
 heading "Torture, $PGRECAST_TORTURE_MINUTES minutes"
-cargo test --locked --features failpoints --test suite -- torture:: --ignored --nocapture
+cargo test --locked --features failpoints --test suite -- torture:: --nocapture

@@ -164,17 +164,6 @@ pub fn coarse_order(table: &str, column: &str, rows: f64) -> Option<Risk> {
     })
 }
 
-/// The columns will be in another order.
-#[must_use]
-pub fn column_order(table: &str) -> Risk {
-    Risk::new(
-        "column-order",
-        table,
-        "INSERT and COPY that name no columns, and functions that write `row(..)::` of it in their text, will put values into \
-         other ones; SELECT * gives them in another order",
-    )
-}
-
 /// Whether and how the way back is without loss.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct Rollback {
@@ -184,13 +173,33 @@ pub struct Rollback {
     pub notes: Vec<String>,
 }
 
+/// Whether columns of the old shape come in another order in the new one.
+fn is_moved(original: &Definition, blueprint: &Blueprint) -> bool {
+    let old = |column: &Column| {
+        let filled = blueprint.forward.columns().iter().find(|output| output.name == column.name);
+        let name = filled.map_or(Some(&column.name), |output| output.from.as_ref());
+        original.columns.iter().position(|known| Some(&known.name) == name)
+    };
+    !blueprint.new.columns.iter().filter_map(old).is_sorted()
+}
+
 /// The risks of this change.
 #[must_use]
 pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
     let mut risks = Vec::new();
     let mut add = |code: &str, object: String, message: String| risks.push(Risk::new(code, object, message));
     let pairs = retyped(original, &blueprint.new, &blueprint.forward);
-    if !pairs.is_empty() || original.columns.len() != blueprint.new.columns.len() {
+    let is_moved = is_moved(original, blueprint);
+    if is_moved {
+        add(
+            "column-order",
+            original.table.name.shown(),
+            "INSERT and COPY that name no columns, and functions that write `row(..)::` of it in their text, will put \
+             values into other ones; SELECT * gives them in another order"
+                .into(),
+        );
+    }
+    if is_moved || !pairs.is_empty() || original.columns.len() != blueprint.new.columns.len() {
         add(
             "prepared-statements",
             original.table.name.shown(),

@@ -106,12 +106,7 @@ pub async fn examine(
     let found = if missing.is_empty() {
         try_out(sessions, &original, &attached, &settings, request, takes_sample).await?
     } else {
-        Found {
-            trial: None,
-            sample: None,
-            layout: None,
-            copy: Way::Refused(refusal::of_rights(&original, &missing)),
-        }
+        Found { trial: None, copy: Way::Refused(refusal::of_rights(&original, &missing)) }
     };
     let server: String = client.query_one("show server_version", &[]).await?.try_get(0)?;
     let mut plan = report(&original, &found, request, server);
@@ -123,7 +118,7 @@ pub async fn examine(
         .await?;
     if plan.refusals.is_empty() {
         plan.risks.extend(surroundings::risks(client, &original).await?);
-        if found.blueprint().is_some() {
+        if found.copied().is_some() {
             plan.risks.extend(surroundings::risks_of_copy(client, &original, &plan.estimate).await?);
             if !request.order.is_empty() {
                 let order = copy_in_order::find(client, oid, &request.order).await?;
@@ -137,7 +132,7 @@ pub async fn examine(
     let proofs = found.trial.map(|trial| trial.proofs).unwrap_or_default();
     let (steps, blueprint) = match found.copy {
         Way::InPlace(steps) => (steps, None),
-        Way::Copy(blueprint) => (Vec::new(), Some(blueprint)),
+        Way::Copy(copied) => (Vec::new(), Some(Box::new(copied.blueprint))),
         Way::Refused(_) => (Vec::new(), None),
     };
     Ok(Examination { original, settings, plan, steps, proofs, blueprint })
@@ -147,8 +142,6 @@ pub async fn examine(
 struct Found {
     /// What was found about single actions.
     trial: Option<Trial>,
-    sample: Option<Sample>,
-    layout: Option<Layout>,
     copy: Way,
 }
 
@@ -157,15 +150,22 @@ enum Way {
     /// By steps on the table itself, those of the trial.
     InPlace(Vec<Step>),
     /// By a shadow.
-    Copy(Box<Blueprint>),
+    Copy(Box<Copied>),
     /// Not at all.
     Refused(Vec<Refusal>),
 }
 
+/// The shadow that was built, and what its rows take.
+struct Copied {
+    blueprint: Blueprint,
+    layout: Layout,
+    sample: Option<Sample>,
+}
+
 impl Found {
-    fn blueprint(&self) -> Option<&Blueprint> {
+    fn copied(&self) -> Option<&Copied> {
         match &self.copy {
-            Way::Copy(blueprint) => Some(blueprint),
+            Way::Copy(copied) => Some(copied),
             _ => None,
         }
     }
@@ -197,7 +197,7 @@ async fn try_out(
         Strategy::InPlace => !needs_copy,
     };
     if may_be_in_place && let Some(steps) = trial.as_mut().and_then(|trial| trial.steps.take()) {
-        return Ok(Found { trial, sample: None, layout: None, copy: Way::InPlace(steps) });
+        return Ok(Found { trial, copy: Way::InPlace(steps) });
     }
     if request.strategy == Strategy::InPlace {
         let name = original.table.name.shown();
@@ -208,29 +208,26 @@ async fn try_out(
             rows anew or reading them under a lock",
         )
         .hint("Leave --strategy in-place out.");
-        return Ok(Found { trial, sample: None, layout: None, copy: Way::Refused(vec![refusal]) });
+        return Ok(Found { trial, copy: Way::Refused(vec![refusal]) });
     }
     let mut refusals = refusal::of_table(original, attached);
     refusals.extend(refusal::of_actions(original, request.alter.actions()));
     if !refusals.is_empty() {
-        return Ok(Found { trial, sample: None, layout: None, copy: Way::Refused(refusals) });
+        return Ok(Found { trial, copy: Way::Refused(refusals) });
     }
     let built = shadow::build(&session, original, &place, request).await;
-    let layout = match &built {
-        Ok(blueprint) => Some(layout::read(&session, original, blueprint).await?),
-        Err(_) => None,
-    };
-    let sample = match &built {
-        Ok(blueprint) if takes_sample => sample::take(&session, original, &place, blueprint).await?,
-        _ => None,
-    };
-    session.batch_execute("rollback").await?;
     let copy = match built {
-        Ok(blueprint) => Way::Copy(Box::new(blueprint)),
+        Ok(blueprint) => {
+            let layout = layout::read(&session, original, &blueprint).await?;
+            let sample =
+                if takes_sample { sample::take(&session, original, &place, &blueprint).await? } else { None };
+            Way::Copy(Box::new(Copied { blueprint, layout, sample }))
+        }
         Err(error) if error.kind == Kind::Refused => Way::Refused(vec![as_refusal(original, &error)]),
         Err(error) => return Err(error),
     };
-    Ok(Found { trial, sample, layout, copy })
+    session.batch_execute("rollback").await?;
+    Ok(Found { trial, copy })
 }
 
 fn as_refusal(original: &Definition, error: &Error) -> Refusal {
@@ -248,7 +245,8 @@ fn as_refusal(original: &Definition, error: &Error) -> Refusal {
 
 fn report(original: &Definition, found: &Found, request: &Request, server: String) -> Plan {
     let name = &original.table.name;
-    let blueprint = found.blueprint();
+    let copied = found.copied();
+    let blueprint = copied.map(|copied| &copied.blueprint);
     let statements: Vec<String> = match &found.copy {
         Way::InPlace(steps) => steps.iter().flat_map(|step| step.statements.clone()).collect(),
         _ => request.alter.statements.iter().map(|s| s.sql(name).to_string()).collect(),
@@ -270,23 +268,21 @@ fn report(original: &Definition, found: &Found, request: &Request, server: Strin
             _ => Vec::new(),
         },
         risks: match blueprint {
-            Some(blueprint) => {
-                let mut risks = risk::risks(original, blueprint);
-                let in_place = original.columns.iter().map(|column| &column.name);
-                if !in_place.take(request.columns.len()).eq(&request.columns) {
-                    risks.push(risk::column_order(&name.shown()));
-                }
-                risks
-            }
+            Some(blueprint) => risk::risks(original, blueprint),
             None => in_place_risks(original, request, steps),
         },
-        estimate: estimate::estimate(original, class, request.filter.is_none(), found.sample.as_ref()),
+        estimate: estimate::estimate(
+            original,
+            class,
+            request.filter.is_none(),
+            copied.and_then(|copied| copied.sample.as_ref()),
+        ),
         rollback: match (blueprint, steps) {
             (Some(blueprint), _) => risk::rollback(original, blueprint),
             (None, []) => risk::Rollback::default(),
             (None, _) => risk::rollback_in_place(),
         },
-        layout: found.layout.clone(),
+        layout: copied.map(|copied| copied.layout.clone()),
         steps: steps.iter().map(Step::shown).collect(),
         statements,
         server,

@@ -44,7 +44,6 @@ impl Writers {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes long, and wants the machine to itself: scripts/test.sh --all"]
 async fn a_table_gets_level_and_is_changed() {
     let db = TestDb::create("full_speed").await;
     db.execute(
@@ -77,7 +76,6 @@ async fn a_table_gets_level_and_is_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes long, and wants the machine to itself: scripts/test.sh --all"]
 async fn writers_that_are_faster_are_told_of_with_both_rates() {
     let db = TestDb::create("too_fast").await;
     // A row that was changed takes 20 ms to bring over, however many processors there are.

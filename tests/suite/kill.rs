@@ -224,43 +224,30 @@ async fn is_given_up_in_spite_of(endings: &[Ending]) {
     assert_nothing_left(&db).await;
 }
 
-/// Three tests for each list of ways to end it.
-macro_rules! tests_of_endings {
-    ($($(#[$attribute:meta])? $module:ident: $endings:expr;)*) => {$(
-        mod $module {
-            use crate::support::ending::Ending;
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-            $(#[$attribute])?
-            async fn does_not_keep_a_run_from_its_end() {
-                super::runs_to_the_end_in_spite_of($endings).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-            $(#[$attribute])?
-            async fn does_not_keep_a_rollback_from_its_end() {
-                super::rolls_back_in_spite_of($endings).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-            $(#[$attribute])?
-            async fn leaves_what_can_be_given_up_without_a_trace() {
-                super::is_given_up_in_spite_of($endings).await;
-            }
-        }
-    )*};
+/// Each way to end it in turn; and each by itself, where all cases are wanted.
+fn ways_to_end() -> impl Iterator<Item = &'static [Ending]> {
+    some([&Ending::ALL[..]].into_iter().chain(Ending::ALL.chunks(1)), 0, 1 + Ending::ALL.len())
 }
 
-tests_of_endings! {
-    each_end_in_turn: &Ending::ALL;
-    #[ignore = "takes long; each end in turn does not: scripts/test.sh --all"]
-    a_kill: &[Ending::Kill];
-    #[ignore = "takes long; each end in turn does not: scripts/test.sh --all"]
-    a_terminated_session: &[Ending::Terminate];
-    #[ignore = "takes long; each end in turn does not: scripts/test.sh --all"]
-    a_crash_of_the_server: &[Ending::Crash];
-    #[ignore = "takes long; each end in turn does not: scripts/test.sh --all"]
-    a_cut_connection: &[Ending::Cut];
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn no_end_keeps_a_run_from_its_own() {
+    for endings in ways_to_end() {
+        runs_to_the_end_in_spite_of(endings).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn no_end_keeps_a_rollback_from_its_own() {
+    for endings in ways_to_end() {
+        rolls_back_in_spite_of(endings).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn whatever_ended_can_be_given_up_without_a_trace() {
+    for endings in ways_to_end() {
+        is_given_up_in_spite_of(endings).await;
+    }
 }
 
 /// The connection breaks while the swap commits: what the state says is true, and `run` goes on from there.

@@ -41,7 +41,6 @@ async fn megabytes(db: &TestDb<'_>) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes long, and wants the machine to itself: scripts/test.sh --all"]
 async fn rounds_do_not_read_again_what_a_held_snapshot_keeps() {
     let db = TestDb::create("pressure").await;
     let (holder, run) = kept_level(&db, 200_000).await;

@@ -269,9 +269,8 @@ async fn torture(cluster: &Cluster, seed: u64, summary: &mut Summary) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-#[ignore = "takes as long as it is told to: scripts/torture.sh"]
 async fn whatever_is_done_to_it_the_table_is_as_postgresql_would_have_it() {
-    let minutes: f64 = std::env::var("PGRECAST_TORTURE_MINUTES").map_or(2.0, |text| text.parse().unwrap());
+    let minutes: f64 = std::env::var("PGRECAST_TORTURE_MINUTES").map_or(1.0, |text| text.parse().unwrap());
     let first = std::env::var("PGRECAST_TEST_SEED").ok().map(|text| text.parse().unwrap());
     let first: u64 = first.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 >> 32);
     let until = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
