@@ -137,6 +137,22 @@ impl Error {
     pub fn is_sqlstate(&self, state: &SqlState) -> bool {
         self.sqlstate.as_deref() == Some(state.code())
     }
+
+    /// Whether the other shape cannot hold a row: a data exception (class 22), a violated constraint (class 23), or an
+    /// exception that a function of the table's raised.
+    /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+    #[must_use]
+    pub fn is_misfit(&self) -> bool {
+        self.sqlstate
+            .as_deref()
+            .is_some_and(|code| code.starts_with("22") || code.starts_with("23") || code == "P0001")
+    }
+
+    /// Whether a row conflicts with another one: a unique index or an exclusion constraint.
+    #[must_use]
+    pub fn is_duplicate(&self) -> bool {
+        self.is_sqlstate(&SqlState::UNIQUE_VIOLATION) || self.is_sqlstate(&SqlState::EXCLUSION_VIOLATION)
+    }
 }
 
 impl fmt::Display for Error {

@@ -18,13 +18,25 @@
 //! time ([`step`]), and in which order ([`engine`]). The library never prints; the binary's `cli` does.
 
 pub mod alter;
+pub mod capture;
 pub mod catalog;
+pub mod cleanup;
+pub mod copy;
 pub mod db;
 pub mod engine;
 pub mod error;
 pub mod failpoint;
+pub mod in_place;
+pub mod index;
+pub mod lock;
 pub mod name;
 pub mod pace;
+pub mod pair;
 pub mod plan;
+pub mod preview;
+pub mod replay;
+pub mod run;
+pub mod shadow;
 pub mod state;
-pub mod step;
+pub mod swap;
+pub mod verify;

@@ -30,7 +30,7 @@ const ROUTINE_GRANTS: Grants = [
 ];
 
 fn set_grants(grants: &Grants) -> Fragment {
-    let statement = sql!("referrer/set_grants.sql");
+    let statement = sql!("catalog/set_grants.sql");
     let filled = grants
         .iter()
         .fold(statement, |statement, (hole, text)| statement.fill(hole, &Fragment::trusted(*text)));
@@ -77,8 +77,8 @@ impl View {
 
     /// The query behind [`View::list`]; `relations` is an expression.
     pub(super) fn statement(relations: &str) -> Fragment {
-        let readers = Fragment::trusted(sql!("referrer/readers.sql").text());
-        let statement = sql!("referrer/list_views.sql")
+        let readers = Fragment::trusted(sql!("catalog/readers.sql").text());
+        let statement = sql!("catalog/list_views.sql")
             .fill("relations", &Fragment::trusted(relations))
             .fill("readers", &readers);
         Fragment::trusted(statement.text())
@@ -113,8 +113,7 @@ impl View {
 
     /// What it has besides its query and clauses, as statements that give it to a view of this name.
     pub async fn furniture(&self, client: &Client, name: &QualifiedName) -> Result<Vec<String>> {
-        let statement =
-            sql!("referrer/list_view_furniture.sql").fill("set_grants", &set_grants(&VIEW_GRANTS));
+        let statement = sql!("catalog/list_view_furniture.sql").fill("set_grants", &set_grants(&VIEW_GRANTS));
         let rows = client.query(&statement.text(), &[&self.oid, &name.to_string()]).await?;
         rows.iter().map(|row| Ok(row.try_get("statement")?)).collect()
     }
@@ -177,7 +176,7 @@ impl Referrer {
         } else {
             ("''", "''")
         };
-        let statement = sql!("referrer/list_others.sql")
+        let statement = sql!("catalog/list_others.sql")
             .fill("relations", &Fragment::trusted(relations))
             .fill("set_grants", &set_grants(&ROUTINE_GRANTS))
             .fill("publication_columns", &Fragment::trusted(columns))

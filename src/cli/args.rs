@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use pgrecast::alter::{Alter, TableRef, read_assignment, read_condition, read_names};
+use pgrecast::copy::CopyOptions;
 use pgrecast::db::ConnectionArgs;
 use pgrecast::engine::Options;
 use pgrecast::error::{Error, Result};
+use pgrecast::lock::LockPolicy;
 use pgrecast::plan::in_place::Strategy;
 use pgrecast::plan::risk::CODES;
-use pgrecast::step::copy::CopyOptions;
-use pgrecast::step::lock::LockPolicy;
-use pgrecast::step::shadow::Request;
+use pgrecast::shadow::Request;
 
 use super::duration;
 

@@ -19,7 +19,7 @@ use pgrecast::db::{Sessions, Target};
 use pgrecast::engine::{Engine, Status};
 use pgrecast::error::{Error, Kind, Result};
 use pgrecast::plan::risk::{DATA_CODES, USUAL_CODES};
-use pgrecast::step::watch::Watch;
+use pgrecast::run::events::Watch;
 use uuid::Uuid;
 
 use args::{Args, Command, Select};

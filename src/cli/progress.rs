@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use pgrecast::engine::Engine;
-use pgrecast::step::watch::{Event, Observer};
+use pgrecast::run::events::{Event, Observer};
 use uuid::Uuid;
 
 use super::args::{Args, LogFormat};

@@ -1,6 +1,6 @@
 //! Numbers as people read them.
 
-pub(crate) use pgrecast::step::verify::grouped;
+pub(crate) use pgrecast::verify::grouped;
 
 /// `38 GB`, `780 MB`, `8 kB`: as `pg_size_pretty` does, with one place below ten.
 pub(crate) fn bytes(bytes: i64) -> String {

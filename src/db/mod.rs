@@ -17,6 +17,7 @@ mod conninfo;
 mod endpoint;
 mod failure;
 mod passfile;
+pub mod search_path;
 mod service;
 mod session;
 mod settings;

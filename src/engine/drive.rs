@@ -7,28 +7,37 @@ use tokio_postgres::Client;
 
 use super::Options;
 use crate::alter::{Alter, read_assignment};
+use crate::capture;
 use crate::catalog::{Definition, Fingerprint};
+use crate::copy;
+use crate::copy::Copied;
 use crate::db::{Session, Sessions};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
+use crate::in_place;
+use crate::index;
+use crate::index::vacuum;
+use crate::lock::{LockStory, Locking, Purpose};
 use crate::name::{Fragment, Ident, sql};
+use crate::pair::{Direction, Pair};
 use crate::plan::Side;
 use crate::plan::in_place::Strategy;
 use crate::plan::key::KeyColumn;
+use crate::preview;
+use crate::replay;
+use crate::replay::catch_up::Crew;
+use crate::replay::level::bring_level;
+use crate::run::definition;
+use crate::run::events::Watch;
+use crate::shadow;
+use crate::shadow::Request;
 use crate::state::{self, Migration, Phase, TableChange};
-use crate::step::catch_up::Crew;
-use crate::step::copy::Copied;
-use crate::step::level::bring_level;
-use crate::step::lock::{LockStory, Locking, Purpose};
-use crate::step::pair::{Direction, Pair};
-use crate::step::shadow::Request;
-use crate::step::snapshots::{self, Point};
-use crate::step::verify::grouped;
-use crate::step::watch::Watch;
-use crate::step::{
-    capture, copy, definition, finish, in_place, index, inspect, matviews, replay, shadow, swap, vacuum,
-    verify as verifying,
-};
+use crate::swap;
+use crate::swap::finish;
+use crate::swap::matviews;
+use crate::swap::snapshots::{self, Point};
+use crate::verify as verifying;
+use crate::verify::grouped;
 
 /// Runs a migration from where it is to the swap, and what is to be done after it.
 pub(super) async fn drive(
@@ -101,10 +110,10 @@ async fn make_shadow(control: &Client, migration: &mut Migration, watch: &Watch)
 async fn make_one_shadow(control: &Client, change: &TableChange) -> Result<()> {
     let original = Definition::read(control, change.original_oid).await?;
     if crate::catalog::fingerprint(control, change.original_oid).await? != change.fingerprint {
-        return Err(capture::changed(change));
+        return Err(definition::changed(change));
     }
     let request = stored_request(change)?;
-    let place = inspect::place_of(change.migration_id, change.ordinal, &change.name);
+    let place = preview::place_of(change.migration_id, change.ordinal, &change.name);
     let blueprint = shadow::build(control, &original, &place, &request).await?;
     control.batch_execute(&format!("create schema {}", change.retired_schema)).await?;
     state::store(control, change.id, &blueprint).await?;

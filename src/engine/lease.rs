@@ -7,8 +7,8 @@ use tokio_postgres::Client;
 use crate::db::Session;
 use crate::error::{Error, Result};
 use crate::name::sql;
+use crate::run::events::Watch;
 use crate::state::Migration;
-use crate::step::watch::Watch;
 
 /// First half of our advisory locks' keys: "pgrc".
 const CLASS: i32 = 0x7067_7263;
@@ -86,7 +86,7 @@ pub(super) async fn end_orphans(client: &Client, migration: &Migration) -> Resul
     loop {
         // A session may be ended by the role that it logged in as, which need not be the table's owner.
         client.batch_execute("begin; set local role none").await?;
-        let row = client.query_one(&sql!("session/end_orphans.sql").text(), &[&label, &found]).await;
+        let row = client.query_one(&sql!("engine/end_orphans.sql").text(), &[&label, &found]).await;
         client.batch_execute("rollback").await?;
         let row = row?;
         if row.try_get::<_, i64>("sessions")? == 0 {
@@ -106,7 +106,7 @@ pub(super) async fn end_orphans(client: &Client, migration: &Migration) -> Resul
 
 async fn held_elsewhere(client: &Client, migration: &Migration, table: u32) -> Result<Error> {
     let row = client
-        .query_opt(&sql!("session/find_lease_holder.sql").text(), &[&CLASS.cast_unsigned(), &table])
+        .query_opt(&sql!("engine/find_lease_holder.sql").text(), &[&CLASS.cast_unsigned(), &table])
         .await?;
     let who = match row {
         Some(row) => {

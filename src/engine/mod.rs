@@ -15,21 +15,26 @@ use uuid::Uuid;
 pub use status::Status;
 
 use crate::alter::TableRef;
+use crate::cleanup;
+use crate::copy::CopyOptions;
 use crate::db::{Session, Sessions};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
+use crate::in_place;
+use crate::lock::LockPolicy;
 use crate::name::{Ident, sql};
+use crate::pair::{Direction, Pair};
 use crate::plan::risk::Risk;
 use crate::plan::{Plan, Side, risk};
+use crate::preview::check_data;
+use crate::preview::{Examination, examine};
+use crate::replay::level::bring_level;
+use crate::run::events::Watch;
+use crate::shadow::Request;
 use crate::state::{self, Asked, Migration, NewMigration, Phase, TableChange};
-use crate::step::copy::CopyOptions;
-use crate::step::inspect::{Examination, examine};
-use crate::step::level::bring_level;
-use crate::step::lock::LockPolicy;
-use crate::step::pair::{Direction, Pair};
-use crate::step::shadow::Request;
-use crate::step::watch::Watch;
-use crate::step::{check_data, finish, in_place, matviews, remove, swap};
+use crate::swap;
+use crate::swap::finish;
+use crate::swap::matviews;
 
 /// How to work. May differ from run to run of one migration.
 #[derive(Debug, Clone, Copy)]
@@ -316,12 +321,12 @@ impl Engine {
         options: Options,
     ) -> Result<()> {
         for change in &migration.tables {
-            remove::triggers(control, change, options.lock, &self.watch).await?;
+            cleanup::triggers(control, change, options.lock, &self.watch).await?;
             Failpoint::TriggersOff.pass();
         }
         control.batch_execute("begin").await?;
         for change in &migration.tables {
-            if let Err(error) = remove::objects(control, change).await {
+            if let Err(error) = cleanup::objects(control, change).await {
                 control.batch_execute("rollback").await?;
                 return Err(error);
             }

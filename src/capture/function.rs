@@ -1,0 +1,51 @@
+//! The texts of the capture functions and triggers.
+
+use crate::name::{Fragment, Ident, QualifiedName, sql};
+use crate::pair::Direction;
+use crate::state::TableChange;
+
+/// The capture function that writes to this segment of the log.
+#[must_use]
+pub(super) fn row_function(function: &QualifiedName, segment: &QualifiedName, key: &[&Ident]) -> String {
+    let both = |old: &str, new: &str, part: fn(&str, usize, &Ident) -> String| {
+        let of =
+            |prefix: &str| key.iter().enumerate().map(|(n, c)| part(prefix, n + 1, c)).collect::<Vec<_>>();
+        Fragment::join(of(old).into_iter().chain(of(new)), ", ")
+    };
+    sql!("capture/create_function.sql")
+        .fill("function", function)
+        .fill("log", segment)
+        .fill("columns", &both("o", "n", |prefix, n, _| format!("{prefix}{n}")))
+        .fill("values", &both("old", "new", |record, _, column| format!("{record}.{column}")))
+        .text()
+}
+
+/// The statements that put the triggers of one direction on a table.
+#[must_use]
+pub fn trigger_statements(change: &TableChange, direction: Direction, table: &QualifiedName) -> String {
+    sql!("capture/create_triggers.sql")
+        .fill("table", table)
+        .fill("moment", &Fragment::trusted(if has_more(change, direction) { "before" } else { "after" }))
+        .fill("row_function", &change.own(&format!("capture_{}", direction.as_str())))
+        .fill("truncate_function", &change.own(&format!("truncate_{}", direction.as_str())))
+        .text()
+}
+
+/// Whether the table to which rows are brought over has some that the other never had: those that `--where` left out. A
+/// TRUNCATE of the one does not mean them.
+pub(super) fn has_more(change: &TableChange, direction: Direction) -> bool {
+    direction == Direction::Reverse && change.asked.filter.is_some()
+}
+
+/// As it stands within a literal that `format` reads.
+pub(super) fn in_literal(text: &Fragment) -> Fragment {
+    Fragment::trusted(text.as_str().replace('\'', "''").replace('%', "%%"))
+}
+
+/// The names of our triggers. Triggers of one kind fire in the order of their names, and ours has to come
+/// before any that writes to the same table: it logs changes in the order in which they are made.
+/// <https://www.postgresql.org/docs/current/trigger-definition.html>
+#[must_use]
+pub fn trigger_names() -> [Ident; 2] {
+    [Ident::new("!pgrecast_capture"), Ident::new("!pgrecast_capture_truncate")]
+}

@@ -1,0 +1,200 @@
+//! Segments of the log and of the key set. A snapshot that somebody holds for hours keeps dead rows from being
+//! vacuumed, and every round would read them all again. So what has grown large gets a new segment, and
+//! the former one is dropped as soon as it is empty and nobody can write to it any more.
+//!
+//! The log: CREATE OR REPLACE FUNCTION takes no lock on the captured table. A statement that began before may
+//! still run the former function, and would fail if its segment were gone; it has held a lock for writing on
+//! that table since before the new function was committed. When all that held one then are gone, the segment
+//! is closed. The key set: only we write to it, and it gets a new segment when it is empty.
+//!
+//! Run twice: does what is left. Killed midway: segments and their record commit together.
+
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use super::function::row_function;
+use crate::error::{Error, Result};
+use crate::name::{Fragment, Ident, QualifiedName, sql};
+use crate::pair::Pair;
+
+/// A segment of the log larger than this is sealed.
+const LARGE_LOG: i64 = 16 << 20;
+
+/// A segment of the key set larger than this is, when it is empty.
+const LARGE_SET: i64 = 8 << 20;
+
+/// What is kept in segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// The log.
+    Log,
+    /// The key set.
+    Keys,
+}
+
+impl Store {
+    fn of(self, pair: &Pair) -> &QualifiedName {
+        match self {
+            Store::Log => &pair.log,
+            Store::Keys => &pair.keys,
+        }
+    }
+}
+
+/// The name of a segment of the log or key set of this name.
+#[must_use]
+pub fn name(store: &QualifiedName, number: i32) -> QualifiedName {
+    let name = Ident::new(format!("{}_{number}", store.name.as_str()));
+    QualifiedName { schema: store.schema.clone(), name }
+}
+
+/// Makes a segment, in the transaction that is open on `client`. `false`: it is there already.
+pub async fn create(
+    client: &Client,
+    table_change: i64,
+    store: Store,
+    parent: &QualifiedName,
+    number: i32,
+    persistence: &Fragment,
+) -> Result<bool> {
+    let label = parent.name.as_str();
+    let made = client.execute(&sql!("capture/insert.sql").text(), &[&table_change, &label, &number]).await?;
+    if made == 0 {
+        return Ok(false);
+    }
+    let segment = name(parent, number);
+    let statement = sql!("capture/create.sql")
+        .fill("persistence", persistence)
+        .fill("segment", &segment)
+        .fill("store", parent);
+    client.batch_execute(&statement.text()).await?;
+    if store == Store::Keys {
+        let index = sql!("capture/index_keys.sql").fill("keys", &segment).fill("name", &segment.name);
+        client.batch_execute(&index.text()).await?;
+    }
+    Ok(true)
+}
+
+/// The segment of the key set that new keys go to.
+pub async fn current_keys(client: &Client, pair: &Pair) -> Result<QualifiedName> {
+    let number: Option<i32> = client
+        .query_one(
+            "select max(number) from pgrecast.segment where table_change_id = $1 and store = $2",
+            &[&pair.table_change, &pair.keys.name.as_str()],
+        )
+        .await?
+        .try_get(0)?;
+    Ok(name(&pair.keys, number.unwrap_or(1)))
+}
+
+/// Gives a store that has grown a new segment, and drops former ones that can go. Never waits for a lock.
+/// Not within a transaction.
+pub async fn tend(client: &Client, pair: &Pair) -> Result<()> {
+    for store in [Store::Log, Store::Keys] {
+        let parent = store.of(pair);
+        let label = parent.name.as_str();
+        let rows = client
+            .query(&sql!("capture/list.sql").text(), &[&pair.table_change, &label, &pair.from_oid])
+            .await?;
+        let Some((current, former)) = rows.split_last() else { continue };
+        let number: i32 = current.try_get("number")?;
+        if is_due(client, store, parent, number, current.try_get("bytes")?).await? {
+            switch(client, pair, store, number + 1).await?;
+        }
+        for segment in former {
+            if segment.try_get::<_, bool>("is_sealed")? && !segment.try_get::<_, bool>("is_written")? {
+                drop_if_empty(client, pair, parent, segment.try_get("number")?).await?;
+            }
+        }
+        if former.iter().any(|segment| !segment.get::<_, bool>("is_sealed")) {
+            seal(client, pair, parent, number).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn is_due(
+    client: &Client,
+    store: Store,
+    parent: &QualifiedName,
+    number: i32,
+    bytes: i64,
+) -> Result<bool> {
+    match store {
+        Store::Log => Ok(bytes > LARGE_LOG),
+        Store::Keys if bytes <= LARGE_SET => Ok(false),
+        Store::Keys => is_empty(client, &name(parent, number)).await,
+    }
+}
+
+async fn is_empty(client: &Client, segment: &QualifiedName) -> Result<bool> {
+    Ok(client.query_one(&format!("select not exists (select from only {segment})"), &[]).await?.try_get(0)?)
+}
+
+async fn switch(client: &Client, pair: &Pair, store: Store, number: i32) -> Result<()> {
+    let parent = store.of(pair);
+    let unlogged: bool = client
+        .query_one(
+            "select relpersistence = 'u' from pg_catalog.pg_class where oid = $1::text::regclass",
+            &[&parent.to_string()],
+        )
+        .await?
+        .try_get(0)?;
+    let persistence = Fragment::trusted(if unlogged { "unlogged" } else { "" });
+    client.batch_execute("begin").await?;
+    let switched = async {
+        if create(client, pair.table_change, store, parent, number, &persistence).await?
+            && store == Store::Log
+        {
+            let segment = name(parent, number);
+            client.batch_execute(&row_function(&pair.capture, &segment, &pair.from_key())).await?;
+        }
+        Ok::<(), Error>(())
+    };
+    if let Err(error) = switched.await {
+        client.batch_execute("rollback").await?;
+        return Err(error);
+    }
+    client.batch_execute("commit").await?;
+    tracing::debug!(store = %parent.shown(), number, "new segment");
+    seal(client, pair, parent, number).await
+}
+
+async fn seal(client: &Client, pair: &Pair, parent: &QualifiedName, current: i32) -> Result<()> {
+    client
+        .execute(
+            &sql!("capture/seal.sql").text(),
+            &[&pair.table_change, &parent.name.as_str(), &current, &pair.from_oid],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Nobody writes to the segment any more. Whoever reads it (a verification, a dump of the database) keeps it
+/// for now; so does an entry that was not brought over yet, seen by a snapshot younger than the lock.
+async fn drop_if_empty(client: &Client, pair: &Pair, parent: &QualifiedName, number: i32) -> Result<()> {
+    let segment = name(parent, number);
+    client.batch_execute("begin isolation level read committed").await?;
+    let done = async {
+        client.batch_execute(&format!("lock table only {segment} in access exclusive mode nowait")).await?;
+        if !is_empty(client, &segment).await? {
+            return Ok(false);
+        }
+        client
+            .execute(
+                "delete from pgrecast.segment where table_change_id = $1 and store = $2 and number = $3",
+                &[&pair.table_change, &parent.name.as_str(), &number],
+            )
+            .await?;
+        client.batch_execute(&format!("drop table {segment}")).await?;
+        Ok::<bool, Error>(true)
+    };
+    match done.await {
+        Ok(true) => Ok(client.batch_execute("commit").await?),
+        Ok(false) => Ok(client.batch_execute("rollback").await?),
+        Err(error) => {
+            client.batch_execute("rollback").await?;
+            if error.is_sqlstate(&SqlState::LOCK_NOT_AVAILABLE) { Ok(()) } else { Err(error) }
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Index: after the copy, brings the shadow level and gives it its indexes.
+//!
+//! In this order: take away every copy of a row whose key is in the log; build the key's unique index;
+//! replay; then all other indexes at once, in sessions of their own. Before a unique index is built
+//! stands one full round, so that no duplicate can be there that was only passing.
+//! Run twice: what is made is marked so in its own transaction. Killed midway: goes on with the next.
+
+pub mod vacuum;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio_postgres::Client;
+
+use crate::catalog::find_table;
+use crate::db::Sessions;
+use crate::error::{Error, Kind, Result};
+use crate::failpoint::Failpoint;
+use crate::name::{QualifiedName, sql};
+use crate::pair::Pair;
+use crate::plan::{Dependent, Kind as DependentKind, Side};
+use crate::replay::catch_up::Crew;
+use crate::replay::{self, Which};
+use crate::run::events::Watch;
+use crate::state::{StoredDependent, TableChange, load_dependents, mark_made};
+
+/// Of the rows, if so few changed since the capture began that the other indexes may be there when they are brought
+/// over.
+const FEW: i64 = 20;
+
+/// Builds the key's index and brings over what changed while rows were copied. With several sessions the others
+/// that refuse no row are built beside it, unless much has changed: each of them makes bringing over slower.
+pub async fn build_key(
+    client: &Client,
+    sessions: &Sessions,
+    change: &TableChange,
+    pair: &Pair,
+    jobs: usize,
+    watch: &Watch,
+) -> Result<()> {
+    let mut open = open(client, change).await?;
+    open.retain(|stored| stored.dependent.kind == DependentKind::KeyIndex || !refuses_rows(stored));
+    // The key's own comes first.
+    open.sort_by_key(|stored| stored.dependent.kind != DependentKind::KeyIndex);
+    if open.first().is_some_and(|first| first.dependent.kind == DependentKind::KeyIndex) {
+        replay::drain(client, pair, Which::All).await?;
+        client.batch_execute(&format!("analyze {}", pair.keys)).await?;
+        client.batch_execute(&pair.fill(sql!("replay/delete_logged.sql")).text()).await?;
+        Failpoint::LoggedDeleted.pass();
+        if jobs == 1 || !few_wait(client, change, pair).await? {
+            open.truncate(1);
+        }
+        build_all(client, sessions, change, pair, jobs, open, watch).await?;
+    }
+    let before = Crew::new(client, sessions).catch_up(pair, watch).await?;
+    let round = replay::round(client, pair).await?;
+    tracing::debug!(keys = before + round.keys, "caught up with the copy");
+    Ok(())
+}
+
+/// Builds all other indexes, `jobs` at a time, the largest first.
+pub async fn build_others(
+    client: &Client,
+    sessions: &Sessions,
+    change: &TableChange,
+    pair: &Pair,
+    jobs: usize,
+    watch: &Watch,
+) -> Result<()> {
+    let open = open(client, change).await?;
+    build_all(client, sessions, change, pair, jobs, open, watch).await
+}
+
+/// How many indexes the new table has.
+pub async fn count(client: &Client, change: &TableChange) -> Result<usize> {
+    let all = load_dependents(client, change.id, Side::New).await?;
+    Ok(all.iter().filter(|stored| is_index(stored)).count())
+}
+
+fn is_index(stored: &StoredDependent) -> bool {
+    matches!(stored.dependent.kind, DependentKind::KeyIndex | DependentKind::Index)
+}
+
+/// The indexes that are not made yet, the largest first.
+async fn open(client: &Client, change: &TableChange) -> Result<Vec<StoredDependent>> {
+    let mut all = load_dependents(client, change.id, Side::New).await?;
+    all.retain(|stored| is_index(stored) && !stored.is_made);
+    Ok(all)
+}
+
+/// Whether rows may fail to fit it: unique indexes and exclusion constraints.
+fn refuses_rows(stored: &StoredDependent) -> bool {
+    !stored.dependent.create.get(1).is_some_and(|text| text.starts_with("CREATE INDEX "))
+}
+
+async fn few_wait(client: &Client, change: &TableChange, pair: &Pair) -> Result<bool> {
+    let few = (change.rows_estimated / FEW).max(1000);
+    let waiting: i64 = client
+        .query_one(&format!("select count(*) from (select from {} limit $1) k", pair.keys), &[&(few + 1)])
+        .await?
+        .try_get(0)?;
+    Ok(waiting <= few)
+}
+
+/// Builds these, `jobs` at a time, in this order.
+async fn build_all(
+    client: &Client,
+    sessions: &Sessions,
+    change: &TableChange,
+    pair: &Pair,
+    jobs: usize,
+    open: Vec<StoredDependent>,
+    watch: &Watch,
+) -> Result<()> {
+    let count = open.len();
+    let queue = Arc::new(tokio::sync::Mutex::new(open.clone()));
+    queue.lock().await.reverse();
+    let built = Arc::new(AtomicI64::new(0));
+    let mut workers = tokio::task::JoinSet::new();
+    for n in 1..=jobs.min(count) {
+        let (sessions, change) = (sessions.clone(), change.clone());
+        let (queue, built) = (Arc::clone(&queue), Arc::clone(&built));
+        workers.spawn(async move {
+            let session = sessions.open_worker(&format!("index {n}")).await?;
+            loop {
+                let next = queue.lock().await.pop();
+                let Some(next) = next else { return Ok::<(), Error>(()) };
+                build(&session, &change, &next).await.map_err(|error| duplicates(error, &change, &next))?;
+                match next.dependent.kind {
+                    DependentKind::KeyIndex => Failpoint::KeyBuilt.pass(),
+                    _ => Failpoint::IndexBuilt.pass(),
+                }
+                built.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    let mut tick = tokio::time::interval(Duration::from_millis(500));
+    loop {
+        tokio::select! {
+            done = workers.join_next() => match done {
+                None => break,
+                Some(result) => result.map_err(|e| Error::failed(format!("an index worker failed: {e}")))??,
+            },
+            _ = tick.tick() => {
+                replay::drain(client, pair, Which::All).await?;
+                watch.progress(built.load(Ordering::Relaxed), count as i64, "indexes", "");
+            }
+        }
+    }
+    for stored in &open {
+        attach(client, stored).await.map_err(|error| duplicates(error, change, stored))?;
+        match stored.dependent.kind {
+            DependentKind::KeyIndex => Failpoint::KeyMade.pass(),
+            _ => Failpoint::IndexMade.pass(),
+        }
+    }
+    Ok(())
+}
+
+/// How many of the leading statements only build, under a lock that many builds can share. What
+/// follows (the constraint, comments) needs ACCESS EXCLUSIVE on the shadow: two sessions that hold the
+/// one and want the other would deadlock, so that is done by one session afterwards.
+pub(super) fn building(index: &Dependent) -> usize {
+    if index.create.get(1).is_some_and(|text| text.starts_with("CREATE ")) { 2 } else { 0 }
+}
+
+/// Builds the index itself, unless a former run did.
+async fn build(session: &Client, change: &TableChange, stored: &StoredDependent) -> Result<()> {
+    let name = stored.dependent.name.clone();
+    let index = QualifiedName { schema: change.shadow_schema.clone(), name };
+    if building(&stored.dependent) == 0 || find_table(session, &index.to_string()).await?.is_some() {
+        return Ok(());
+    }
+    in_transaction(session, &stored.dependent.create[..building(&stored.dependent)], None).await
+}
+
+/// Does the rest and marks it made.
+async fn attach(session: &Client, stored: &StoredDependent) -> Result<()> {
+    in_transaction(session, &stored.dependent.create[building(&stored.dependent)..], Some(stored.id)).await?;
+    tracing::debug!(index = %stored.dependent.name.shown(), "index made");
+    Ok(())
+}
+
+async fn in_transaction(session: &Client, statements: &[String], made: Option<i64>) -> Result<()> {
+    session.batch_execute("begin").await?;
+    for statement in statements {
+        if let Err(error) = session.batch_execute(statement).await {
+            let error = Error::from(error);
+            if error.kind != Kind::ConnectionLost {
+                session.batch_execute("rollback").await?;
+            }
+            return Err(error);
+        }
+    }
+    if let Some(id) = made {
+        mark_made(session, id).await?;
+    }
+    session.batch_execute("commit").await?;
+    Ok(())
+}
+
+fn duplicates(error: Error, change: &TableChange, stored: &StoredDependent) -> Error {
+    let is_duplicate = error.is_duplicate();
+    let table = change.name.name.shown();
+    let error = error.context(format!(
+        "could not build {} on the new shape of {}",
+        stored.dependent.name.shown(),
+        change.name.shown()
+    ));
+    if is_duplicate {
+        error
+            .with_kind(Kind::NeedsPerson)
+            .state("the table is unchanged; the copy is complete and changes are still being captured")
+            .hint(format!(
+                "Remove the duplicates from {} and run `pgrecast run {table}` to go on, or `pgrecast abort {table}`.",
+                change.name.shown()
+            ))
+    } else {
+        error
+    }
+}

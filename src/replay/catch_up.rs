@@ -1,0 +1,343 @@
+//! Catch-up: brings much over before a round does the rest, in batches and by several sessions at once.
+//!
+//! First the key set, each batch some blocks of it. Then the log, each session the keys of one remainder of
+//! their hash: so no two sessions have a key in common. A batch is a transaction of its own, exact for its keys
+//! in its own snapshot; whatever changes later is in the log. What a batch can not do is left to the round that
+//! follows, which sees everything: the other half of an exchange of unique values may be in another batch, and
+//! a row that has moved from key to key has two.
+//! Run twice: brings over what waits. Killed midway: batches that are committed are done.
+
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use tokio_postgres::Client;
+
+use super::round::{self, Taken, Which};
+use crate::capture::segment;
+use crate::db::{Session, Sessions};
+use crate::error::{Error, Kind, Result};
+use crate::failpoint::{Failpoint, many};
+use crate::name::sql;
+use crate::pace::Headway;
+use crate::pair::Pair;
+use crate::run::events::Watch;
+
+/// So little is a matter for a round.
+const FEW: i64 = 2_000;
+
+/// From so many entries on it begins with two sessions.
+const MANY: i64 = 20_000;
+
+/// Keys of a batch: more would hold a snapshot for long, fewer cost more in round trips than in work.
+const BATCH: RangeInclusive<i64> = 500..=20_000;
+
+/// A pass that took less than this is as near as catching up gets.
+const SHORT: Duration = Duration::from_millis(200);
+
+/// How long to go on before looking again whether it is enough, unless looking itself takes long.
+const PASS: Duration = Duration::from_secs(3);
+
+/// What waits: keys in the set, entries in the log, and the blocks of the largest segment of each.
+#[derive(Debug, Clone, Copy)]
+struct Backlog {
+    keys: i64,
+    entries: i64,
+    key_blocks: i64,
+    log_blocks: i64,
+}
+
+impl Backlog {
+    async fn read(client: &Client, pair: &Pair) -> Result<Self> {
+        let statement = pair.fill(sql!("replay/measure_backlog.sql")).text();
+        let row = client.query_one(&statement, &[&pair.keys.to_string(), &pair.log.to_string()]).await?;
+        Ok(Backlog {
+            keys: row.try_get("keys")?,
+            entries: row.try_get("entries")?,
+            key_blocks: row.try_get("key_blocks")?,
+            log_blocks: row.try_get("log_blocks")?,
+        })
+    }
+}
+
+/// What a batch takes: a range of blocks of each segment, from the first to before the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Take {
+    /// Of the set.
+    Keys(i64, i64),
+    /// Of the log, the keys with one session's remainder.
+    Entries(i64, i64),
+}
+
+/// The sessions that catch up: the control session, and those that help it once they are needed.
+#[derive(Debug)]
+pub struct Crew<'a> {
+    control: &'a Client,
+    sessions: &'a Sessions,
+    helpers: Vec<Session>,
+}
+
+impl<'a> Crew<'a> {
+    /// The control session alone, until more are needed.
+    #[must_use]
+    pub fn new(control: &'a Client, sessions: &'a Sessions) -> Self {
+        Crew { control, sessions, helpers: Vec::new() }
+    }
+
+    fn len(&self) -> usize {
+        1 + self.helpers.len()
+    }
+
+    fn shown(&self) -> String {
+        if self.helpers.is_empty() { "1 session".into() } else { format!("{} sessions", self.len()) }
+    }
+
+    /// Opens sessions until there are so many; fewer have to do when the server gives no more.
+    async fn grow(&mut self, wanted: usize) {
+        while self.len() < wanted {
+            match self.sessions.open_worker(&format!("replay {}", self.len())).await {
+                Ok(session) => self.helpers.push(session),
+                Err(error) => {
+                    tracing::warn!(%error, "no more sessions for the replay");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn clients(&self) -> Vec<&Client> {
+        std::iter::once(self.control).chain(self.helpers.iter().map(|session| &**session)).collect()
+    }
+
+    /// Brings over what waits in the set and in the log until that is little, or only what is for a round to
+    /// do. Says how many keys that were.
+    ///
+    /// # Errors
+    /// With both rates, when writers are faster. [`Kind::NeedsPerson`] when a row does not fit the other
+    /// shape: all batches but its own are brought over then.
+    pub async fn catch_up(&mut self, pair: &Pair, watch: &Watch) -> Result<u64> {
+        // Where keys may fall together a round keeps account of rows by the log, and batches would spoil that.
+        // So there is none but for what waits since the copy, and then all of the log goes into the set.
+        let is_apart = pair.keeps_keys_apart();
+        if !is_apart && (pair.has_memory() || Backlog::read(self.control, pair).await?.keys <= many(FEW)) {
+            return Ok(0);
+        }
+        let started = Instant::now();
+        let mut headway = Headway::with(self.len(), many(MANY));
+        let mut all = Outcome::default();
+        let (mut last, mut first) = (Outcome::default(), None);
+        loop {
+            let looked = Instant::now();
+            if !pair.has_memory() {
+                let which = if is_apart { Which::Moves } else { Which::All };
+                round::drain(self.control, pair, which).await?;
+            }
+            let backlog = Backlog::read(self.control, pair).await?;
+            let waiting = backlog.keys + backlog.entries;
+            if waiting <= many(FEW) || (!is_apart && backlog.keys <= many(FEW)) {
+                return Ok(all.keys);
+            }
+            let Some(wanted) = headway.learn(waiting, last.taken, started.elapsed()) else {
+                return Err(too_slow(
+                    pair,
+                    &all,
+                    first.unwrap_or(waiting),
+                    waiting,
+                    started.elapsed(),
+                    &self.shown(),
+                ));
+            };
+            Failpoint::Measured.pass();
+            first.get_or_insert(waiting);
+            self.grow(wanted).await;
+            let detail = format!("bringing changed rows over by {}", self.shown());
+            let note = |keys: u64| {
+                let keys = (all.keys + keys) as i64;
+                watch.progress(keys, keys + waiting, "keys", &*detail);
+            };
+            let batches = if backlog.keys > many(FEW) {
+                parts(backlog, self.len())
+            } else {
+                stretches(backlog, self.len(), pair.has_memory())
+            };
+            let began = Instant::now();
+            let until = began + PASS.max(10 * looked.elapsed());
+            last = bring_over(&self.clients(), pair, &batches, until, &note).await?;
+            let took = began.elapsed();
+            tracing::debug!(?backlog, ?last, sessions = self.len(), ?took, "caught up");
+            segment::tend(self.control, pair).await?;
+            all.keys += last.keys;
+            all.taken += last.taken;
+            if let Some(error) = last.misfit {
+                return Err(round::explain(error, self.control, pair).await);
+            }
+            if last.has_rest || (backlog.keys <= many(FEW) && took < SHORT) {
+                return Ok(all.keys);
+            }
+        }
+    }
+}
+
+fn too_slow(pair: &Pair, all: &Outcome, first: i64, waiting: i64, took: Duration, sessions: &str) -> Error {
+    let a_second = |number: i64| number as f64 / took.as_secs_f64();
+    Error::failed(format!("{} is written to faster than its rows can be brought over", pair.from.shown()))
+        .because(format!(
+            "{:.0} changes a second came in, {:.0} were brought over by {sessions}, {waiting} wait",
+            a_second(waiting - first + all.taken),
+            a_second(all.taken),
+        ))
+        .hint("Run the same command again at a quieter time; nothing is lost.")
+}
+
+/// The set in batches, for so many sessions to share out.
+fn parts(backlog: Backlog, sessions: usize) -> Vec<Take> {
+    let wanted = (backlog.keys / (2 * sessions as i64)).clamp(many(*BATCH.start()), *BATCH.end());
+    ranges(backlog.key_blocks, backlog.keys, wanted).map(|(first, end)| Take::Keys(first, end)).collect()
+}
+
+/// The log in batches, each for all sessions: so many, which see the rows to follow only all at once or not.
+fn stretches(backlog: Backlog, sessions: usize, at_once: bool) -> Vec<Take> {
+    let wanted = if at_once { backlog.entries } else { sessions as i64 * BATCH.end() };
+    ranges(backlog.log_blocks, backlog.entries, wanted)
+        .map(|(first, end)| Take::Entries(first, end))
+        .collect()
+}
+
+/// Ranges of blocks with about `wanted` rows each, where there are so many `rows` in so many `blocks`.
+fn ranges(blocks: i64, rows: i64, wanted: i64) -> impl Iterator<Item = (i64, i64)> {
+    let step = (i128::from(blocks) * i128::from(wanted) / i128::from(rows.max(1))).max(1) as i64;
+    (0..=blocks / step).map(move |n| (n * step, (n + 1) * step))
+}
+
+/// What became of the batches.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// Keys brought over.
+    keys: u64,
+    /// Entries of the log, or of the set, that this took.
+    taken: i64,
+    /// Some are for a round to do.
+    has_rest: bool,
+    /// Why the other shape can not take a row.
+    misfit: Option<Error>,
+}
+
+/// Brings all batches over, each session its share.
+async fn bring_over(
+    sessions: &[&Client],
+    pair: &Pair,
+    batches: &[Take],
+    until: Instant,
+    note: &impl Fn(u64),
+) -> Result<Outcome> {
+    let done = AtomicU64::new(0);
+    let shares = join_all(sessions.iter().enumerate().map(async |(number, client)| {
+        let mut outcome = Outcome::default();
+        for (place, take) in batches.iter().enumerate() {
+            if matches!(take, Take::Keys(..)) && place % sessions.len() != number {
+                continue;
+            }
+            if place > 0 && Instant::now() > until {
+                break;
+            }
+            match batch(client, pair, *take, sessions.len(), number).await {
+                Ok(Some(Taken { keys, entries, .. })) => {
+                    outcome.keys += keys;
+                    outcome.taken += entries as i64;
+                    note(done.fetch_add(keys, Ordering::Relaxed) + keys);
+                }
+                Ok(None) => outcome.has_rest = true,
+                Err(error) if error.is_misfit() => outcome.misfit = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(outcome)
+    }))
+    .await;
+    let mut all = Outcome::default();
+    for share in shares {
+        let Outcome { keys, taken, has_rest, misfit } = share?;
+        all.keys += keys;
+        all.taken += taken;
+        all.has_rest |= has_rest;
+        all.misfit = all.misfit.or(misfit);
+    }
+    Ok(all)
+}
+
+/// Brings one batch over. `None`: a round has to do it.
+async fn batch(
+    client: &Client,
+    pair: &Pair,
+    take: Take,
+    sessions: usize,
+    number: usize,
+) -> Result<Option<Taken>> {
+    // Two sessions that want each other's unique values part before the server calls it a deadlock.
+    client
+        .batch_execute(&format!(
+            "begin isolation level repeatable read; {}; set local lock_timeout = '100ms'",
+            round::FEW_KEYS
+        ))
+        .await?;
+    match batch_in_transaction(client, pair, take, sessions, number).await {
+        Ok(Some(done)) => {
+            client.batch_execute("commit").await?;
+            Failpoint::BatchDone.pass();
+            Ok(Some(done))
+        }
+        other => {
+            client.batch_execute("rollback").await?;
+            match other {
+                // Two sessions had two images of one key, or two rows exchange a value.
+                Err(error) if error.kind == Kind::Transient || error.is_duplicate() => Ok(None),
+                other => other,
+            }
+        }
+    }
+}
+
+async fn batch_in_transaction(
+    client: &Client,
+    pair: &Pair,
+    take: Take,
+    sessions: usize,
+    number: usize,
+) -> Result<Option<Taken>> {
+    if round::has_truncate_mark(client, pair).await?
+        || (pair.has_memory() && round::has_moves(client, pair).await?)
+    {
+        return Ok(None);
+    }
+    let (of, number) = (sessions as i64, number as i64);
+    let row = match take {
+        Take::Keys(first, end) => {
+            let text = round::taking(pair, sql!("replay/take_part.sql"));
+            client.query_one(&text, &[&first, &end]).await?
+        }
+        Take::Entries(first, end) => {
+            let text = round::taking(pair, sql!("replay/take_share.sql"));
+            client.query_one(&text, &[&first, &end, &of, &number]).await?
+        }
+    };
+    client.batch_execute("set constraints all immediate").await?;
+    Taken::from_row(&row).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn ranges_cover_every_block_once(rows in 0i64..1 << 24, blocks in 0i64..1 << 18, wanted in 500i64..160_000) {
+            let ranges: Vec<_> = ranges(blocks.min(rows), rows, wanted).collect();
+            prop_assert_eq!(ranges[0].0, 0);
+            prop_assert!(ranges.windows(2).all(|two| two[0].1 == two[1].0));
+            prop_assert!(ranges.last().is_some_and(|last| last.1 > blocks.min(rows)));
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! What every step is handed.
+
+pub mod definition;
+pub mod events;

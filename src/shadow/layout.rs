@@ -1,0 +1,93 @@
+//! Columns in another order: a template of the same columns from which the shadow inherits while it is made, so that
+//! they get the places that they have there; and what an order costs.
+
+use tokio_postgres::Client;
+
+use crate::catalog::{Column, Definition};
+use crate::error::{Error, Result};
+use crate::name::{Ident, QualifiedName, sql};
+use crate::plan::Blueprint;
+use crate::plan::layout::{Field, Layout};
+use crate::plan::shadow::Place;
+
+/// Makes the template, in the transaction that is open on `client`.
+///
+/// # Errors
+/// [`crate::error::Kind::Usage`] for a name that no column has, or one that is there twice;
+/// [`crate::error::Kind::Refused`] where something takes columns by their places.
+pub(super) async fn template(
+    client: &Client,
+    original: &Definition,
+    place: &Place,
+    first: &[Ident],
+) -> Result<QualifiedName> {
+    expect_columns(&original.columns, first)
+        .map_err(|why| Error::usage(format!("--columns: {why}")).state("nothing was changed"))?;
+    let users = client.query(&sql!("shadow/list_users_by_place.sql").text(), &[&original.table.oid]).await?;
+    if let Some(user) = users.first() {
+        let user: String = user.try_get("user_name")?;
+        return Err(Error::refused(format!("--columns: {user} takes the columns by their places"))
+            .because("it names the row type of the table, or gives columns other names in a list")
+            .state("nothing was changed")
+            .hint("Drop it first, and create it again after the swap."));
+    }
+    let template = QualifiedName { schema: place.scratch.clone(), name: Ident::new("pgrecast_columns") };
+    let names: Vec<&str> = first.iter().map(Ident::as_str).collect();
+    let rows =
+        client.query(&sql!("shadow/list_column_words.sql").text(), &[&original.table.oid, &names]).await?;
+    let mut words = Vec::new();
+    let mut settings = Vec::new();
+    for row in rows {
+        words.push(row.try_get::<_, String>("words")?);
+        settings.extend(row.try_get::<_, Option<String>>("storage")?);
+    }
+    client.batch_execute(&format!("create table {template} ({})", words.join(", "))).await?;
+    if !settings.is_empty() {
+        client.batch_execute(&format!("alter table {template} {}", settings.join(", "))).await?;
+    }
+    Ok(template)
+}
+
+fn expect_columns(columns: &[Column], first: &[Ident]) -> std::result::Result<(), String> {
+    for (n, name) in first.iter().enumerate() {
+        if first[..n].contains(name) {
+            return Err(format!("{} is there twice", name.shown()));
+        }
+        if !columns.iter().any(|column| column.name == *name) {
+            return Err(format!("the table has no column {}", name.shown()));
+        }
+    }
+    Ok(())
+}
+
+/// What a row takes, now and in the shadow that has just been made.
+pub(crate) async fn read(client: &Client, original: &Definition, blueprint: &Blueprint) -> Result<Layout> {
+    // What planners take for values of unknown width.
+    const UNKNOWN: f64 = 32.0;
+    let known = client.query(&sql!("shadow/list_average_widths.sql").text(), &[&original.table.oid]).await?;
+    let mut widths = std::collections::HashMap::new();
+    for row in known {
+        let width: (f64, f64) = (row.try_get("width")?, row.try_get("nulls")?);
+        widths.insert(Ident::new(row.try_get::<_, String>("name")?), width);
+    }
+    let rows = client.query(&sql!("shadow/list_widths.sql").text(), &[&blueprint.new.table.oid]).await?;
+    let mut fields = Vec::new();
+    for row in rows {
+        let name = Ident::new(row.try_get::<_, String>("name")?);
+        let filled = blueprint.forward.columns().iter().find(|output| output.name == name);
+        let old = match filled {
+            Some(output) => output.from.clone(),
+            None => original.columns.iter().map(|column| &column.name).find(|old| **old == name).cloned(),
+        };
+        let (width, nulls) = old.as_ref().and_then(|old| widths.get(old)).copied().unwrap_or((UNKNOWN, 0.0));
+        let length: Option<i32> = row.try_get("length")?;
+        fields.push(Field {
+            old,
+            is_fixed: length.is_some_and(|length| length > 0),
+            width: length.filter(|length| *length > 0).map_or(width, f64::from),
+            alignment: row.try_get::<_, i32>("alignment")?.unsigned_abs(),
+            nulls,
+        });
+    }
+    Ok(Layout::of(&fields, &original.columns))
+}

@@ -1,0 +1,90 @@
+//! Tables that the ALTER references by new foreign keys. On the empty shadow these go to stand-ins: the
+//! real ones would be locked against writes until the shadow is committed.
+//!
+//! Run twice: the caller's schema is new each time. Killed midway: the caller's transaction never was.
+
+use std::collections::HashMap;
+
+use tokio_postgres::Client;
+
+use crate::alter::{Action, Alter, TableRef};
+use crate::catalog::{Definition, find_table};
+use crate::error::{Error, Result};
+use crate::name::{QualifiedName, sql};
+use crate::plan::shadow::Place;
+
+/// The tables behind new foreign keys, as they are written, each with what stands for it.
+#[derive(Debug, Default)]
+pub(crate) struct Parents {
+    stand_ins: Vec<(TableRef, QualifiedName)>,
+    real: HashMap<QualifiedName, QualifiedName>,
+}
+
+impl Parents {
+    /// What stands for the table that was written.
+    #[must_use]
+    pub(crate) fn stand_in(&self, written: &TableRef) -> Option<QualifiedName> {
+        self.stand_ins.iter().find(|(table, _)| table == written).map(|(_, stand_in)| stand_in.clone())
+    }
+
+    /// The real tables, by the names of what stands for them.
+    #[must_use]
+    pub(crate) fn real(&self) -> &HashMap<QualifiedName, QualifiedName> {
+        &self.real
+    }
+
+    /// A message of the server about stand-ins, as one about the real tables.
+    #[must_use]
+    pub(crate) fn in_words(&self, message: &str) -> String {
+        self.real.iter().fold(message.to_owned(), |message, (stand_in, real)| {
+            message.replace(&stand_in.name.to_string(), &real.name.to_string())
+        })
+    }
+}
+
+/// Makes stand-ins with the columns and keys of the tables that new foreign keys go to. What is no table
+/// is left for the server to refuse.
+///
+/// # Errors
+/// [`crate::error::Kind::Refused`] when the table's owner may not reference one of them.
+pub(crate) async fn stand_in(
+    client: &Client,
+    original: &Definition,
+    place: &Place,
+    alter: &Alter,
+) -> Result<Parents> {
+    let mut parents = Parents::default();
+    for (_, written) in alter.actions().flat_map(Action::references) {
+        let Some(oid) = find_table(client, &written.to_string()).await? else { continue };
+        if oid == original.table.oid {
+            parents.stand_ins.push((written, place.shadow.clone()));
+            continue;
+        }
+        let owner = original.table.owner.as_str();
+        let Some(row) = client.query_opt(&sql!("shadow/find_parent.sql").text(), &[&oid, &owner]).await?
+        else {
+            continue;
+        };
+        let real = QualifiedName::new(
+            row.try_get::<_, String>("schema_name")?,
+            row.try_get::<_, String>("table_name")?,
+        );
+        if !row.try_get::<_, bool>("may_reference")? {
+            return Err(Error::refused(format!("the table's owner may not reference {}", real.shown()))
+                .state("nothing was changed")
+                .hint(format!("grant references on table {real} to {};", original.table.owner)));
+        }
+        let stand_in = place.parent(oid);
+        if !parents.real.contains_key(&stand_in) {
+            let persistence = if row.try_get("is_unlogged")? { "unlogged " } else { "" };
+            let mut parts: Vec<String> = row.try_get("columns")?;
+            parts.extend(row.try_get::<_, Vec<String>>("keys")?);
+            client
+                .batch_execute(&format!("create {persistence}table {stand_in} ({})", parts.join(", ")))
+                .await?;
+            parents.real.insert(stand_in.clone(), real);
+        }
+        parents.stand_ins.push((written, stand_in));
+    }
+    Ok(parents)
+}

@@ -1,0 +1,345 @@
+//! Views, rules, policies, functions and publications name the table by its oid. Each gets statements that make it
+//! name the new table in the swap, and the former one on the way back.
+//!
+//! What the statements are, and whether they will work, the server is asked: everything is made once on copies
+//! (`stage`), inside a savepoint that is rolled back. Nothing that the application uses is touched.
+//! Run twice: the scratch schemas are the caller's, new each time. Killed midway: the transaction never was.
+
+use std::collections::{HashMap, HashSet};
+
+use tokio_postgres::Client;
+
+use super::stage::{Stage, refused};
+use crate::alter::redirect;
+use crate::catalog::{Attached, Definition, Referrer, View, find_table};
+use crate::db::search_path;
+use crate::error::{Error, Result};
+use crate::name::{Ident, QualifiedName, sql};
+use crate::plan::dependents::{self, Dependent, Kind};
+use crate::plan::shadow::Place;
+
+/// What becomes of the original's columns: the new name of each, or none where it is dropped.
+pub(super) type NewNames = Vec<(Ident, Option<Ident>)>;
+
+/// Everything that names the table from elsewhere, of both shapes. The shadow must be there in its new shape,
+/// with its indexes.
+///
+/// # Errors
+/// [`crate::error::Kind::Refused`] for what can not be made to name the new table, by name.
+pub(super) async fn carry(
+    client: &Client,
+    original: &Definition,
+    place: &Place,
+    names: &NewNames,
+) -> Result<Vec<Dependent>> {
+    let schema = &place.shadow.schema;
+    // Other roles have to reach what stands for their objects.
+    let open = format!("grant usage on schema {schema} to public");
+    client.batch_execute(&format!("savepoint pgrecast_referrers; {open}; {}", search_path::EMPTY)).await?;
+    let views = View::list(client, &[original.table.oid]).await?;
+    let others = Referrer::list(client, &[original.table.oid]).await?;
+    let mut list = Vec::new();
+    if !(views.is_empty() && others.is_empty()) {
+        check_columns(client, original, names).await?;
+        let mut carrying = Carrying::new(client, original, place, names);
+        carrying.views(&views).await?;
+        carrying.others().await?;
+        list = carrying.list;
+    }
+    // All that was made was made to learn from it.
+    client.batch_execute("rollback to savepoint pgrecast_referrers").await?;
+    Ok(list)
+}
+
+/// What is known so far.
+struct Carrying<'a> {
+    client: &'a Client,
+    original: &'a Definition,
+    place: &'a Place,
+    names: &'a NewNames,
+    /// Where everything is made for the new shape.
+    stage: Stage<'a>,
+    /// Relations that will have another oid: what names them has to follow. The table is the first.
+    changing: Vec<u32>,
+    /// Views among them that are dropped and made anew: nothing may stand on them meanwhile.
+    made_anew: Vec<u32>,
+    /// The table and materialized views, each with what is built aside for it.
+    aside: HashMap<QualifiedName, QualifiedName>,
+    list: Vec<Dependent>,
+}
+
+impl<'a> Carrying<'a> {
+    fn new(client: &'a Client, original: &'a Definition, place: &'a Place, names: &'a NewNames) -> Self {
+        let mut stage = Stage::new(client, &original.table.owner, place, "new");
+        stage.put(&original.table.name, &place.shadow);
+        Carrying {
+            client,
+            original,
+            place,
+            names,
+            stage,
+            changing: vec![original.table.oid],
+            made_anew: Vec::new(),
+            aside: HashMap::from([(original.table.name.clone(), place.shadow.clone())]),
+            list: Vec::new(),
+        }
+    }
+
+    /// Whether a column is renamed or dropped.
+    fn is_renamed(&self) -> bool {
+        self.names.iter().any(|(old, new)| Some(old) != new.as_ref())
+    }
+
+    async fn views(&mut self, views: &[View]) -> Result<()> {
+        let queries = if self.is_renamed() { self.renamed_queries(views).await? } else { HashMap::new() };
+        for view in views {
+            if !view.sources.iter().any(|source| self.changing.contains(source)) {
+                continue;
+            }
+            check_view(view, &self.original.table.owner)?;
+            let definition = queries.get(&view.name).unwrap_or(&view.definition).clone();
+            let new = View { definition, ..view.clone() };
+            if view.is_materialized {
+                self.materialized_view(view, &new).await?;
+            } else {
+                self.view(view, &new).await?;
+            }
+        }
+        for oid in &self.changing[1..] {
+            if let Some(object) = Attached::list(self.client, *oid).await?.first() {
+                return Err(refused(
+                    &format!("{} {}", object.kind, object.name),
+                    "it depends on a view that has to be made anew, because the types of its columns change",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a view its query anew, or makes it anew where its columns change their types.
+    async fn view(&mut self, old: &View, new: &View) -> Result<()> {
+        let columns = self.columns_of(new).await?;
+        let is_same = columns == old.columns && !self.stands_on_made_anew(old);
+        let words = if is_same { "create or replace view" } else { "create view" };
+        let mut create = [old, new].map(|view| vec![view.create(words)]);
+        let mut drop = None;
+        if !is_same {
+            self.changing.push(old.oid);
+            self.made_anew.push(old.oid);
+            drop = Some(format!("drop view {}", old.name));
+            let furniture = old.furniture(self.client, &old.name).await?;
+            for statements in &mut create {
+                statements.extend(furniture.clone());
+            }
+        }
+        self.stage.mirror_view(new, !is_same).await?;
+        let role = self.other_role(Some(&old.role));
+        self.list.extend(dependents::referrer(Kind::View, &old.name.name, &old.name, role, create, drop));
+        Ok(())
+    }
+
+    /// The columns that a view has on the new shape.
+    async fn columns_of(&mut self, view: &View) -> Result<Vec<String>> {
+        self.client.batch_execute("savepoint pgrecast_columns").await?;
+        let mirror = self.stage.mirror_view(view, false).await?;
+        let statement = sql!("catalog/referrer_list_columns.sql").text();
+        let columns = self.client.query_one(&statement, &[&mirror.to_string()]).await?.try_get("columns")?;
+        self.client.batch_execute("rollback to savepoint pgrecast_columns").await?;
+        Ok(columns)
+    }
+
+    /// Has a materialized view built aside; the retired one is refreshed before it comes back.
+    async fn materialized_view(&mut self, old: &View, new: &View) -> Result<()> {
+        let refuse = |why: &str| Err(refused(&format!("materialized view {}", old.name.shown()), why));
+        if self.stands_on_made_anew(old) {
+            return refuse(
+                "it reads a view that has to be made anew, because the types of its columns change",
+            );
+        }
+        let here = old.name.in_schema(&self.place.shadow.schema);
+        if self.aside.values().any(|taken| *taken == here) {
+            return refuse("it has the name of another one that reads the table, or of the table");
+        }
+        self.aside.insert(old.name.clone(), here.clone());
+        // What reads it is tried on a view of the same columns.
+        self.stage.mirror_view(new, false).await?;
+        let build = self.stage.build_aside(new, &here, &self.aside).await?;
+        let create = [Vec::new(), build];
+        self.changing.push(old.oid);
+        let kind = Kind::MaterializedView;
+        self.list.extend(dependents::referrer(kind, &old.name.name, &old.name, None, create, None));
+        Ok(())
+    }
+
+    /// Rules, policies, functions and publications.
+    async fn others(&mut self) -> Result<()> {
+        let table = &self.original.table;
+        let others = Referrer::list(self.client, &self.changing).await?;
+        // What names a view that is made anew has to be gone while the view is.
+        let of_views: HashSet<String> = if self.made_anew.is_empty() {
+            HashSet::new()
+        } else {
+            let of_views = Referrer::list(self.client, &self.made_anew).await?;
+            of_views.into_iter().map(|other| other.shown).collect()
+        };
+        for other in &others {
+            check_other(other)?;
+        }
+        let new = if self.is_renamed() { self.renamed_others(&others).await? } else { others.clone() };
+        for other in &new {
+            self.stage.mirror_other(other).await?;
+        }
+        self.stage.expect_no_other(&self.changing).await?;
+        for (old, new) in others.iter().zip(&new) {
+            let kind = Kind::parse(&old.kind).ok_or_else(|| {
+                Error::failed(format!("{} is of an unknown kind {:?}", old.shown, old.kind))
+            })?;
+            let on = old.table.as_ref().unwrap_or(&table.name);
+            let (create, drop) = match (&old.change, &new.change) {
+                (Some(old_change), Some(new_change)) if !of_views.contains(&old.shown) => {
+                    ([old_change.clone(), new_change.clone()], None)
+                }
+                _ => match &old.used_by {
+                    Some(user) if kind == Kind::Function => {
+                        let what = format!("function {}", old.shown);
+                        return Err(refused(
+                            &what,
+                            &format!("it has to be made anew, and is used by {user}"),
+                        ));
+                    }
+                    _ => ([old.make.clone(), new.make.clone()], Some(old.drop.clone())),
+                },
+            };
+            let role = self.other_role(old.role.as_ref());
+            self.list.extend(dependents::referrer(kind, &old.name.name, on, role, create, drop));
+        }
+        Ok(())
+    }
+
+    /// The role, where it is not the one under which we work.
+    fn other_role<'r>(&self, role: Option<&'r Ident>) -> Option<&'r Ident> {
+        role.filter(|role| **role != self.original.table.owner)
+    }
+
+    fn stands_on_made_anew(&self, view: &View) -> bool {
+        view.sources.iter().any(|source| self.made_anew.contains(source))
+    }
+
+    /// The queries of views after the rename, by view: the server renames the columns of a copy of the table on
+    /// which copies of the views stand, and writes them down again.
+    async fn renamed_queries(&self, views: &[View]) -> Result<HashMap<QualifiedName, String>> {
+        let mut stage = Stage::new(self.client, &self.original.table.owner, self.place, "views");
+        let copy = stage.copy_table(&self.original.table.name).await?;
+        for view in views {
+            stage.mirror_view(view, false).await?;
+        }
+        stage.rename(&copy, self.names).await?;
+        let oid = find_table(self.client, &copy.to_string()).await?.unwrap_or_default();
+        let back = stage.back();
+        let queries = View::list(self.client, &[oid]).await?.into_iter().filter_map(|view| {
+            let name = back.get(&view.name)?.clone();
+            Some((name, redirect(&view.definition, &back).to_string()))
+        });
+        Ok(queries.collect())
+    }
+
+    /// The same for rules and policies. (Functions and publications that name a renamed column are refused.)
+    async fn renamed_others(&self, others: &[Referrer]) -> Result<Vec<Referrer>> {
+        let is_followed = |other: &Referrer| matches!(other.kind.as_str(), "rule" | "policy");
+        let mut stage = Stage::new(self.client, &self.original.table.owner, self.place, "others");
+        let copy = stage.copy_table(&self.original.table.name).await?;
+        for other in others.iter().filter(|other| is_followed(other)) {
+            stage.mirror_other(other).await?;
+        }
+        stage.rename(&copy, self.names).await?;
+        let oid = find_table(self.client, &copy.to_string()).await?.unwrap_or_default();
+        let back = stage.back();
+        let made = Referrer::list(self.client, &[oid]).await?;
+        let renamed = |other: &Referrer| {
+            let is_it = |made: &&Referrer| {
+                let table = made.table.as_ref().and_then(|table| back.get(table));
+                made.kind == other.kind && made.name.name == other.name.name && table == other.table.as_ref()
+            };
+            let found = made.iter().find(is_it).filter(|_| is_followed(other))?;
+            let redirected = |text: &[String]| {
+                text.iter().map(|text| redirect(text, &back).to_string()).collect::<Vec<_>>()
+            };
+            let mut new = other.clone();
+            // What follows the first statement names no column.
+            new.make.splice(..1, redirected(&found.make[..1]));
+            new.change = found.change.as_deref().map(redirected);
+            Some(new)
+        };
+        Ok(others.iter().map(|other| renamed(other).unwrap_or_else(|| other.clone())).collect())
+    }
+}
+
+fn check_view(view: &View, owner: &Ident) -> Result<()> {
+    let what =
+        format!("{}view {}", if view.is_materialized { "materialized " } else { "" }, view.name.shown());
+    match &view.obstacle {
+        Some(why) => Err(refused(&what, why)),
+        None if view.is_materialized && view.owner != *owner => {
+            Err(refused(&what, "it does not belong to the table's owner, who has to build it"))
+        }
+        None if !view.may_act => Err(may_not_act(&what, &view.owner)),
+        None => may_create(&what, view.missing.as_deref()),
+    }
+}
+
+fn check_other(other: &Referrer) -> Result<()> {
+    let what = format!("{} {}", other.kind, other.shown);
+    match (&other.obstacle, &other.role) {
+        (Some(why), _) => Err(refused(&what, why)),
+        (None, Some(role)) if !other.may_act => Err(may_not_act(&what, other.owner.as_ref().unwrap_or(role))),
+        (None, None) => Err(refused(
+            &what,
+            "no role that may be acted as here owns both it and the table; let one of the two owners be a member of \
+             the other",
+        )),
+        _ => may_create(&what, other.missing.as_deref()),
+    }
+}
+
+fn may_create(what: &str, missing: Option<&str>) -> Result<()> {
+    match missing {
+        None => Ok(()),
+        Some(grant) => Err(Error::refused(format!("the owner of {what} may not create it in its schema"))
+            .state("nothing was changed")
+            .hint(format!("Run: {grant}"))),
+    }
+}
+
+/// Refuses what names a column that the change drops, and what can not follow a renamed one.
+async fn check_columns(client: &Client, original: &Definition, names: &NewNames) -> Result<()> {
+    let statement = sql!("catalog/list_column_uses.sql").text();
+    let dropped = names.iter().filter(|(_, new)| new.is_none());
+    let renamed = names.iter().filter(|(old, new)| new.as_ref().is_some_and(|new| new != old));
+    let columns = |names: &mut dyn Iterator<Item = &(Ident, Option<Ident>)>| {
+        names.map(|(old, _)| old.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    for (columns, only, does) in
+        [(columns(&mut { dropped }), false, "drops"), (columns(&mut { renamed }), true, "renames")]
+    {
+        let row = client
+            .query_opt(
+                &format!("select * from ({statement}) u limit 1"),
+                &[&original.table.oid, &columns, &only],
+            )
+            .await?;
+        if let Some(row) = row {
+            let (column, user): (String, String) = (row.try_get("column_name")?, row.try_get("user_name")?);
+            return Err(refused(
+                &user,
+                &format!("it uses column {}, which the change {does}", Ident::new(column).shown()),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn may_not_act(what: &str, role: &Ident) -> Error {
+    Error::refused(format!("{what} belongs to role {}, and this role may not act as that", role.shown()))
+        .state("nothing was changed")
+        .hint(format!("Run: grant {role} to the role that connects."))
+}

@@ -1,0 +1,253 @@
+//! Verification: all rows of both tables, compared by the image of every column.
+//!
+//! Slices (buckets of the key's hash) that together cover every possible key; each in one snapshot of
+//! its own. Whatever differs must be a key whose change is still in the log in that very snapshot.
+//! A slice holds ACCESS SHARE, and gives way to whoever waits for more.
+//! Run twice: compares again. Killed midway: nothing counts.
+
+use std::time::Duration;
+
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use uuid::Uuid;
+
+use crate::db::{Session, Sessions};
+use crate::error::{Error, Kind, Result};
+use crate::name::{Fragment, Statement, sql};
+use crate::pace::backoff;
+use crate::pair::{Direction, Pair};
+use crate::run::events::Watch;
+use crate::state::TableChange;
+
+/// What was compared.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Rows that are equal in both.
+    pub rows: i64,
+    /// Keys left out because their change is still in the log.
+    pub pending: i64,
+    /// Rows that differ although nothing about them is in the log.
+    pub differences: i64,
+    /// Some of these rows by their keys, and how they differ.
+    pub examples: Vec<String>,
+}
+
+impl Verified {
+    /// # Errors
+    /// [`Kind::NeedsPerson`] naming rows that differ, if any do.
+    pub fn expect_equal(&self, pair: &Pair) -> Result<()> {
+        if self.differences == 0 {
+            return Ok(());
+        }
+        Err(Error::needs_person(format!(
+            "{} rows of {} and {} differ and none of these changes is waiting in the log",
+            grouped(self.differences),
+            pair.from.shown(),
+            pair.to.shown()
+        ))
+        .because(self.examples.join("; "))
+        .state("nothing was swapped; the failed verification is written down")
+        .hint(match pair.direction {
+            Direction::Forward => "Find out who wrote to our tables, then `pgrecast abort` and begin again.",
+            Direction::Reverse => {
+                "Find out who wrote to the retired table. The new table is in place and whole: correct the \
+                 retired rows and run the same command again, or keep the change with `pgrecast cleanup`."
+            }
+        }))
+    }
+}
+
+/// A slice should not hold its snapshot much longer than a minute: that is about so many bytes.
+const SLICE_BYTES: i64 = 16 << 30;
+
+/// How often to look whether somebody waits for the table: well below what others may wait for a lock.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Compares the two tables of a pair, up to the first slice in which rows differ.
+///
+/// # Errors
+/// [`Kind::Transient`] when it has to begin again after another round.
+pub async fn verify(
+    client: &Client,
+    sessions: &Sessions,
+    change: &TableChange,
+    pair: &Pair,
+    watch: &Watch,
+) -> Result<Verified> {
+    let bytes: i64 =
+        client.query_one("select pg_catalog.pg_table_size($1::oid)", &[&pair.from_oid]).await?.try_get(0)?;
+    let slices = (bytes / SLICE_BYTES + 1).min(1024);
+    let session = sessions.open("verify").await?;
+    let mut total = Verified::default();
+    for slice in 0..slices {
+        watch.progress(slice, slices, "slices", format!("{} rows equal", grouped(total.rows)));
+        let found = giving_way(client, &session, pair, Slice { number: slice, of: slices }, watch).await?;
+        total.rows += found.rows;
+        total.pending = total.pending.max(found.pending);
+        total.differences += found.differences;
+        total.examples.extend(found.examples);
+        if total.differences > 0 {
+            break;
+        }
+    }
+    tracing::debug!(table = %change.name.shown(), rows = total.rows, pending = total.pending, "verified");
+    Ok(total)
+}
+
+/// A number with thousands separators.
+#[must_use]
+pub fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    if number < 0 { format!("-{out}") } else { out }
+}
+
+/// One of the buckets of the key's hash that together cover every possible key.
+#[derive(Debug, Clone, Copy)]
+struct Slice {
+    number: i64,
+    of: i64,
+}
+
+impl Slice {
+    /// The condition on a row whose key has these images; nothing where there is but one slice.
+    fn condition(self, key: &Fragment) -> Fragment {
+        let Slice { number, of } = self;
+        let hash = format!("pg_catalog.hash_record_extended(row({key})::record, 1) & {}", i64::MAX);
+        Fragment::trusted(if of == 1 { String::new() } else { format!(" and ({hash}) % {of} = {number}") })
+    }
+}
+
+/// One slice; given up and begun again later whenever somebody waits for the table because of it: readers
+/// would queue behind whoever waits.
+async fn giving_way(
+    client: &Client,
+    session: &Session,
+    pair: &Pair,
+    slice: Slice,
+    watch: &Watch,
+) -> Result<Verified> {
+    let mut given_way = 0;
+    loop {
+        let mut slice = std::pin::pin!(verify_slice(session, pair, slice));
+        let mut tick = tokio::time::interval(LOOK);
+        let mut waits = None;
+        let found = loop {
+            tokio::select! {
+                found = &mut slice => break found,
+                _ = tick.tick() => {
+                    if let Some(somebody) = waiting(client, session, pair).await? {
+                        cancel(client, session).await?;
+                        waits = Some(somebody);
+                    }
+                }
+            }
+        };
+        match (found, waits) {
+            (Err(error), Some(somebody)) if error.is_sqlstate(&SqlState::QUERY_CANCELED) => {
+                given_way += 1;
+                watch.note(format!("verification gave way to {somebody}, who waits for the table"));
+                tokio::time::sleep(backoff(given_way, Uuid::new_v4().as_u128() as u64)).await;
+            }
+            (found, _) => return found,
+        }
+    }
+}
+
+/// Cancels what a session of ours does: the role that logged in may, the table's owner may not.
+async fn cancel(client: &Client, session: &Session) -> Result<()> {
+    let pid = session.pid();
+    let text = format!("begin; set local role none; select pg_catalog.pg_cancel_backend({pid}); commit");
+    Ok(client.batch_execute(&text).await?)
+}
+
+/// Who waits for the table because of a session of ours.
+async fn waiting(client: &Client, session: &Session, pair: &Pair) -> Result<Option<String>> {
+    let statement = sql!("verify/list_waiting.sql").text();
+    let rows = client.query(&statement, &[&pair.from_oid, &session.pid()]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(Some(format!("pid {} ({})", row.try_get::<_, i32>("pid")?, row.try_get::<_, String>("application")?)))
+}
+
+async fn verify_slice(session: &Client, pair: &Pair, slice: Slice) -> Result<Verified> {
+    // The locks before the snapshot: a TRUNCATE between the two would empty one of the tables alone, and a
+    // segment whose entries the snapshot sees could be dropped.
+    session
+        .batch_execute(&format!(
+            "begin isolation level repeatable read; lock table only {}, {}, {} in access share mode",
+            pair.from, pair.log, pair.keys
+        ))
+        .await?;
+    let result = in_snapshot(session, pair, slice).await;
+    session.batch_execute("rollback").await?;
+    result
+}
+
+async fn in_snapshot(session: &Client, pair: &Pair, slice: Slice) -> Result<Verified> {
+    let truncated: bool = session
+        .query_one(&pair.fill(sql!("replay/has_truncate_mark.sql")).text(), &[])
+        .await?
+        .try_get("truncated")?;
+    if truncated {
+        return Err(Error::new(Kind::Transient, "the table was truncated just now"));
+    }
+    let pending: i64 =
+        session.query_one(&pair.fill(sql!("verify/list_pending.sql")).text(), &[]).await?.try_get("keys")?;
+    let (from, to) = digests(session, pair, slice, pending).await?;
+    if from == to {
+        return Ok(Verified { rows: from.0, pending, ..Verified::default() });
+    }
+    let (from_key, to_key) = pair.key_images();
+    let list = sql!("verify/list_differences.sql")
+        .fill("from_slice", &slice.condition(&from_key))
+        .fill("to_slice", &slice.condition(&to_key));
+    let rows = session.query(&pair.fill(list).text(), &[]).await?;
+    if rows.is_empty() {
+        // On the way back a retired value that still means the new one counts as equal.
+        if pair.direction == Direction::Reverse {
+            return Ok(Verified { rows: from.0, pending, ..Verified::default() });
+        }
+        // Do not guess which of the two comparisons is right.
+        return Err(Error::needs_person(
+            "the digests of both tables differ although no row was found that does",
+        )
+        .state("nothing was swapped")
+        .hint("This is a defect of pgrecast: please report it."));
+    }
+    let differences: i64 = rows[0].try_get("differences")?;
+    let examples: Vec<String> = rows
+        .iter()
+        .map(|row| format!("{} {}", row.get::<_, String>("key"), row.get::<_, String>("what")))
+        .collect();
+    Ok(Verified { rows: from.0, pending, differences, examples })
+}
+
+/// Rows and digest of a slice, as it should be and as it is.
+async fn digests(
+    session: &Client,
+    pair: &Pair,
+    slice: Slice,
+    pending: i64,
+) -> Result<((i64, i64), (i64, i64))> {
+    let (from_images, to_images) = pair.images();
+    let (from_key, to_key) = pair.key_images();
+    let one = async |statement: Statement, images: &Fragment, key: &Fragment| -> Result<(i64, i64)> {
+        let mut statement = statement.fill("images", images).fill("slice", &slice.condition(key));
+        if pending == 0 {
+            statement = statement.fill("pending", &pair.nothing_pending());
+        }
+        let text = pair.fill(statement).text();
+        let row = session.query_one(&text, &[]).await?;
+        Ok((row.try_get("rows")?, row.try_get("digest")?))
+    };
+    Ok((
+        one(sql!("verify/digest_from.sql"), &from_images, &from_key).await?,
+        one(sql!("verify/digest_to.sql"), &to_images, &to_key).await?,
+    ))
+}
