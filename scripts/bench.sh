@@ -100,7 +100,7 @@ recast() {
     NOTE=$(sql -c "select format('lock %s ms; WAL %s, disk %s times the table with its indexes; memory %s MB',
         round(m.lock_held_ms::numeric), round((pg_wal_lsn_diff(pg_current_wal_lsn(), '$wal') / s.size)::numeric, 2),
         round(($disk - $before) * 1024.0 / s.size, 2), $peak / 1024)
-        from pgrecast.migration m, pg_total_relation_size('orders') s(size)")
+        from pgrecast.table_change m, pg_total_relation_size('orders') s(size)")
 }
 
 blocking() { sql -c "alter table orders alter column $1 type bigint" -c "vacuum analyze orders"; }

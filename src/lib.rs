@@ -20,6 +20,7 @@
 pub mod alter;
 pub mod capture;
 pub mod catalog;
+pub mod change;
 pub mod cleanup;
 pub mod copy;
 pub mod db;

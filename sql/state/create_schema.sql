@@ -5,7 +5,7 @@ create schema pgrecast;
 comment on schema pgrecast is 'state of pgrecast: open and past migrations, logs of changed keys. Dropping it with CASCADE removes the capture triggers too.';
 
 create table pgrecast.version (schema_version int not null);
-insert into pgrecast.version values (2);
+insert into pgrecast.version values (3);
 
 -- One job. What a session must set for casts to mean the same in every run is kept with it.
 create table pgrecast.migration (
@@ -16,18 +16,9 @@ create table pgrecast.migration (
     settings text[] not null,          -- name, value, name, value, ..
     runner_pid int,                    -- backend of the run that has it now
     runner_seen_at timestamptz,
-    verified_rows bigint,
-    verified_differences bigint,
-    verified_at timestamptz,
     swap_xid text,
     swapped_at timestamptz,
-    lock_attempts int not null default 0,
-    lock_held_ms float8,
-    lock_waited_ms float8 not null default 0,
-    lock_blockers text[] not null default '{}',
-    waiting_for text,                  -- why the run stands still
-    keys_replayed bigint not null default 0,
-    rounds bigint not null default 0,
+    waiting_for text,                  -- older transactions for which the run stands still
     error_sqlstate text,
     error_message text,
     error_since timestamptz,           -- since when it is this one
@@ -40,6 +31,7 @@ create table pgrecast.table_change (
     id bigint generated always as identity primary key,
     migration_id uuid not null references pgrecast.migration,
     ordinal int not null,
+    phase text not null default 'planned', -- where this one is; the migration follows when all are there
     schema_name text not null,
     table_name text not null,
     original_oid oid not null,
@@ -51,14 +43,34 @@ create table pgrecast.table_change (
     filter text,                       -- --where, as given
     order_by text[] not null,          -- --order-by: an index, or columns
     column_order text[] not null,      -- --columns: those that come first
+    strategy text not null,            -- --strategy
     fingerprint text not null,         -- of the original's definition when it was planned
     new_fingerprint text,              -- of the new table's, from its last index on
     rows_estimated bigint not null,
-    filenode oid,                      -- of the original while it is copied
-    blocks bigint,                     -- to be copied: those that were there when capture began
-    next_block bigint not null default 0,
     capture_xmins text[],              -- xmin of the capture triggers' catalog rows
+    verified_rows bigint,
+    verified_differences bigint,
+    verified_at timestamptz,
+    lock_attempts int not null default 0,
+    lock_held_ms float8,
+    lock_waited_ms float8 not null default 0,
+    lock_blockers text[] not null default '{}',
+    keys_replayed bigint not null default 0,
+    rounds bigint not null default 0,
     unique (migration_id, ordinal)
+);
+
+-- A heap that is brought over to a heap: an ordinary table has one.
+create table pgrecast.part (
+    id bigint generated always as identity primary key,
+    table_change_id bigint not null references pgrecast.table_change on delete cascade,
+    ordinal int not null,
+    from_oid oid not null,
+    to_oid oid not null,
+    filenode oid,                      -- of the heap while it is copied
+    blocks bigint,                     -- to be copied: those that were there when capture began
+    next_block bigint not null default 0, -- the first that no chunk has claimed
+    unique (table_change_id, ordinal)
 );
 
 -- How rows go from one shape to the other: levels of named expressions.
@@ -126,7 +138,7 @@ create table pgrecast.step (
 -- A range of blocks that one session copies, part by part: each part in one transaction with next_block.
 create table pgrecast.chunk (
     id bigint generated always as identity primary key,
-    table_change_id bigint not null references pgrecast.table_change on delete cascade,
+    part_id bigint not null references pgrecast.part on delete cascade,
     first_block bigint not null,
     end_block bigint not null,
     next_block bigint not null,        -- all before it are copied
@@ -135,7 +147,7 @@ create table pgrecast.chunk (
     position text[],                     -- the last of them
     copied_at timestamptz
 );
-create index on pgrecast.chunk (table_change_id) where copied_at is null;
+create index on pgrecast.chunk (part_id) where copied_at is null;
 
 -- The parts of logs and key sets.
 create table pgrecast.segment (

@@ -19,21 +19,31 @@ use crate::run::definition;
 use crate::state::TableChange;
 use function::{has_more, in_literal, row_function};
 pub use function::{trigger_names, trigger_statements};
-use segment::Store;
+use segment::{Parent, Store};
+
+/// A table that is to be captured.
+#[derive(Debug)]
+pub struct Captured {
+    /// The columns of its key.
+    pub key: Vec<Column>,
+    /// A table of the shape of the rows that a round takes out of the other one.
+    pub held_like: QualifiedName,
+    /// Whether it is UNLOGGED.
+    pub is_unlogged: bool,
+}
 
 /// Makes log, key set, place for rows taken out, and the capture functions of one direction; in the
-/// transaction that makes the shadow. `key` are the key's columns in the table that is captured.
+/// transaction that makes the shadow.
 /// The set is as persistent as the table: UNLOGGED would be emptied by a crash. The log never is: the
 /// order of its entries is their place in the WAL.
 pub async fn prepare(
     client: &Client,
     change: &TableChange,
     direction: Direction,
-    key: &[&Column],
-    held_like: &QualifiedName,
-    is_unlogged: bool,
+    captured: &Captured,
 ) -> Result<()> {
-    let persistence = Fragment::trusted(if is_unlogged { "unlogged" } else { "" });
+    let Captured { key, held_like, is_unlogged } = captured;
+    let persistence = Fragment::trusted(if *is_unlogged { "unlogged" } else { "" });
     let own = |what: &str| change.own(&format!("{what}_{}", direction.as_str()));
     let typed = |prefix: &str| {
         key.iter()
@@ -73,8 +83,9 @@ pub async fn prepare(
         client.batch_execute(&statement.text()).await?;
     }
     let always_logged = Fragment::trusted("");
-    segment::create(client, change.id, Store::Log, &log, 1, &always_logged).await?;
-    segment::create(client, change.id, Store::Keys, &keys, 1, &persistence).await?;
+    let of = |store, name| Parent { table_change: change.id, store, name };
+    of(Store::Log, &log).create_segment(client, 1, &always_logged).await?;
+    of(Store::Keys, &keys).create_segment(client, 1, &persistence).await?;
     let names: Vec<&Ident> = key.iter().map(|column| &column.name).collect();
     client.batch_execute(&row_function(&function, &segment::name(&log, 1), &names)).await?;
     client.batch_execute(&format!("create table {} (like {held_like})", own("held"))).await?;
@@ -88,7 +99,7 @@ async fn try_on_clone(
     client: &Client,
     change: &TableChange,
     direction: Direction,
-    key: &[&Column],
+    key: &[Column],
 ) -> Result<()> {
     let clone = change.own("clone");
     let names = Fragment::join(key.iter().map(|column| &column.name), ", ");
@@ -143,20 +154,14 @@ async fn trigger_xmins(client: &Client, table: u32) -> Result<Vec<String>> {
 /// Writes down which triggers capture now; after the swap, in its transaction.
 pub async fn record_triggers(client: &Client, change: &TableChange, table: u32) -> Result<()> {
     let xmins = trigger_xmins(client, table).await?;
-    client
-        .execute("update pgrecast.table_change set capture_xmins = $2 where id = $1", &[&change.id, &xmins])
-        .await?;
-    Ok(())
+    change.record_capture_xmins(client, &xmins).await
 }
 
 /// Makes sure that capture never ceased: the triggers' catalog rows are the very ones that were made.
 /// A trigger that was disabled and enabled again looks the same, but its row has another version.
 pub async fn check(client: &Client, change: &TableChange, pair: &Pair) -> Result<()> {
     let found = trigger_xmins(client, pair.from_oid).await?;
-    let recorded: Option<Vec<String>> = client
-        .query_one("select capture_xmins from pgrecast.table_change where id = $1", &[&change.id])
-        .await?
-        .try_get(0)?;
+    let recorded = change.capture_xmins(client).await?;
     if recorded.as_ref() == Some(&found) && found.len() == 2 {
         return Ok(());
     }

@@ -16,6 +16,7 @@ use super::function::row_function;
 use crate::error::{Error, Result};
 use crate::name::{Fragment, Ident, QualifiedName, sql};
 use crate::pair::Pair;
+use crate::state::segment::{self as records, Segment};
 
 /// A segment of the log larger than this is sealed.
 const LARGE_LOG: i64 = 16 << 20;
@@ -48,43 +49,41 @@ pub fn name(store: &QualifiedName, number: i32) -> QualifiedName {
     QualifiedName { schema: store.schema.clone(), name }
 }
 
-/// Makes a segment, in the transaction that is open on `client`. `false`: it is there already.
-pub async fn create(
-    client: &Client,
-    table_change: i64,
-    store: Store,
-    parent: &QualifiedName,
-    number: i32,
-    persistence: &Fragment,
-) -> Result<bool> {
-    let label = parent.name.as_str();
-    let made = client.execute(&sql!("capture/insert.sql").text(), &[&table_change, &label, &number]).await?;
-    if made == 0 {
-        return Ok(false);
+/// A log or key set of a table change.
+#[derive(Debug, Clone, Copy)]
+pub struct Parent<'a> {
+    /// The table change.
+    pub table_change: i64,
+    /// Which of both it is.
+    pub store: Store,
+    /// Its name.
+    pub name: &'a QualifiedName,
+}
+
+impl Parent<'_> {
+    /// Makes a segment of it, in the transaction that is open on `client`. `false`: it is there already.
+    pub async fn create_segment(&self, client: &Client, number: i32, persistence: &Fragment) -> Result<bool> {
+        if !records::insert(client, self.table_change, &self.name.name, number).await? {
+            return Ok(false);
+        }
+        let segment = name(self.name, number);
+        let statement = sql!("capture/create_segment.sql")
+            .fill("persistence", persistence)
+            .fill("segment", &segment)
+            .fill("store", self.name);
+        client.batch_execute(&statement.text()).await?;
+        if self.store == Store::Keys {
+            let index = sql!("capture/index_keys.sql").fill("keys", &segment).fill("name", &segment.name);
+            client.batch_execute(&index.text()).await?;
+        }
+        Ok(true)
     }
-    let segment = name(parent, number);
-    let statement = sql!("capture/create.sql")
-        .fill("persistence", persistence)
-        .fill("segment", &segment)
-        .fill("store", parent);
-    client.batch_execute(&statement.text()).await?;
-    if store == Store::Keys {
-        let index = sql!("capture/index_keys.sql").fill("keys", &segment).fill("name", &segment.name);
-        client.batch_execute(&index.text()).await?;
-    }
-    Ok(true)
 }
 
 /// The segment of the key set that new keys go to.
 pub async fn current_keys(client: &Client, pair: &Pair) -> Result<QualifiedName> {
-    let number: Option<i32> = client
-        .query_one(
-            "select max(number) from pgrecast.segment where table_change_id = $1 and store = $2",
-            &[&pair.table_change, &pair.keys.name.as_str()],
-        )
-        .await?
-        .try_get(0)?;
-    Ok(name(&pair.keys, number.unwrap_or(1)))
+    let number = records::current(client, pair.table_change, &pair.keys.name).await?;
+    Ok(name(&pair.keys, number))
 }
 
 /// Gives a store that has grown a new segment, and drops former ones that can go. Never waits for a lock.
@@ -92,38 +91,27 @@ pub async fn current_keys(client: &Client, pair: &Pair) -> Result<QualifiedName>
 pub async fn tend(client: &Client, pair: &Pair) -> Result<()> {
     for store in [Store::Log, Store::Keys] {
         let parent = store.of(pair);
-        let label = parent.name.as_str();
-        let rows = client
-            .query(&sql!("capture/list.sql").text(), &[&pair.table_change, &label, &pair.from_oid])
-            .await?;
-        let Some((current, former)) = rows.split_last() else { continue };
-        let number: i32 = current.try_get("number")?;
-        if is_due(client, store, parent, number, current.try_get("bytes")?).await? {
+        let segments = records::list(client, pair.table_change, &parent.name, pair.from_oid).await?;
+        let Some((current, former)) = segments.split_last() else { continue };
+        let number = current.number;
+        if is_due(client, store, parent, current).await? {
             switch(client, pair, store, number + 1).await?;
         }
-        for segment in former {
-            if segment.try_get::<_, bool>("is_sealed")? && !segment.try_get::<_, bool>("is_written")? {
-                drop_if_empty(client, pair, parent, segment.try_get("number")?).await?;
-            }
+        for segment in former.iter().filter(|segment| segment.is_sealed && !segment.is_written) {
+            drop_if_empty(client, pair, parent, segment.number).await?;
         }
-        if former.iter().any(|segment| !segment.get::<_, bool>("is_sealed")) {
+        if former.iter().any(|segment| !segment.is_sealed) {
             seal(client, pair, parent, number).await?;
         }
     }
     Ok(())
 }
 
-async fn is_due(
-    client: &Client,
-    store: Store,
-    parent: &QualifiedName,
-    number: i32,
-    bytes: i64,
-) -> Result<bool> {
+async fn is_due(client: &Client, store: Store, parent: &QualifiedName, current: &Segment) -> Result<bool> {
     match store {
-        Store::Log => Ok(bytes > LARGE_LOG),
-        Store::Keys if bytes <= LARGE_SET => Ok(false),
-        Store::Keys => is_empty(client, &name(parent, number)).await,
+        Store::Log => Ok(current.bytes > LARGE_LOG),
+        Store::Keys if current.bytes <= LARGE_SET => Ok(false),
+        Store::Keys => is_empty(client, &name(parent, current.number)).await,
     }
 }
 
@@ -142,10 +130,9 @@ async fn switch(client: &Client, pair: &Pair, store: Store, number: i32) -> Resu
         .try_get(0)?;
     let persistence = Fragment::trusted(if unlogged { "unlogged" } else { "" });
     client.batch_execute("begin").await?;
+    let of = Parent { table_change: pair.table_change, store, name: parent };
     let switched = async {
-        if create(client, pair.table_change, store, parent, number, &persistence).await?
-            && store == Store::Log
-        {
+        if of.create_segment(client, number, &persistence).await? && store == Store::Log {
             let segment = name(parent, number);
             client.batch_execute(&row_function(&pair.capture, &segment, &pair.from_key())).await?;
         }
@@ -161,13 +148,7 @@ async fn switch(client: &Client, pair: &Pair, store: Store, number: i32) -> Resu
 }
 
 async fn seal(client: &Client, pair: &Pair, parent: &QualifiedName, current: i32) -> Result<()> {
-    client
-        .execute(
-            &sql!("capture/seal.sql").text(),
-            &[&pair.table_change, &parent.name.as_str(), &current, &pair.from_oid],
-        )
-        .await?;
-    Ok(())
+    records::seal(client, pair.table_change, &parent.name, current, pair.from_oid).await
 }
 
 /// Nobody writes to the segment any more. Whoever reads it (a verification, a dump of the database) keeps it
@@ -180,12 +161,7 @@ async fn drop_if_empty(client: &Client, pair: &Pair, parent: &QualifiedName, num
         if !is_empty(client, &segment).await? {
             return Ok(false);
         }
-        client
-            .execute(
-                "delete from pgrecast.segment where table_change_id = $1 and store = $2 and number = $3",
-                &[&pair.table_change, &parent.name.as_str(), &number],
-            )
-            .await?;
+        records::remove(client, pair.table_change, &parent.name, number).await?;
         client.batch_execute(&format!("drop table {segment}")).await?;
         Ok::<bool, Error>(true)
     };

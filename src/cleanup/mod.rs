@@ -5,34 +5,41 @@
 //! Run twice: takes away what is left. Killed midway: so does the next run.
 
 use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
 
 use crate::alter::LockMode;
 use crate::capture::segment;
 use crate::capture::trigger_names;
 use crate::error::{Error, Result};
-use crate::lock::{LockPolicy, Locking, Purpose, Request};
-use crate::name::{Ident, QualifiedName, sql};
-use crate::run::events::Watch;
-use crate::state::TableChange;
+use crate::lock::{LockPolicy, Locking, Request};
+use crate::name::{QualifiedName, sql};
+use crate::run::Run;
+use crate::run::events::Purpose;
+use crate::state::segment as records;
+use crate::state::{self, Migration, TableChange};
 use crate::swap::matviews;
 
 /// Takes our triggers off the tables that applications use, also off one that was renamed, under a short lock of its own.
 pub async fn triggers(
-    client: &Client,
+    run: &Run,
+    migration: &Migration,
     change: &TableChange,
     policy: LockPolicy,
-    watch: &Watch,
 ) -> Result<()> {
+    let client = &run.control;
     let own = ["capture_forward", "capture_reverse", "truncate_forward", "truncate_reverse"]
         .map(|what| change.own(what).name.as_str().to_owned());
     let statement = sql!("cleanup/list_captured.sql").text();
-    for row in client.query(&statement, &[&own.as_slice(), &change.migration_id]).await? {
+    let (schema, guard) = (state::schema(), state::guard());
+    let functions: [&(dyn ToSql + Sync); 4] =
+        [&schema.as_str(), &own.as_slice(), &guard.name.as_str(), &migration.swap_xid];
+    for row in client.query(&statement, &functions).await? {
         let table = QualifiedName::new(
             row.try_get::<_, String>("schema_name")?,
             row.try_get::<_, String>("table_name")?,
         );
         let oid: u32 = row.try_get("oid")?;
-        let mut locking = Locking::new(client, change.migration_id, Purpose::Removal, policy, watch);
+        let mut locking = Locking::new(run, &[change.id], Purpose::Removal, policy);
         locking.acquire(&Request::table(&table, oid), LockMode::AccessExclusive).await?;
         let mut text = String::new();
         for trigger in trigger_names() {
@@ -52,12 +59,10 @@ pub async fn objects(client: &Client, change: &TableChange) -> Result<()> {
         // Only in our own schemas: the name is also that of the application's table.
         statements.push(format!("drop table if exists {table}"));
     }
-    for row in client.query(&sql!("capture/list_all.sql").text(), &[&change.id]).await? {
-        let store = Ident::new(row.try_get::<_, String>("store")?);
-        let parent = QualifiedName { schema: Ident::new("pgrecast"), name: store };
-        statements.push(format!("drop table if exists {}", segment::name(&parent, row.try_get("number")?)));
+    for (store, number) in records::list_all(client, change.id).await? {
+        statements.push(format!("drop table if exists {}", segment::name(&store, number)));
     }
-    statements.push(format!("delete from pgrecast.segment where table_change_id = {}", change.id));
+    records::remove_all(client, change.id).await?;
     for direction in ["forward", "reverse"] {
         for table in ["log", "keys", "held"] {
             statements.push(format!("drop table if exists {}", change.own(&format!("{table}_{direction}"))));

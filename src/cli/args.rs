@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use pgrecast::alter::{Alter, TableRef, read_assignment, read_condition, read_names};
+use pgrecast::change::{self, Strategy};
 use pgrecast::copy::CopyOptions;
 use pgrecast::db::ConnectionArgs;
 use pgrecast::engine::Options;
 use pgrecast::error::{Error, Result};
 use pgrecast::lock::LockPolicy;
-use pgrecast::plan::in_place::Strategy;
 use pgrecast::plan::risk::CODES;
-use pgrecast::shadow::Request;
 
 use super::duration;
 
@@ -254,7 +253,7 @@ impl Change {
         self.table.as_deref()
     }
 
-    pub(crate) fn request(&self) -> Result<(TableRef, Request)> {
+    pub(crate) fn asked(&self) -> Result<(TableRef, change::Change)> {
         let named = self.table.as_deref().map(TableRef::parse).transpose()?;
         let reverse =
             self.reverse.iter().map(|text| read_assignment("--reverse", text)).collect::<Result<_>>()?;
@@ -290,7 +289,8 @@ impl Change {
         };
         let order = list("--order-by", &self.order_by)?;
         let columns = list("--columns", &self.columns)?;
-        Ok((table, Request { alter, reverse, filter, order, columns, strategy: self.strategy.strategy() }))
+        let strategy = self.strategy.strategy();
+        Ok((table, change::Change { alter, reverse, filter, order, columns, strategy }))
     }
 
     /// The command that does what was planned, for copying.
@@ -429,7 +429,8 @@ impl Args {
         let mut options = Options::default();
         let locks = match &self.command {
             Command::Run { pace, locks, .. } => {
-                options.copy = CopyOptions::new(pace.jobs.into(), pace.chunk_time, pace.nice_ratio);
+                options.nice_ratio = pace.nice_ratio;
+                options.copy = CopyOptions::new(pace.jobs.into(), pace.chunk_time, pace.nice_ratio > 0.0);
                 options.index_jobs = pace.index_jobs.into();
                 options.maintenance_work_mem = pace.maintenance_work_mem;
                 Some(locks)

@@ -9,6 +9,7 @@ mod progress;
 mod status_view;
 mod terminal;
 mod units;
+mod words;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -19,7 +20,7 @@ use pgrecast::db::{Sessions, Target};
 use pgrecast::engine::{Engine, Status};
 use pgrecast::error::{Error, Kind, Result};
 use pgrecast::plan::risk::{DATA_CODES, USUAL_CODES};
-use pgrecast::run::events::Watch;
+use pgrecast::run::Events;
 use uuid::Uuid;
 
 use args::{Args, Command, Select};
@@ -75,8 +76,8 @@ async fn run(args: &Args) -> Result<()> {
                 return Err(Error::usage(format!("--fail-on {code} needs --check-data"))
                     .because("only that reads the rows"));
             }
-            let (table, request) = change.request()?;
-            let plan = engine.plan(&table, &request, *check_data, *sample).await?;
+            let (table, asked) = change.asked()?;
+            let plan = engine.plan(&table, &asked, *check_data, *sample).await?;
             if args.json {
                 say(&to_json(&plan)?);
             } else {
@@ -105,8 +106,8 @@ async fn run(args: &Args) -> Result<()> {
         Command::Run { change, .. } => {
             change.expect_allowed()?;
             let id = if change.asks_for_change() {
-                let (table, request) = change.request()?;
-                engine.begin(&table, &request).await
+                let (table, asked) = change.asked()?;
+                engine.begin(&table, &asked).await
             } else {
                 engine.find(change.word(), true).await
             };
@@ -148,8 +149,8 @@ async fn run(args: &Args) -> Result<()> {
 fn engine(args: &Args) -> Result<Engine> {
     let env = |name: &str| std::env::var(name).ok();
     let target = Target::resolve(&args.connection(), &env)?;
-    let watch = Watch::new(progress::observer(args));
-    Ok(Engine::new(Sessions::new(Arc::new(target)), args.options()?, watch))
+    let events = Events::new(progress::listeners(args));
+    Ok(Engine::new(Sessions::new(Arc::new(target)), args.options()?, events))
 }
 
 async fn find(engine: &Engine, select: &Select) -> Result<Uuid> {

@@ -1,30 +1,33 @@
 //! Progress on stderr: bars on a terminal, a line every few seconds elsewhere.
 
 use std::io::IsTerminal;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use pgrecast::engine::Engine;
-use pgrecast::run::events::{Event, Observer};
+use pgrecast::run::events::{Event, Listener, Progress};
 use uuid::Uuid;
 
 use super::args::{Args, LogFormat};
 use super::terminal::tell;
 use super::units::{clock, grouped, short};
+use super::words;
 
 /// Elsewhere than on a terminal, how often a long step says how far it is.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Whoever fits where stderr goes.
-pub(crate) fn observer(args: &Args) -> Arc<dyn Observer> {
-    if args.log_format == LogFormat::Json {
-        Arc::new(Events)
-    } else if std::io::stderr().is_terminal() {
-        Arc::new(Bars(Mutex::default()))
-    } else {
-        Arc::new(Lines(Mutex::default()))
+/// The log, and what a person at a terminal sees.
+pub(crate) fn listeners(args: &Args) -> Vec<Box<dyn Listener>> {
+    let mut all: Vec<Box<dyn Listener>> = vec![Box::new(Log { is_all: args.log_format == LogFormat::Json })];
+    if args.log_format == LogFormat::Text {
+        if std::io::stderr().is_terminal() {
+            all.push(Box::new(Bars(Mutex::default())));
+        } else {
+            all.push(Box::new(Lines(Mutex::default())));
+        }
     }
+    all
 }
 
 /// `migration 7f3a0c11  public.orders`.
@@ -37,18 +40,21 @@ pub(crate) async fn headline(args: &Args, engine: &Engine, id: Uuid) {
     }
 }
 
-/// As `tracing` events.
-struct Events;
+/// As `tracing` events: notes, or everything where nothing else tells it.
+struct Log {
+    is_all: bool,
+}
 
-impl Observer for Events {
-    fn take(&self, event: Event) {
+impl Listener for Log {
+    fn take(&self, event: &Event) {
         match event {
-            Event::Begin(step) => tracing::info!(step, "begin"),
-            Event::Progress { done, total, unit, detail } => {
-                tracing::info!(done, total, unit, detail, "progress");
+            Event::Noted(note) => tracing::info!(note = words::note(note), "note"),
+            _ if !self.is_all => {}
+            Event::Began(work) => tracing::info!(step = work.as_str(), "begin"),
+            Event::Progressed(Progress { done, total, unit, detail }) => {
+                tracing::info!(done, total, unit = unit.as_str(), detail = words::detail(detail), "progress");
             }
-            Event::End(words) => tracing::info!(result = words, "end"),
-            Event::Note(_) => {} // already an event
+            Event::Ended(outcome) => tracing::info!(result = words::outcome(outcome), "end"),
         }
     }
 }
@@ -74,7 +80,9 @@ impl Step {
     }
 
     /// `71 %  29.1 M rows  412 k/s  ETA 0:29`
-    fn progressed(&mut self, done: i64, total: i64, unit: &str, detail: &str) -> String {
+    fn progressed(&mut self, progress: &Progress) -> String {
+        let Progress { done, total, unit, .. } = *progress;
+        let (unit, detail) = (unit.as_str(), words::detail(&progress.detail));
         let (since, at) = *self.first_done.get_or_insert((Instant::now(), done));
         let seconds = since.elapsed().as_secs_f64();
         let mut text = if total > 0 {
@@ -99,20 +107,20 @@ impl Step {
 /// Plain lines.
 struct Lines(Mutex<Step>);
 
-impl Observer for Lines {
-    fn take(&self, event: Event) {
+impl Listener for Lines {
+    fn take(&self, event: &Event) {
         let Ok(mut step) = self.0.lock() else { return };
         match event {
-            Event::Begin(name) => step.begin(name),
-            Event::Progress { done, total, unit, detail } => {
-                let text = step.progressed(done, total, unit, &detail);
+            Event::Began(work) => step.begin(work.as_str()),
+            Event::Progressed(progress) => {
+                let text = step.progressed(progress);
                 if step.said.or(step.began).is_none_or(|said| said.elapsed() >= EVERY) {
                     step.said = Some(Instant::now());
                     tell(&format!("  {:<11} {text}", step.name));
                 }
             }
-            Event::End(words) => tell(&step.ended(&words)),
-            Event::Note(words) => tell(&format!("  note: {words}")),
+            Event::Ended(outcome) => tell(&step.ended(&words::outcome(outcome))),
+            Event::Noted(note) => tell(&format!("  note: {}", words::note(note))),
         }
     }
 }
@@ -120,39 +128,42 @@ impl Observer for Lines {
 /// One bar, replaced by a line when its step is done.
 struct Bars(Mutex<Step>);
 
-impl Observer for Bars {
-    fn take(&self, event: Event) {
+impl Listener for Bars {
+    fn take(&self, event: &Event) {
         let Ok(mut step) = self.0.lock() else { return };
         match event {
-            Event::Begin(name) => {
-                step.begin(name);
+            Event::Began(work) => {
+                step.begin(work.as_str());
                 let bar = ProgressBar::new(0);
                 let style = ProgressStyle::with_template("  {prefix:<11} {bar:25}  {msg}");
                 if let Ok(style) = style {
                     bar.set_style(style.progress_chars("##-"));
                 }
-                bar.set_prefix(name);
+                bar.set_prefix(work.as_str());
                 bar.tick();
                 step.bar = Some(bar);
             }
-            Event::Progress { done, total, unit, detail } => {
-                let text = step.progressed(done, total, unit, &detail);
+            Event::Progressed(progress) => {
+                let text = step.progressed(progress);
                 if let Some(bar) = &step.bar {
-                    bar.set_length(total.max(1).cast_unsigned());
-                    bar.set_position(done.max(0).cast_unsigned());
+                    bar.set_length(progress.total.max(1).cast_unsigned());
+                    bar.set_position(progress.done.max(0).cast_unsigned());
                     bar.set_message(text);
                 }
             }
-            Event::End(words) => {
+            Event::Ended(outcome) => {
                 if let Some(bar) = step.bar.take() {
                     bar.finish_and_clear();
                 }
-                tell(&step.ended(&words));
+                tell(&step.ended(&words::outcome(outcome)));
             }
-            Event::Note(words) => match &step.bar {
-                Some(bar) => bar.println(format!("  note: {words}")),
-                None => tell(&format!("  note: {words}")),
-            },
+            Event::Noted(note) => {
+                let line = format!("  note: {}", words::note(note));
+                match &step.bar {
+                    Some(bar) => bar.println(line),
+                    None => tell(&line),
+                }
+            }
         }
     }
 }

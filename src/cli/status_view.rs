@@ -60,7 +60,7 @@ pub(crate) fn one(status: &Status) -> String {
     if status.runner_pid.is_some() && !status.lock.blockers.is_empty() {
         let _ = writeln!(
             out,
-            "      the swap's lock was not had in {} attempts: {}",
+            "      lock not granted in {} tries, held by {}",
             status.lock.attempts,
             status.lock.blockers.join("; ")
         );
@@ -119,6 +119,9 @@ fn safety(status: &Status) -> &'static str {
             "the table is in use; safe to kill: yes, `pgrecast run` goes on"
         }
         "swapped" => "the new table is in place; safe to kill: yes, `pgrecast run` goes on",
+        "retired_level" | "retired_verified" => {
+            "the new table is in place, it is being rolled back; safe to kill: yes, `pgrecast rollback` goes on"
+        }
         _ => "the table is in use as it was; safe to kill: yes, `pgrecast run` goes on",
     }
 }
@@ -130,7 +133,8 @@ fn next(status: &Status) -> Vec<String> {
         "finished" | "aborted" => Vec::new(),
         "rolled_back" if status.retired.is_none() => Vec::new(),
         "rolled_back" => vec![format!("free the space: pgrecast cleanup {id}")],
-        "swapped" => vec![
+        "retired_level" | "retired_verified" if status.runner_pid.is_some() => Vec::new(),
+        "swapped" | "retired_level" | "retired_verified" => vec![
             format!("go back without losing a write:  pgrecast rollback {id}"),
             format!("keep the change, free the space: pgrecast cleanup {id}"),
         ],

@@ -1,6 +1,17 @@
 //! Numbers as people read them.
 
-pub(crate) use pgrecast::verify::grouped;
+/// `41,207,118`.
+pub(crate) fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    if number < 0 { format!("-{out}") } else { out }
+}
 
 /// `38 GB`, `780 MB`, `8 kB`: as `pg_size_pretty` does, with one place below ten.
 pub(crate) fn bytes(bytes: i64) -> String {

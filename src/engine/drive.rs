@@ -1,306 +1,149 @@
-//! From phase to phase: one exhaustive match.
-
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+//! From phase to phase, there and back: one driver with a direction, one exhaustive match.
 
 use tokio_postgres::Client;
 
-use super::Options;
-use crate::alter::{Alter, read_assignment};
-use crate::capture;
-use crate::catalog::{Definition, Fingerprint};
-use crate::copy;
-use crate::copy::Copied;
-use crate::db::{Session, Sessions};
+use super::{Options, build};
+use crate::catalog::Fingerprint;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
-use crate::in_place;
-use crate::index;
-use crate::index::vacuum;
-use crate::lock::{LockStory, Locking, Purpose};
-use crate::name::{Fragment, Ident, sql};
 use crate::pair::{Direction, Pair};
 use crate::plan::Side;
-use crate::plan::in_place::Strategy;
-use crate::plan::key::KeyColumn;
-use crate::preview;
-use crate::replay;
 use crate::replay::catch_up::Crew;
-use crate::replay::level::bring_level;
-use crate::run::definition;
-use crate::run::events::Watch;
-use crate::shadow;
-use crate::shadow::Request;
-use crate::state::{self, Migration, Phase, TableChange};
-use crate::swap;
-use crate::swap::finish;
-use crate::swap::matviews;
+use crate::replay::{self, bring_level};
+use crate::run::events::{Note, Outcome, Work};
+use crate::run::{Run, definition};
+use crate::state::{Migration, Phase, TableChange};
 use crate::swap::snapshots::{self, Point};
-use crate::verify as verifying;
-use crate::verify::grouped;
+use crate::swap::{self, finish, matviews};
+use crate::{capture, in_place, verify as comparison};
 
-/// Runs a migration from where it is to the swap, and what is to be done after it.
+/// Takes a migration from where it is to the swap and through what is to be done after it; or, on the way back, from the
+/// swap to the swap back.
 pub(super) async fn drive(
-    control: &Session,
-    sessions: &Sessions,
+    run: &Run,
     migration: &mut Migration,
-    options: Options,
-    watch: &Watch,
+    options: &Options,
+    direction: Direction,
 ) -> Result<()> {
-    if migration.phase == Phase::Verified {
-        // A verification counts for the run that made it: who knows what happened since.
-        migration.advance(control, Phase::Level).await?;
+    if let Some(earlier) = where_to_begin(migration.phase, direction) {
+        migration.advance(&run.control, earlier).await?;
     }
     loop {
         tracing::debug!(phase = %migration.phase, "next step");
-        match migration.phase {
-            Phase::Planned if migration.needs_no_copy => {
-                return change_in_place(control, sessions, migration, options, watch).await;
+        match (migration.phase, direction) {
+            (Phase::Planned, Direction::Forward) if migration.needs_no_copy => {
+                return change_in_place(run, migration, options).await;
             }
-            Phase::Planned => make_shadow(control, migration, watch).await?,
-            Phase::Shadowed => start_capture(control, migration, options, watch).await?,
-            Phase::Capturing => copy_all(control, sessions, migration, options, watch).await?,
-            Phase::Copied => build_indexes(control, sessions, migration, options, watch).await?,
-            Phase::Indexed => bring_all_level(control, sessions, migration, watch).await?,
-            Phase::Level => verify_all(control, sessions, migration, options, watch).await?,
-            Phase::Verified => swap_all(control, sessions, migration, options, watch).await?,
-            Phase::Swapped => return after_swap(control, sessions, migration, options, watch).await,
-            Phase::Finished | Phase::Aborted | Phase::RolledBack => {
-                return Err(Error::usage(format!(
-                    "migration {} is {}: there is nothing to go on with",
-                    migration.short_id(),
-                    migration.phase
-                )));
+            (Phase::Planned, Direction::Forward) => build::make_shadow(run, migration).await?,
+            (Phase::Shadowed, Direction::Forward) => build::start_capture(run, migration, options).await?,
+            (Phase::Capturing, Direction::Forward) => build::copy(run, migration, options).await?,
+            (Phase::Copied, Direction::Forward) => build::indexes(run, migration, options).await?,
+            (Phase::Indexed, Direction::Forward) | (Phase::Swapped, Direction::Reverse) => {
+                level(run, migration, direction).await?;
             }
+            (Phase::Level, Direction::Forward) | (Phase::RetiredLevel, Direction::Reverse) => {
+                verify_all(run, migration, options, direction).await?;
+            }
+            (Phase::Verified, Direction::Forward) | (Phase::RetiredVerified, Direction::Reverse) => {
+                swap_all(run, migration, options, direction).await?;
+            }
+            (Phase::Swapped, Direction::Forward) | (Phase::RolledBack, Direction::Reverse) => {
+                return after_swap(run, migration, options, direction).await;
+            }
+            (phase, _) => return Err(nothing_to_do(migration, phase, direction)),
         }
-        migration.tables = TableChange::list(control, migration.id).await?;
+        *migration = Migration::load(&run.control, migration.id).await?;
     }
 }
 
-async fn change_in_place(
-    control: &Session,
-    sessions: &Sessions,
-    migration: &mut Migration,
-    options: Options,
-    watch: &Watch,
-) -> Result<()> {
-    for change in migration.tables.clone() {
-        in_place::run(control, sessions, migration, &change, options.lock, watch).await?;
+/// The phase that a run goes back to before it goes on: a verification counts for the run that made it (who knows what
+/// happened since?), and whoever goes forward gives a rollback up.
+fn where_to_begin(phase: Phase, direction: Direction) -> Option<Phase> {
+    match (phase, direction) {
+        (Phase::Verified, Direction::Forward) => Some(Phase::Level),
+        (Phase::RetiredVerified, Direction::Reverse) => Some(Phase::RetiredLevel),
+        (Phase::RetiredLevel | Phase::RetiredVerified, Direction::Forward) => Some(Phase::Swapped),
+        _ => None,
     }
-    Ok(())
 }
 
-async fn make_shadow(control: &Client, migration: &mut Migration, watch: &Watch) -> Result<()> {
-    watch.begin("shadow");
-    control.batch_execute("begin; set local lock_timeout = '300ms'").await?;
-    for change in migration.tables.clone() {
-        let made = make_one_shadow(control, &change).await;
-        if let Err(error) = made {
-            control.batch_execute("rollback").await?;
-            return Err(error);
-        }
-    }
-    migration.advance(control, Phase::Shadowed).await?;
-    control.batch_execute("commit").await?;
-    Failpoint::Shadowed.pass();
-    watch.end("");
-    Ok(())
-}
-
-async fn make_one_shadow(control: &Client, change: &TableChange) -> Result<()> {
-    let original = Definition::read(control, change.original_oid).await?;
-    if crate::catalog::fingerprint(control, change.original_oid).await? != change.fingerprint {
-        return Err(definition::changed(change));
-    }
-    let request = stored_request(change)?;
-    let place = preview::place_of(change.migration_id, change.ordinal, &change.name);
-    let blueprint = shadow::build(control, &original, &place, &request).await?;
-    control.batch_execute(&format!("create schema {}", change.retired_schema)).await?;
-    state::store(control, change.id, &blueprint).await?;
-    let shadow_oid = blueprint.new.table.oid;
-    control
-        .execute("update pgrecast.table_change set shadow_oid = $2 where id = $1", &[&change.id, &shadow_oid])
-        .await?;
-    let is_unlogged = blueprint.new.table.persistence == "u";
-    let columns = |definition: &Definition, name: fn(&KeyColumn) -> &Ident| {
-        blueprint
-            .key
-            .iter()
-            .filter_map(|key| definition.columns.iter().find(|column| column.name == *name(key)).cloned())
-            .collect::<Vec<_>>()
+fn nothing_to_do(migration: &Migration, phase: Phase, direction: Direction) -> Error {
+    let id = migration.short_id();
+    let error = match direction {
+        Direction::Forward => format!("migration {id} is {phase}: there is nothing to go on with"),
+        Direction::Reverse => format!("migration {id} is {phase}: there is nothing to roll back"),
     };
-    let (old, new) = (columns(&original, |key| &key.original), columns(&blueprint.new, |key| &key.new));
-    let old: Vec<_> = old.iter().collect();
-    let new: Vec<_> = new.iter().collect();
-    capture::prepare(control, change, Direction::Forward, &old, &change.shadow(), is_unlogged).await?;
-    capture::prepare(control, change, Direction::Reverse, &new, &change.name, is_unlogged).await
+    let command = if phase.is_before_swap() { "abort" } else { "status" };
+    Error::usage(error).hint(format!("Run `pgrecast {command} {id}`."))
 }
 
-/// What was asked for, read back from the state.
-fn stored_request(change: &TableChange) -> Result<Request> {
-    let asked = &change.asked;
-    let alter =
-        if asked.statements.is_empty() { Alter::rebuild() } else { Alter::from_texts(&asked.statements)? };
-    let reverse =
-        asked.reverse.iter().map(|text| read_assignment("--reverse", text)).collect::<Result<_>>()?;
-    let filter = asked.filter.clone().map(Fragment::trusted);
-    let (order, columns) = (asked.order.clone(), asked.columns.clone());
-    Ok(Request { alter, reverse, filter, order, columns, strategy: Strategy::Copy })
-}
-
-async fn start_capture(
-    control: &Client,
-    migration: &mut Migration,
-    options: Options,
-    watch: &Watch,
-) -> Result<()> {
-    watch.begin("capture");
-    let mut locking = Locking::new(control, migration.id, Purpose::Capture, options.lock, watch);
+async fn change_in_place(run: &Run, migration: &mut Migration, options: &Options) -> Result<()> {
     for change in migration.tables.clone() {
-        let started = capture::start(control, &change, &mut locking).await;
-        if let Err(error) = started {
-            control.batch_execute("rollback").await?;
-            return Err(error);
-        }
-        // One table to a migration for now: the phase commits with its triggers.
-        migration.advance(control, Phase::Capturing).await?;
-        control.batch_execute("commit").await?;
-        Failpoint::Capturing.pass();
-        copy::begin(control, &change).await?;
+        in_place::change(run, migration, &change, options.lock).await?;
     }
-    let story = locking.story;
-    watch.end(format!("asked {} times, waited {} ms", story.attempts, story.waited.as_millis()));
     Ok(())
 }
 
-async fn copy_all(
-    control: &Client,
-    sessions: &Sessions,
-    migration: &mut Migration,
-    options: Options,
-    watch: &Watch,
-) -> Result<()> {
-    watch.begin("copy");
-    let started = Instant::now();
-    for change in migration.tables.clone() {
-        let pair = Arc::new(Pair::load(control, &change, Direction::Forward).await?);
-        if change.blocks.is_none() {
-            copy::begin(control, &change).await?;
-        }
-        while copy::copy(control, sessions, &change, &pair, options.copy, watch).await? == Copied::FileChanged
-        {
-            watch.note(format!(
-                "{} was truncated or rewritten by somebody else: the copy starts again",
-                change.name.shown()
-            ));
-            copy::begin(control, &change).await?;
-        }
-        capture::check(control, &change, &pair).await?;
+/// The phases of both ways by what is true of the table that is to come into place.
+fn phase_of(level: Phase, direction: Direction) -> Phase {
+    match (level, direction) {
+        (Phase::Level, Direction::Reverse) => Phase::RetiredLevel,
+        (Phase::Verified, Direction::Reverse) => Phase::RetiredVerified,
+        (phase, _) => phase,
     }
-    Failpoint::AllCopied.pass();
-    migration.advance(control, Phase::Copied).await?;
-    Failpoint::Copied.pass();
-    let rows: i64 = copied_rows(control, migration).await?;
-    let rate = rows as f64 / started.elapsed().as_secs_f64().max(0.001);
-    watch.end(format!("{} rows, {:.0} k/s", grouped(rows), rate / 1000.0));
-    Ok(())
 }
 
-async fn copied_rows(control: &Client, migration: &Migration) -> Result<i64> {
-    let mut rows = 0;
-    for change in &migration.tables {
-        let row = control.query_one(&sql!("copy/read_progress.sql").text(), &[&change.id]).await?;
-        rows += row.try_get::<_, i64>("rows_copied")?;
-    }
-    Ok(rows)
-}
-
-async fn build_indexes(
-    control: &Client,
-    sessions: &Sessions,
-    migration: &mut Migration,
-    options: Options,
-    watch: &Watch,
-) -> Result<()> {
-    watch.begin("index");
-    let mut built = 0;
-    for change in migration.tables.clone() {
-        let pair = Pair::load(control, &change, Direction::Forward).await?;
-        index::build_key(control, sessions, &change, &pair, options.index_jobs, watch).await?;
-        index::build_others(control, sessions, &change, &pair, options.index_jobs, watch).await?;
-        built += index::count(control, &change).await?;
-        // What came in during the builds, before the statistics are taken.
-        Crew::new(control, sessions).catch_up(&pair, watch).await?;
-    }
-    watch.end(format!("{built} built"));
-    watch.begin("vacuum");
-    for change in &migration.tables {
-        vacuum::vacuum(control, change).await?;
-        if let Some(shadow) = change.shadow_oid {
-            definition::record(control, &Fingerprint::prepare(control).await?, change, shadow).await?;
+async fn level(run: &Run, migration: &mut Migration, direction: Direction) -> Result<()> {
+    run.events.began(Work::Level);
+    let to = phase_of(Phase::Level, direction);
+    for change in migration.tables.iter().filter(|change| change.phase != to) {
+        let pair = Pair::load(&run.control, change, direction).await?;
+        bring_level(run, change, &pair).await?;
+        match direction {
+            Direction::Forward if matviews::build(run, change).await? > 0 => {
+                bring_level(run, change, &pair).await?;
+            }
+            Direction::Forward => {}
+            Direction::Reverse => matviews::fill(&run.control, change, direction).await?,
         }
+        change.reach(&run.control, to).await?;
     }
-    watch.end("visibility map and statistics are there");
-    Failpoint::Vacuumed.pass();
-    migration.advance(control, Phase::Indexed).await?;
-    Failpoint::Indexed.pass();
-    Ok(())
-}
-
-async fn bring_all_level(
-    control: &Client,
-    sessions: &Sessions,
-    migration: &mut Migration,
-    watch: &Watch,
-) -> Result<()> {
-    watch.begin("level");
-    for change in &migration.tables {
-        let pair = Pair::load(control, change, Direction::Forward).await?;
-        bring_level(control, sessions, migration.id, change, &pair, watch).await?;
-        if matviews::build(control, change, watch).await? > 0 {
-            bring_level(control, sessions, migration.id, change, &pair, watch).await?;
-        }
-    }
-    watch.end("");
-    migration.advance(control, Phase::Level).await?;
+    run.events.ended(match direction {
+        Direction::Forward => Outcome::Done,
+        Direction::Reverse => Outcome::Level,
+    });
+    migration.advance(&run.control, to).await?;
     Failpoint::Level.pass();
     Ok(())
 }
 
 async fn verify_all(
-    control: &Client,
-    sessions: &Sessions,
+    run: &Run,
     migration: &mut Migration,
-    options: Options,
-    watch: &Watch,
+    options: &Options,
+    direction: Direction,
 ) -> Result<()> {
+    // All tables, whatever a former run has compared.
     for change in &migration.tables {
-        let pair = Pair::load(control, change, Direction::Forward).await?;
-        outwait_older(control, sessions, migration, change, &pair, options, watch).await?;
-        verify(control, sessions, migration, change, &pair, watch).await?;
+        let pair = Pair::load(&run.control, change, direction).await?;
+        outwait_older(run, change, &pair, options).await?;
+        verify(run, change, &pair).await?;
     }
-    migration.advance(control, Phase::Verified).await?;
+    migration.advance(&run.control, phase_of(Phase::Verified, direction)).await?;
     Failpoint::Verified.pass();
     Ok(())
 }
 
 /// Brings `to` level, and waits for every transaction that would not see it so: it keeps level meanwhile.
-pub(super) async fn outwait_older(
-    control: &Client,
-    sessions: &Sessions,
-    migration: &Migration,
-    change: &TableChange,
-    pair: &Pair,
-    options: Options,
-    watch: &Watch,
-) -> Result<()> {
-    watch.begin("snapshots");
+async fn outwait_older(run: &Run, change: &TableChange, pair: &Pair, options: &Options) -> Result<()> {
+    let control = &run.control;
+    run.events.began(Work::Snapshots);
     definition::check(control, &Fingerprint::prepare(control).await?, change, pair).await?;
-    let again = async || bring_level(control, sessions, migration.id, change, pair, watch).await;
+    let again = async || bring_level(run, change, pair).await;
     again().await?;
     let level = Point::now(control).await?;
     let limit = options.snapshot_timeout;
-    let (is_free, left) = snapshots::wait(control, change, &level, limit, watch, again).await?;
+    let (is_free, left) = snapshots::wait(run, change, &level, limit, again).await?;
     if !is_free {
         return Err(Error::failed("a transaction that is older than the new table is still open")
             .because(left.join("; "))
@@ -310,31 +153,25 @@ pub(super) async fn outwait_older(
                 limit.as_secs()
             )));
     }
-    watch.end("none is older than the level table");
+    run.events.ended(Outcome::NoneOlder);
     Ok(())
 }
 
 /// Compares a pair and writes the result down, also a bad one: a failed verification is never forgotten.
-pub(super) async fn verify(
-    control: &Client,
-    sessions: &Sessions,
-    migration: &Migration,
-    change: &TableChange,
-    pair: &Pair,
-    watch: &Watch,
-) -> Result<()> {
-    watch.begin("verify");
+pub(super) async fn verify(run: &Run, change: &TableChange, pair: &Pair) -> Result<()> {
+    let control = &run.control;
+    run.events.began(Work::Verify);
     let mut tries = 0;
     let found = loop {
         // A mark of TRUNCATE in the log says that nothing can be compared before it is obeyed; other keys
         // that wait are no matter.
         capture::check(control, change, pair).await?;
-        Crew::new(control, sessions).catch_up(pair, watch).await?;
+        Crew::new(run).catch_up(pair).await?;
         replay::round(control, pair).await?;
-        match verifying::verify(control, sessions, change, pair, watch).await {
+        match comparison::verify(run, change, pair).await {
             Err(error) if error.kind == Kind::Transient && tries < 10 => {
                 tries += 1;
-                watch.note(format!("verification begins again: {}", error.message));
+                run.events.noted(Note::VerificationRestarts(error.message));
             }
             other => break other,
         }
@@ -344,67 +181,65 @@ pub(super) async fn verify(
         Ok(found) => (None, Some(found.differences)),
         Err(_) => (None, None),
     };
-    control
-        .execute(
-            "update pgrecast.migration set verified_rows = $2, verified_differences = $3,
-                 verified_at = clock_timestamp() where id = $1",
-            &[&migration.id, &rows, &differences],
-        )
-        .await?;
+    change.record_verification(control, rows, differences).await?;
     Failpoint::VerificationWritten.pass();
     let found = found?;
     found.expect_equal(pair)?;
-    watch.end(format!(
-        "{} rows equal, 0 differences; {} pending changes accounted for",
-        grouped(found.rows),
-        grouped(found.pending)
-    ));
+    run.events.ended(Outcome::Equal { rows: found.rows, pending: found.pending });
     Ok(())
 }
 
 async fn swap_all(
-    control: &Client,
-    sessions: &Sessions,
+    run: &Run,
     migration: &mut Migration,
-    options: Options,
-    watch: &Watch,
+    options: &Options,
+    direction: Direction,
 ) -> Result<()> {
-    for change in migration.tables.clone() {
-        let pair = Pair::load(control, &change, Direction::Forward).await?;
-        watch.begin("swap");
-        matviews::fill(control, &change, Direction::Forward).await?;
-        let (held, story) =
-            swap::swap(control, sessions, migration, &change, &pair, options.lock, watch).await?;
-        watch.end(lock_words(held, &story));
+    run.events.began(match direction {
+        Direction::Forward => Work::Swap,
+        Direction::Reverse => Work::SwapBack,
+    });
+    let tables = pairs(&run.control, migration, direction).await?;
+    if direction == Direction::Forward {
+        for (change, _) in &tables {
+            matviews::fill(&run.control, change, direction).await?;
+        }
     }
+    let (held, story) = swap::swap(run, migration, &tables, options.lock).await?;
+    run.events.ended(Outcome::Swapped { held, attempts: story.attempts });
     Ok(())
 }
 
-/// How the lock was had, in words.
-pub(super) fn lock_words(held: Duration, story: &LockStory) -> String {
-    let times =
-        if story.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", story.attempts) };
-    format!("lock held {} ms after {times}", held.as_millis())
+async fn pairs(
+    control: &Client,
+    migration: &Migration,
+    direction: Direction,
+) -> Result<Vec<(TableChange, Pair)>> {
+    let mut tables = Vec::with_capacity(migration.tables.len());
+    for change in &migration.tables {
+        tables.push((change.clone(), Pair::load(control, change, direction).await?));
+    }
+    Ok(tables)
 }
 
-/// Validates foreign keys, takes the guard off, and brings the retired table level once.
-async fn after_swap(
-    control: &Client,
-    sessions: &Sessions,
-    migration: &Migration,
-    options: Options,
-    watch: &Watch,
-) -> Result<()> {
+/// Validates foreign keys and drops the guard; after the way there, brings the retired table level once.
+async fn after_swap(run: &Run, migration: &Migration, options: &Options, direction: Direction) -> Result<()> {
+    let side = match direction {
+        Direction::Forward => Side::New,
+        Direction::Reverse => Side::Original,
+    };
     for change in &migration.tables {
-        watch.begin("finish");
-        finish::validate(control, change, Side::New, options.lock, watch).await?;
-        let guard =
-            finish::take_guard_off(control, change, options.lock, options.snapshot_timeout, watch).await?;
-        watch.end(if guard { "foreign keys valid, guard taken off" } else { "foreign keys valid" });
-        watch.begin("reverse");
-        let pair = Pair::load(control, change, Direction::Reverse).await?;
-        bring_level(control, sessions, migration.id, change, &pair, watch).await?;
-        watch.end("the retired table is level");
+        run.events.began(Work::Finish);
+        finish::validate(run, change, side, options.lock).await?;
+        let without_guard =
+            finish::drop_guard(run, migration, change, options.lock, options.snapshot_timeout).await?;
+        run.events.ended(Outcome::Validated { without_guard });
+        if direction == Direction::Forward {
+            run.events.began(Work::Reverse);
+            let pair = Pair::load(&run.control, change, Direction::Reverse).await?;
+            bring_level(run, change, &pair).await?;
+            run.events.ended(Outcome::Level);
+        }
     }
     Ok(())
 }

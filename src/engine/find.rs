@@ -11,7 +11,7 @@ use crate::state::{Migration, Phase};
 /// The open migration of a table, if there is one.
 pub(super) async fn open_on_table(client: &Client, table: &TableRef) -> Result<Option<Migration>> {
     let oid = find_table(client, &table.to_string()).await?;
-    Ok(Migration::list(client, true).await?.into_iter().find(|migration| is_on(migration, oid, table)))
+    Ok(Migration::list_open(client).await?.into_iter().find(|migration| is_on(migration, oid, table)))
 }
 
 /// Whether a migration is of this table: of the very one that the name means in this session, and only
@@ -43,7 +43,7 @@ fn is_named(name: &QualifiedName, table: &TableRef) -> bool {
 /// # Errors
 /// [`crate::error::Kind::Usage`] when there is none, or more than one.
 pub(super) async fn find(client: &Client, word: Option<&str>, open_only: bool) -> Result<Migration> {
-    let all = Migration::list(client, false).await?;
+    let all = Migration::list(client).await?;
     let open = || all.iter().filter(|migration| migration.phase.is_open());
     let Some(word) = word else {
         return one(&open().collect::<Vec<_>>(), "no migration is open", "several migrations are open");

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio_postgres::Client;
 
-use crate::db::Session;
 use crate::error::{Error, Result};
 use crate::name::sql;
-use crate::run::events::Watch;
-use crate::state::Migration;
+use crate::run::Run;
+use crate::run::events::Note;
+use crate::state::{Migration, TableChange};
 
 /// First half of our advisory locks' keys: "pgrc".
 const CLASS: i32 = 0x7067_7263;
@@ -25,7 +25,8 @@ const ORPHANS: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When another run has it, naming its backend.
-pub(super) async fn take(control: &Session, migration: &Migration, watch: &Watch) -> Result<()> {
+pub(super) async fn take(run: &Run, migration: &Migration) -> Result<()> {
+    let control = &run.control;
     for change in &migration.tables {
         let deadline = tokio::time::Instant::now() + LEASE;
         while !try_lock(control, change.original_oid).await? {
@@ -36,15 +37,9 @@ pub(super) async fn take(control: &Session, migration: &Migration, watch: &Watch
         }
     }
     if end_orphans(control, migration).await? {
-        watch.note("ended sessions that a former run had left behind");
+        run.events.noted(Note::OrphansEnded);
     }
-    control
-        .execute(
-            "update pgrecast.migration set runner_pid = $2, runner_seen_at = clock_timestamp() where id = $1",
-            &[&migration.id, &control.pid()],
-        )
-        .await?;
-    Ok(())
+    migration.record_runner(control, control.pid()).await
 }
 
 async fn try_lock(client: &Client, table: u32) -> Result<bool> {
@@ -59,14 +54,7 @@ pub(super) async fn only_one(client: &Client, table: u32) -> Result<()> {
     let row = client
         .query_one("select pg_catalog.pg_try_advisory_xact_lock($1, $2)", &[&CLASS, &table.cast_signed()])
         .await?;
-    let is_open: bool = client
-        .query_one(
-            "select exists (select from pgrecast.table_change c join pgrecast.migration m on m.id = c.migration_id
-                            where c.original_oid = $1 and m.phase not in ('finished', 'aborted', 'rolled_back'))",
-            &[&table],
-        )
-        .await?
-        .try_get(0)?;
+    let is_open = TableChange::is_open_on(client, table).await?;
     if row.try_get(0)? && !is_open {
         return Ok(());
     }

@@ -4,10 +4,13 @@
 use serde::Serialize;
 use tokio_postgres::Client;
 
+use uuid::Uuid;
+
+use super::Engine;
 use crate::catalog::find_table;
 use crate::error::{Error, Result};
-use crate::name::{QualifiedName, sql};
-use crate::state::{Migration, Phase, PhaseTime, TableChange, load_steps};
+use crate::name::QualifiedName;
+use crate::state::{Migration, Phase, PhaseTime, TableChange, chunk, load_steps};
 
 /// Everything there is to say.
 #[derive(Debug, Clone, Serialize, Default)]
@@ -174,22 +177,18 @@ impl Status {
             rows_per_second: None,
             eta_seconds: None,
             log_backlog: None,
-            keys_replayed: migration.keys_replayed,
-            rounds: migration.rounds,
-            throttle: Throttle { reason: migration.waiting_for.clone() },
-            lock: Lock {
-                attempts: migration.lock_attempts,
-                held_ms: migration.lock_held_ms,
-                waited_ms: migration.lock_waited_ms,
-                blockers: migration.lock_blockers.clone(),
+            keys_replayed: migration.tables.iter().map(|table| table.keys_replayed).sum(),
+            rounds: migration.tables.iter().map(|table| table.rounds).sum(),
+            throttle: Throttle {
+                reason: migration
+                    .waiting_for
+                    .as_ref()
+                    .map(|who| format!("waiting for older transactions: {who}")),
             },
-            verify: migration.verified_at.as_ref().map(|at| Verification {
-                rows: migration.verified_rows,
-                differences: migration.verified_differences,
-                finished_at: Some(at.clone()),
-            }),
+            lock: Lock::of(migration),
+            verify: Verification::of(migration),
             retired: None,
-            not_validated: not_validated(client, migration).await?,
+            not_validated: migration.not_validated(client).await?,
             steps: Vec::new(),
             phases: migration.phase_times(client).await?,
             error: migration
@@ -208,7 +207,7 @@ impl Status {
                 add(&mut status.log_backlog, backlog(client, change, "forward").await?);
             }
             let kept = match migration.phase {
-                Phase::Swapped => Some(change.retired()),
+                phase if phase.is_swapped() => Some(change.retired()),
                 Phase::RolledBack => Some(change.shadow()),
                 _ => None,
             };
@@ -220,23 +219,48 @@ impl Status {
     }
 
     async fn add_copy(&mut self, client: &Client, migration: &Migration, change: &TableChange) -> Result<()> {
-        let row = client.query_one(&sql!("copy/read_progress.sql").text(), &[&change.id]).await?;
-        let rows: i64 = row.try_get("rows_copied")?;
-        let blocks_done: i64 = row.try_get("blocks_done")?;
-        self.rows_copied += rows;
-        self.chunks_done += row.try_get::<_, i64>("chunks_done")?;
-        self.chunks_total += row.try_get::<_, i64>("chunks_claimed")?;
-        let seconds: Option<f64> =
-            client.query_one(&sql!("copy/read_speed.sql").text(), &[&change.id]).await?.try_get("seconds")?;
-        if let (Phase::Capturing, Some(seconds), Some(blocks)) = (migration.phase, seconds, change.blocks)
+        let copy = chunk::progress(client, change.id).await?;
+        self.rows_copied += copy.rows;
+        self.chunks_done += copy.chunks_done;
+        self.chunks_total += copy.chunks_claimed;
+        if let (Phase::Capturing, Some(seconds)) = (migration.phase, chunk::seconds(client, change.id).await?)
             && seconds > 0.0
-            && blocks_done > 0
+            && copy.blocks_done > 0
             && self.runner_pid.is_some()
         {
-            self.rows_per_second = Some(rows as f64 / seconds);
-            self.eta_seconds = Some((blocks - blocks_done) as f64 * seconds / blocks_done as f64);
+            self.rows_per_second = Some(copy.rows as f64 / seconds);
+            self.eta_seconds =
+                Some((copy.blocks - copy.blocks_done) as f64 * seconds / copy.blocks_done as f64);
         }
         Ok(())
+    }
+}
+
+impl Lock {
+    /// Of all tables together: one request has them all.
+    fn of(migration: &Migration) -> Self {
+        let costs = || migration.tables.iter().map(|table| &table.lock);
+        let mut blockers: Vec<String> = costs().flat_map(|cost| cost.blockers.clone()).collect();
+        blockers.dedup();
+        Lock {
+            attempts: costs().map(|cost| cost.attempts).max().unwrap_or_default(),
+            held_ms: costs().filter_map(|cost| cost.held_ms).reduce(f64::max),
+            waited_ms: costs().map(|cost| cost.waited_ms).fold(0.0, f64::max),
+            blockers,
+        }
+    }
+}
+
+impl Verification {
+    /// Of all tables together; none while one of them was never compared.
+    fn of(migration: &Migration) -> Option<Self> {
+        let all: Option<Vec<_>> = migration.tables.iter().map(|table| table.verification.as_ref()).collect();
+        let all = all?;
+        Some(Verification {
+            rows: all.iter().map(|one| one.rows).sum(),
+            differences: all.iter().map(|one| one.differences).sum(),
+            finished_at: all.iter().map(|one| one.at.clone()).max(),
+        })
     }
 }
 
@@ -258,12 +282,6 @@ async fn running(client: &Client, migration: &Migration) -> Result<Option<i32>> 
         .await?
         .try_get(0)?;
     Ok(lives.then_some(pid))
-}
-
-/// Foreign keys that are NOT VALID since the swap.
-async fn not_validated(client: &Client, migration: &Migration) -> Result<Vec<String>> {
-    let rows = client.query(&sql!("state/list_not_validated.sql").text(), &[&migration.id]).await?;
-    rows.iter().map(|row| Ok(row.try_get("shown")?)).collect()
 }
 
 /// Entries in a log. `None` when it is not there, or not for this role to read.
@@ -300,8 +318,29 @@ async fn retired(
         bytes,
         since: migration.swapped_at.clone(),
         reverse_backlog: match migration.phase {
-            Phase::Swapped => backlog(client, change, "reverse").await?,
+            phase if phase.is_swapped() => backlog(client, change, "reverse").await?,
             _ => None,
         },
     }))
+}
+
+impl Engine {
+    /// What is true of a migration now; readable while another process runs it.
+    pub async fn status(&self, id: Uuid) -> Result<Status> {
+        let client = self.sessions.open("status").await?;
+        Status::read(&client, &Migration::load(&client, id).await?).await
+    }
+
+    /// All migrations, the newest first; or only those that are open or still keep a table.
+    pub async fn list(&self, open_only: bool) -> Result<Vec<Status>> {
+        let client = self.sessions.open("status").await?;
+        let mut list = Vec::new();
+        for migration in Migration::list(&client).await? {
+            let status = Status::read(&client, &migration).await?;
+            if !open_only || migration.phase.is_open() || status.retired.is_some() {
+                list.push(status);
+            }
+        }
+        Ok(list)
+    }
 }

@@ -10,11 +10,11 @@ use tokio_postgres::error::SqlState;
 
 use crate::alter::retarget;
 use crate::catalog::find_name;
-use crate::db::{Session, Sessions};
 use crate::error::{Error, Result};
 use crate::failpoint::Failpoint;
 use crate::name::{Ident, QualifiedName, sql};
-use crate::run::events::Watch;
+use crate::run::Run;
+use crate::run::events::{Detail, Note, Unit};
 use crate::state::{StoredStep, TableChange, mark_begun, mark_undone};
 
 /// How often to look how far an index build is.
@@ -25,21 +25,14 @@ const LOOK: Duration = Duration::from_millis(500);
 /// # Errors
 /// [`Kind::NeedsPerson`](crate::error::Kind::NeedsPerson) when something else has its name; the server's own, and then
 /// nothing is left of it.
-pub(super) async fn make(
-    client: &Session,
-    sessions: &Sessions,
-    change: &TableChange,
-    stored: &StoredStep,
-    index: &Ident,
-    watch: &Watch,
-) -> Result<u32> {
-    let mut working = std::pin::pin!(make_unobserved(client, change, stored, index));
-    let observer = sessions.open("watch").await?;
+pub(super) async fn make(run: &Run, change: &TableChange, stored: &StoredStep, index: &Ident) -> Result<u32> {
+    let mut working = std::pin::pin!(make_unobserved(&run.control, change, stored, index));
+    let observer = run.sessions.open("watch").await?;
     let mut tick = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
             made = &mut working => return made,
-            _ = tick.tick() => report(&observer, client.pid(), watch).await?,
+            _ = tick.tick() => report(&observer, run).await?,
         }
     }
 }
@@ -96,13 +89,8 @@ pub(super) async fn drop(client: &Client, change: &TableChange, stored: &StoredS
 }
 
 /// Drops what a step made, if anything, and nothing else of that name.
-pub(super) async fn undo(
-    client: &Client,
-    change: &TableChange,
-    stored: &StoredStep,
-    index: &Ident,
-    watch: &Watch,
-) -> Result<()> {
+pub(super) async fn undo(run: &Run, change: &TableChange, stored: &StoredStep, index: &Ident) -> Result<()> {
+    let client = &run.control;
     let ours = match stored.object_oid {
         Some(oid) => find_name(client, oid).await?,
         None => find(client, change, index)
@@ -113,19 +101,20 @@ pub(super) async fn undo(
     if let Some(name) = ours {
         drop_index(client, &name).await?;
     } else if find(client, change, index).await?.is_some() {
-        watch.note(format!("index {} was not made by this migration: it is left alone", index.shown()));
+        run.events.noted(Note::NotOurs { kind: "index", name: index.shown() });
     }
     Ok(())
 }
 
-async fn report(observer: &Client, builder: i32, watch: &Watch) -> Result<()> {
-    let row = observer.query_opt(&sql!("in_place/read_build.sql").text(), &[&builder]).await?;
+async fn report(observer: &Client, run: &Run) -> Result<()> {
+    let row = observer.query_opt(&sql!("in_place/read_build.sql").text(), &[&run.control.pid()]).await?;
     if let Some(row) = row {
         let mut words: String = row.try_get("phase")?;
         if let Some(pid) = row.try_get::<_, Option<i32>>("waits_for")? {
             words = format!("{words}: pid {pid} {:?}", row.try_get::<_, String>("application")?);
         }
-        watch.progress(row.try_get("blocks_done")?, row.try_get("blocks_total")?, "blocks", words);
+        let (done, total) = (row.try_get("blocks_done")?, row.try_get("blocks_total")?);
+        run.events.progressed(done, total, Unit::Blocks, Detail::ServerPhase(words));
     }
     Ok(())
 }

@@ -14,46 +14,36 @@ use tokio_postgres::error::SqlState;
 
 use crate::alter::LockMode;
 use crate::catalog::{Fingerprint, find_name, find_table};
-use crate::db::{Session, Sessions};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
 use crate::lock::{Hold, LockPolicy, Locking, Purpose, Request, Target, may_lock};
 use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::in_place::How;
-use crate::run::definition;
-use crate::run::events::Watch;
+use crate::run::events::{Detail, Note, Outcome, Unit, Work};
+use crate::run::{Run, definition};
 use crate::state::{Migration, Phase, StoredStep, TableChange, load_steps, mark_done, mark_undone};
 
 /// Runs what is not done yet, and ends the migration with the last step.
-pub async fn run(
-    client: &Session,
-    sessions: &Sessions,
+pub async fn change(
+    run: &Run,
     migration: &mut Migration,
     change: &TableChange,
     policy: LockPolicy,
-    watch: &Watch,
 ) -> Result<()> {
+    let client = &run.control;
     let digest = Fingerprint::plan(client, change.original_oid).await?;
     let mut known = change.fingerprint.clone();
     let steps = load_steps(client, change.id).await?;
     let count = steps.len();
     for stored in steps.into_iter().filter(|stored| !stored.is_done) {
-        watch.begin("step");
-        let words = stored.step.statements.join("; ");
-        watch.progress(i64::from(stored.ordinal) - 1, count as i64, "steps", words.clone());
-        let work = Work {
-            client,
-            migration,
-            change,
-            stored: &stored,
-            digest: &digest,
-            known: &known,
-            policy,
-            watch,
-        };
+        run.events.began(Work::Step);
+        let statements = stored.step.statements.clone();
+        let detail = Detail::Statements(statements.clone());
+        run.events.progressed(i64::from(stored.ordinal) - 1, count as i64, Unit::Steps, detail);
+        let work = Pending { run, change, stored: &stored, digest: &digest, known: &known, policy };
         // When it returns, a transaction is open that marks it done.
         let made = match &stored.step.how {
-            How::MakeIndex(index) => work.make_index(sessions, index).await.map(Some),
+            How::MakeIndex(index) => work.make_index(index).await.map(Some),
             How::DropIndex(oid) => work.drop_index(*oid).await.map(|()| None),
             How::UnderLock { makes, .. } => work.in_transaction(makes.as_ref()).await,
             How::Online => work.in_transaction(None).await,
@@ -65,7 +55,7 @@ pub async fn run(
             migration.advance(client, Phase::Finished).await?;
         }
         client.batch_execute("commit").await?;
-        watch.end(words);
+        run.events.ended(Outcome::Ran(statements));
         if !is_last {
             Failpoint::StepDone.pass();
         }
@@ -74,26 +64,25 @@ pub async fn run(
 }
 
 /// A step that is to be run.
-struct Work<'a> {
-    client: &'a Session,
-    migration: &'a Migration,
+struct Pending<'a> {
+    run: &'a Run,
     change: &'a TableChange,
     stored: &'a StoredStep,
     digest: &'a Fingerprint,
     /// How the table was defined after the step before.
     known: &'a str,
     policy: LockPolicy,
-    watch: &'a Watch,
 }
 
-impl Work<'_> {
-    async fn make_index(&self, sessions: &Sessions, index: &Ident) -> Result<u32> {
-        let Work { client, change, stored, .. } = *self;
+impl Pending<'_> {
+    async fn make_index(&self, index: &Ident) -> Result<u32> {
+        let Pending { run, change, stored, .. } = *self;
+        let client = &run.control;
         self.expect_table().await?;
         if !stored.is_begun {
             definition::expect_known(client, self.digest, change, self.known).await?;
         }
-        let made = concurrently::make(client, sessions, change, stored, index, self.watch).await;
+        let made = concurrently::make(run, change, stored, index).await;
         let made = made.map_err(|error| failed(error, change, stored))?;
         client.batch_execute("begin").await?;
         Ok(made)
@@ -101,7 +90,8 @@ impl Work<'_> {
 
     /// Whatever the table's definition is by now: the index is known by its oid.
     async fn drop_index(&self, oid: u32) -> Result<()> {
-        let Work { client, change, stored, .. } = *self;
+        let Pending { run, change, stored, .. } = *self;
+        let client = &run.control;
         concurrently::drop(client, change, stored, oid)
             .await
             .map_err(|error| failed(error, change, stored))?;
@@ -110,17 +100,10 @@ impl Work<'_> {
 
     /// What it makes is a constraint of this name.
     async fn in_transaction(&self, makes: Option<&Ident>) -> Result<Option<u32>> {
-        let Work { client, change, stored, policy, .. } = *self;
+        let Pending { run, change, stored, policy, .. } = *self;
+        let client = &run.control;
         self.expect_table().await?;
-        acquire(
-            client,
-            self.migration,
-            (&change.name, change.original_oid),
-            &stored.step.how,
-            policy,
-            self.watch,
-        )
-        .await?;
+        acquire(run, change, &change.name, &stored.step.how, policy).await?;
         let hold = Hold::begin(policy);
         let done = self.under_lock(hold, makes).await;
         if let Err(error) = &done
@@ -132,7 +115,8 @@ impl Work<'_> {
     }
 
     async fn under_lock(&self, hold: Hold, makes: Option<&Ident>) -> Result<Option<u32>> {
-        let Work { client, change, stored, .. } = *self;
+        let Pending { run, change, stored, .. } = *self;
+        let client = &run.control;
         definition::expect_known(client, self.digest, change, self.known).await?;
         for statement in &stored.step.statements {
             if stored.step.is_short() {
@@ -142,7 +126,7 @@ impl Work<'_> {
                 return Err(failed(hold.reason(error.into()), change, stored));
             }
         }
-        note_held(client, self.migration, stored, hold.elapsed()).await?;
+        note_held(client, change, stored, hold.elapsed()).await?;
         match makes {
             Some(constraint) => find_constraint(client, change, constraint).await,
             None => Ok(None),
@@ -151,7 +135,8 @@ impl Work<'_> {
 
     /// Makes sure that the table's name still means the table that was planned for.
     async fn expect_table(&self) -> Result<()> {
-        let Work { client, change, .. } = *self;
+        let Pending { run, change, .. } = *self;
+        let client = &run.control;
         if find_table(client, &change.name.to_string()).await? == Some(change.original_oid) {
             return Ok(());
         }
@@ -183,18 +168,13 @@ pub async fn is_final(client: &Client, change: &TableChange) -> Result<bool> {
 
 /// Takes back what was done of a migration that did not come to its end. What is not the very object that a step made is
 /// left alone; a table that is gone has taken everything along.
-pub async fn undo(
-    client: &Client,
-    migration: &Migration,
-    change: &TableChange,
-    policy: LockPolicy,
-    watch: &Watch,
-) -> Result<()> {
+pub async fn undo(run: &Run, change: &TableChange, policy: LockPolicy) -> Result<()> {
+    let client = &run.control;
     for stored in load_steps(client, change.id).await?.into_iter().rev() {
         let Some(table) = find_name(client, change.original_oid).await? else { return Ok(()) };
         match &stored.step.how {
             How::MakeIndex(index) if stored.is_begun || stored.is_done => {
-                concurrently::undo(client, change, &stored, index, watch).await?;
+                concurrently::undo(run, change, &stored, index).await?;
                 mark_undone(client, change.id, stored.ordinal).await?;
             }
             How::UnderLock { makes: Some(constraint), leading, following, .. } if stored.is_done => {
@@ -205,8 +185,8 @@ pub async fn undo(
                     following: following.clone(),
                     makes: None,
                 };
-                acquire(client, migration, (&table, change.original_oid), &how, policy, watch).await?;
-                let undone = drop_constraint(client, change, &stored, &table, constraint, watch).await;
+                acquire(run, change, &table, &how, policy).await?;
+                let undone = drop_constraint(run, change, &stored, &table, constraint).await;
                 client.batch_execute(if undone.is_ok() { "commit" } else { "rollback" }).await?;
                 undone?;
             }
@@ -219,34 +199,33 @@ pub async fn undo(
 
 /// By its oid, in the transaction that is open and has locked the table.
 async fn drop_constraint(
-    client: &Client,
+    run: &Run,
     change: &TableChange,
     stored: &StoredStep,
     table: &QualifiedName,
     planned_name: &Ident,
-    watch: &Watch,
 ) -> Result<()> {
+    let client = &run.control;
     let find = sql!("in_place/find_constraint_name.sql").text();
     if let Some(row) = client.query_opt(&find, &[&change.original_oid, &stored.object_oid]).await? {
         let name = Ident::new(row.try_get::<_, String>("name")?);
         client.batch_execute(&format!("alter table {table} drop constraint {name}")).await?;
     } else if find_constraint(client, change, planned_name).await?.is_some() {
-        let name = planned_name.shown();
-        watch.note(format!("constraint {name} was not made by this migration: it is left alone"));
+        run.events.noted(Note::NotOurs { kind: "constraint", name: planned_name.shown() });
     }
     mark_undone(client, change.id, stored.ordinal).await
 }
 
 async fn acquire(
-    client: &Client,
-    migration: &Migration,
-    (name, oid): (&QualifiedName, u32),
+    run: &Run,
+    change: &TableChange,
+    name: &QualifiedName,
     how: &How,
     policy: LockPolicy,
-    watch: &Watch,
 ) -> Result<()> {
-    let mut locking = Locking::new(client, migration.id, Purpose::Step, policy, watch);
-    let main = Target::table(name, oid);
+    let client = &run.control;
+    let mut locking = Locking::new(run, &[change.id], Purpose::Step, policy);
+    let main = Target::table(name, change.original_oid);
     let (mode, targets, at) = match how {
         How::UnderLock { mode, leading, following, .. } => {
             let mut targets = Vec::new();
@@ -262,7 +241,7 @@ async fn acquire(
         }
         _ => (LockMode::ShareUpdateExclusive, vec![main], 0),
     };
-    locking.acquire(&Request { targets, main: at }, mode).await
+    locking.acquire(&Request { targets, mains: vec![at] }, mode).await
 }
 
 /// Another table to be locked; none if this role may not, and the statement itself takes the lock.
@@ -272,19 +251,9 @@ async fn target(client: &Client, table: &QualifiedName) -> Result<Option<Target>
 }
 
 /// For `status`: how long the strongest lock was held.
-async fn note_held(
-    client: &Client,
-    migration: &Migration,
-    stored: &StoredStep,
-    held: Duration,
-) -> Result<()> {
+async fn note_held(client: &Client, change: &TableChange, stored: &StoredStep, held: Duration) -> Result<()> {
     if matches!(stored.step.how, How::UnderLock { mode: LockMode::AccessExclusive, .. }) {
-        client
-            .execute(
-                "update pgrecast.migration set lock_held_ms = greatest(lock_held_ms, $2) where id = $1",
-                &[&migration.id, &(held.as_secs_f64() * 1000.0)],
-            )
-            .await?;
+        change.record_held(client, held.as_secs_f64() * 1000.0).await?;
     }
     Ok(())
 }

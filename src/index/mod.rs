@@ -14,7 +14,6 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 use crate::catalog::find_table;
-use crate::db::Sessions;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
 use crate::name::{QualifiedName, sql};
@@ -22,7 +21,8 @@ use crate::pair::Pair;
 use crate::plan::{Dependent, Kind as DependentKind, Side};
 use crate::replay::catch_up::Crew;
 use crate::replay::{self, Which};
-use crate::run::events::Watch;
+use crate::run::Run;
+use crate::run::events::{Detail, Unit};
 use crate::state::{StoredDependent, TableChange, load_dependents, mark_made};
 
 /// Of the rows, if so few changed since the capture began that the other indexes may be there when they are brought
@@ -31,14 +31,8 @@ const FEW: i64 = 20;
 
 /// Builds the key's index and brings over what changed while rows were copied. With several sessions the others
 /// that refuse no row are built beside it, unless much has changed: each of them makes bringing over slower.
-pub async fn build_key(
-    client: &Client,
-    sessions: &Sessions,
-    change: &TableChange,
-    pair: &Pair,
-    jobs: usize,
-    watch: &Watch,
-) -> Result<()> {
+pub async fn build_key(run: &Run, change: &TableChange, pair: &Pair, jobs: usize) -> Result<()> {
+    let client = &run.control;
     let mut open = open(client, change).await?;
     open.retain(|stored| stored.dependent.kind == DependentKind::KeyIndex || !refuses_rows(stored));
     // The key's own comes first.
@@ -51,25 +45,18 @@ pub async fn build_key(
         if jobs == 1 || !few_wait(client, change, pair).await? {
             open.truncate(1);
         }
-        build_all(client, sessions, change, pair, jobs, open, watch).await?;
+        build_all(run, change, pair, jobs, open).await?;
     }
-    let before = Crew::new(client, sessions).catch_up(pair, watch).await?;
+    let before = Crew::new(run).catch_up(pair).await?;
     let round = replay::round(client, pair).await?;
     tracing::debug!(keys = before + round.keys, "caught up with the copy");
     Ok(())
 }
 
 /// Builds all other indexes, `jobs` at a time, the largest first.
-pub async fn build_others(
-    client: &Client,
-    sessions: &Sessions,
-    change: &TableChange,
-    pair: &Pair,
-    jobs: usize,
-    watch: &Watch,
-) -> Result<()> {
-    let open = open(client, change).await?;
-    build_all(client, sessions, change, pair, jobs, open, watch).await
+pub async fn build_others(run: &Run, change: &TableChange, pair: &Pair, jobs: usize) -> Result<()> {
+    let open = open(&run.control, change).await?;
+    build_all(run, change, pair, jobs, open).await
 }
 
 /// How many indexes the new table has.
@@ -105,21 +92,20 @@ async fn few_wait(client: &Client, change: &TableChange, pair: &Pair) -> Result<
 
 /// Builds these, `jobs` at a time, in this order.
 async fn build_all(
-    client: &Client,
-    sessions: &Sessions,
+    run: &Run,
     change: &TableChange,
     pair: &Pair,
     jobs: usize,
     open: Vec<StoredDependent>,
-    watch: &Watch,
 ) -> Result<()> {
+    let client = &run.control;
     let count = open.len();
     let queue = Arc::new(tokio::sync::Mutex::new(open.clone()));
     queue.lock().await.reverse();
     let built = Arc::new(AtomicI64::new(0));
     let mut workers = tokio::task::JoinSet::new();
     for n in 1..=jobs.min(count) {
-        let (sessions, change) = (sessions.clone(), change.clone());
+        let (sessions, change) = (run.sessions.clone(), change.clone());
         let (queue, built) = (Arc::clone(&queue), Arc::clone(&built));
         workers.spawn(async move {
             let session = sessions.open_worker(&format!("index {n}")).await?;
@@ -144,7 +130,7 @@ async fn build_all(
             },
             _ = tick.tick() => {
                 replay::drain(client, pair, Which::All).await?;
-                watch.progress(built.load(Ordering::Relaxed), count as i64, "indexes", "");
+                run.events.progressed(built.load(Ordering::Relaxed), count as i64, Unit::Indexes, Detail::None);
             }
         }
     }

@@ -5,20 +5,27 @@
 //! look at `pg_locks` first and do not even ask while a long transaction holds what we want.
 //! `lock_timeout` stays below the server's `deadlock_timeout`, so that in a deadlock it is we who give way.
 
+mod hold;
 pub mod holders;
+mod request;
 
 use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 use uuid::Uuid;
+
+pub use crate::run::events::Purpose;
+pub use hold::Hold;
+use holders::Sightings;
+pub use request::{Request, Target};
 
 use crate::alter::LockMode;
 use crate::error::{Error, Kind, Result};
-use crate::name::{Fragment, Ident, QualifiedName, sql};
+use crate::name::Fragment;
 use crate::pace::backoff;
-use crate::run::events::Watch;
-use holders::Sightings;
+use crate::run::Run;
+use crate::run::events::Note;
+use crate::state::{LockCost, TableChange};
 
 /// How long and how often to ask.
 #[derive(Debug, Clone, Copy)]
@@ -65,89 +72,6 @@ impl LockMode {
     }
 }
 
-/// A relation to be locked.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// Its name.
-    pub name: QualifiedName,
-    /// Its oid.
-    pub oid: u32,
-    /// For a view, the role that may and the role that owns it: LOCK TABLE would lock all that the view reads, and takes no materialized
-    /// view.
-    pub view_of: Option<(Ident, Ident)>,
-    /// With all of its partitions.
-    pub is_partitioned: bool,
-}
-
-impl Target {
-    /// A table.
-    #[must_use]
-    pub fn table(name: &QualifiedName, oid: u32) -> Self {
-        Target { name: name.clone(), oid, view_of: None, is_partitioned: false }
-    }
-
-    /// A partitioned table and its partitions.
-    #[must_use]
-    pub fn partitioned(name: &QualifiedName, oid: u32) -> Self {
-        Target { is_partitioned: true, ..Self::table(name, oid) }
-    }
-}
-
-impl Target {
-    /// As LOCK TABLE names it.
-    fn words(&self) -> String {
-        format!("{}{}", if self.is_partitioned { "" } else { "only " }, self.name)
-    }
-}
-
-/// The relations of one request, in the order in which applications lock them: what leads to the table, as a view
-/// or a referencing table does, before it, and what the table leads to after it. Who locks the other way round
-/// waits for those who wait for him.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// In that order.
-    pub targets: Vec<Target>,
-    /// Which of them is the one that applications know by the migration's name.
-    pub main: usize,
-}
-
-impl Request {
-    /// For one table.
-    #[must_use]
-    pub fn table(name: &QualifiedName, oid: u32) -> Self {
-        Request { targets: vec![Target::table(name, oid)], main: 0 }
-    }
-
-    fn oids(&self) -> Vec<u32> {
-        self.targets.iter().map(|target| target.oid).collect()
-    }
-
-    fn table_name(&self) -> &QualifiedName {
-        &self.targets[self.main].name
-    }
-
-    /// The statements that take the locks. Traffic may go either way: every second attempt asks the other way round.
-    fn statements(&self, mode: LockMode, attempt: u32, owner: &str) -> Vec<String> {
-        let mut targets: Vec<&Target> = self.targets.iter().collect();
-        if attempt.is_multiple_of(2) {
-            targets.reverse();
-        }
-        targets
-            .chunk_by(|a, b| a.view_of.is_none() && b.view_of.is_none())
-            .map(|together| {
-                if let Target { name, view_of: Some((role, view_owner)), .. } = together[0] {
-                    // Changes nothing, and takes ACCESS EXCLUSIVE on the view alone.
-                    return format!(
-                        "set local role {role}; alter table {name} owner to {view_owner}; set local role {owner}"
-                    );
-                }
-                let names = Fragment::join(together.iter().map(|target| target.words()), ", ");
-                format!("lock table {names} in {} mode", mode.as_str())
-            })
-            .collect()
-    }
-}
-
 /// What asking cost.
 #[derive(Debug, Clone, Default)]
 pub struct LockStory {
@@ -159,38 +83,16 @@ pub struct LockStory {
     pub blockers: Vec<String>,
 }
 
-/// What a lock is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// Putting the capture triggers on.
-    Capture,
-    /// Exchanging the tables, in either direction.
-    Swap,
-    /// Taking the guard of a swap off.
-    Guard,
-    /// Validating a foreign key.
-    Validation,
-    /// Dropping the capture triggers.
-    Removal,
-    /// A step of a change that needs no copy.
-    Step,
-}
-
-impl Purpose {
-    fn words(self) -> &'static str {
-        match self {
-            Purpose::Capture => "the capture triggers",
-            Purpose::Swap => "the swap",
-            Purpose::Guard => "taking the guard off",
-            Purpose::Validation => "validating a foreign key",
-            Purpose::Removal => "dropping the capture triggers",
-            Purpose::Step => "the change",
+impl LockStory {
+    /// As it is written down: nothing was held.
+    #[must_use]
+    pub fn cost(&self) -> LockCost {
+        LockCost {
+            attempts: self.attempts as i32,
+            waited_ms: self.waited.as_secs_f64() * 1000.0,
+            held_ms: None,
+            blockers: self.blockers.clone(),
         }
-    }
-
-    /// Whether `status` shows how the request stands. What is shown after a swap is the swap's.
-    fn is_shown(self) -> bool {
-        matches!(self, Purpose::Capture | Purpose::Swap | Purpose::Step)
     }
 }
 
@@ -202,11 +104,10 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// One thing to be done under a lock, and how often that was tried.
 pub struct Locking<'a> {
-    client: &'a Client,
-    migration: Uuid,
+    run: &'a Run,
+    tables: Vec<i64>,
     purpose: Purpose,
     policy: LockPolicy,
-    watch: &'a Watch,
     began: Instant,
     sightings: Sightings,
     /// What asking has cost so far.
@@ -214,21 +115,14 @@ pub struct Locking<'a> {
 }
 
 impl<'a> Locking<'a> {
-    /// Nothing is asked for yet.
+    /// Nothing is requested yet. `tables` are the table changes for which `status` shows how it stands.
     #[must_use]
-    pub fn new(
-        client: &'a Client,
-        migration: Uuid,
-        purpose: Purpose,
-        policy: LockPolicy,
-        watch: &'a Watch,
-    ) -> Self {
+    pub fn new(run: &'a Run, tables: &[i64], purpose: Purpose, policy: LockPolicy) -> Self {
         Locking {
-            client,
-            migration,
+            run,
+            tables: tables.to_vec(),
             purpose,
             policy,
-            watch,
             began: Instant::now(),
             sightings: Sightings::default(),
             story: LockStory::default(),
@@ -258,13 +152,13 @@ impl<'a> Locking<'a> {
             return Ok(false);
         }
         let asked = Instant::now();
-        let result = ask(self.client, request, mode, self.policy, self.story.attempts).await;
+        let result = ask(&self.run.control, request, mode, self.policy, self.story.attempts).await;
         self.story.waited += asked.elapsed();
         let Err(error) = result else { return Ok(true) };
         if error.kind == Kind::ConnectionLost {
             return Err(error);
         }
-        self.client.batch_execute("rollback").await?;
+        self.run.control.batch_execute("rollback").await?;
         if error.kind != Kind::Transient {
             return Err(error);
         }
@@ -279,33 +173,26 @@ impl<'a> Locking<'a> {
     /// `status` in another terminal.
     pub async fn wait(&mut self, request: &Request, mode: LockMode) -> Result<()> {
         let story = &self.story;
+        let client = &self.run.control;
         if self.purpose.is_shown() {
-            let waited = story.waited.as_secs_f64() * 1000.0;
-            self.client
-                .execute(
-                    &sql!("lock/record_attempts.sql").text(),
-                    &[&self.migration, &(story.attempts as i32), &waited, &story.blockers],
-                )
-                .await?;
+            TableChange::record_attempts(client, &self.tables, &story.cost()).await?;
         }
         if story.attempts >= self.policy.attempts {
             return Err(self.given_up(request));
         }
-        let in_the_way = story.blockers.join("; ");
-        let who = if in_the_way.is_empty() { String::new() } else { format!(": {in_the_way}") };
-        self.watch.note(format!(
-            "attempt {} of {} for {} was in vain{who}",
-            story.attempts,
-            self.policy.attempts,
-            self.purpose.words()
-        ));
+        self.run.events.noted(Note::LockNotGranted {
+            purpose: self.purpose,
+            attempt: story.attempts,
+            of: self.policy.attempts,
+            blockers: story.blockers.clone(),
+        });
         if let Some(limit) = self.policy.kill_blockers_after
             && self.began.elapsed() >= limit
         {
-            for ended in
-                holders::end(self.client, request.targets[request.main].oid, mode.conflicts()).await?
-            {
-                self.watch.note(format!("--kill-blockers-after: {ended}"));
+            for table in request.tables() {
+                for ended in holders::end(client, table.oid, mode.conflicts()).await? {
+                    self.run.events.noted(Note::BlockerEnded(ended));
+                }
             }
         }
         let random = Uuid::new_v4().as_u128() as u64;
@@ -314,7 +201,7 @@ impl<'a> Locking<'a> {
     }
 
     async fn holders(&mut self, request: &Request, mode: LockMode) -> Result<Vec<holders::Holder>> {
-        let found = holders::list(self.client, &request.oids(), mode.conflicts()).await?;
+        let found = holders::list(&self.run.control, &request.oids(), mode.conflicts()).await?;
         self.sightings.see(&found);
         Ok(found)
     }
@@ -343,10 +230,11 @@ impl<'a> Locking<'a> {
     }
 
     fn given_up(&self, request: &Request) -> Error {
-        let first = request.table_name().shown();
+        let tables: Vec<String> = request.tables().map(|table| table.name.shown()).collect();
         let error = Error::failed(format!(
-            "could not lock table {first} for {} ({} attempts of {} ms)",
-            self.purpose.words(),
+            "could not lock table {} for {} ({} attempts of {} ms)",
+            tables.join(", "),
+            self.purpose.as_str(),
             self.policy.attempts,
             self.policy.lock_timeout.as_millis()
         ))
@@ -356,64 +244,6 @@ impl<'a> Locking<'a> {
         } else {
             error.because(format!("blocked by {}", self.story.blockers.join("; ")))
         }
-    }
-}
-
-/// Since when the locks are held, and for how long they may be.
-#[derive(Debug, Clone, Copy)]
-pub struct Hold {
-    since: Instant,
-    most: Duration,
-}
-
-impl Hold {
-    /// From now on.
-    #[must_use]
-    pub fn begin(policy: LockPolicy) -> Self {
-        Hold { since: Instant::now(), most: policy.max_lock_time }
-    }
-
-    /// How long by now.
-    #[must_use]
-    pub fn elapsed(self) -> Duration {
-        self.since.elapsed()
-    }
-
-    /// Whether less than a millisecond is left: the server counts whole ones, and 0 would mean no limit.
-    #[must_use]
-    pub fn is_over(self) -> bool {
-        self.elapsed() + Duration::from_millis(1) > self.most
-    }
-
-    /// Leaves the server no more time for a statement than is left in all: it holds to that also when
-    /// this process stands still.
-    ///
-    /// # Errors
-    /// [`Kind::Transient`] when none is left.
-    pub async fn limit(self, client: &Client) -> Result<()> {
-        if self.is_over() {
-            return Err(self.exceeded());
-        }
-        let left = self.most.saturating_sub(self.elapsed()).as_millis().max(1);
-        Ok(client.batch_execute(&format!("set local statement_timeout = '{left}ms'")).await?)
-    }
-
-    /// That it was too long.
-    #[must_use]
-    pub fn exceeded(self) -> Error {
-        Error::new(
-            Kind::Transient,
-            format!("it took longer than {} ms under its locks", self.most.as_millis()),
-        )
-        .hint("Choose a quieter time, or allow it more with --max-lock-time.")
-    }
-
-    /// Why it really failed, when the server held to the limit.
-    #[must_use]
-    pub fn reason(self, error: Error) -> Error {
-        let is_cut_off = error.is_sqlstate(&SqlState::QUERY_CANCELED)
-            || error.is_sqlstate(&SqlState::IN_FAILED_SQL_TRANSACTION);
-        if is_cut_off && self.is_over() { self.exceeded() } else { error }
     }
 }
 
@@ -435,8 +265,8 @@ async fn ask(
     // deadlock_timeout (1 s by default), which attempts as short as ours never reach.
     client
         .batch_execute(&format!(
-            "set local lock_timeout = '2500ms'; lock table only {} in share update exclusive mode",
-            request.table_name()
+            "set local lock_timeout = '2500ms'; lock table {} in share update exclusive mode",
+            Fragment::join(request.tables().map(|table| format!("only {}", table.name)), ", ")
         ))
         .await?;
     if mode == LockMode::ShareUpdateExclusive {

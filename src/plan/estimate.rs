@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::in_place::Class;
+use super::class::Class;
 use crate::catalog::Definition;
 
 /// Bytes of table that a copy with its index builds, vacuum and verification brings over in a second;

@@ -4,65 +4,11 @@
 //! Pure: from two definitions of a table, before and after an action was run on its empty clone, to the steps that lead
 //! from one to the other. That they do so, and that none reads rows under a strong lock, is proven on the clone.
 
-use serde::Serialize;
-
 use super::question::shown_key;
 use super::report::StepShown;
 use crate::alter::{Action, ActionKind, LockMode, retarget};
 use crate::catalog::{Check, Column, Definition, ForeignKey, Index};
 use crate::name::{Fragment, Ident, QualifiedName};
-
-/// What an action does to the rows when it is run as it stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Cost {
-    /// All rows are read: of this table or of one at the other end of a foreign key.
-    pub reads_rows: bool,
-    /// The table gets a new file.
-    pub rewrites: bool,
-}
-
-impl Cost {
-    /// Whether it only changes the catalog.
-    #[must_use]
-    pub fn is_none(self) -> bool {
-        self == Cost::default()
-    }
-}
-
-/// Which way the user wants.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Strategy {
-    /// The cheapest that destroys nothing.
-    #[default]
-    Auto,
-    /// A shadow table, which keeps the former one for the way back.
-    Copy,
-    /// The table itself or not at all; what it drops is gone.
-    InPlace,
-}
-
-/// How a change is done, the cheapest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
-    /// In the catalog alone, under a short lock.
-    Instant,
-    /// In steps of which those that read rows block nobody.
-    Staged,
-    /// By a shadow table.
-    Copy,
-}
-
-impl Class {
-    /// As `plan` shows it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Class::Instant => "instant",
-            Class::Staged => "staged",
-            Class::Copy => "copy",
-        }
-    }
-}
 
 /// How a step is run.
 #[derive(Debug, Clone, PartialEq, Eq)]

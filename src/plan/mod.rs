@@ -2,6 +2,7 @@
 //! what is carried over, what is refused, what it will cost.
 
 pub mod cast;
+pub mod class;
 pub mod dependents;
 pub mod estimate;
 pub mod in_place;

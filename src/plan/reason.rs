@@ -1,6 +1,6 @@
 //! Why an action is done the way it is, in one sentence.
 
-use super::in_place::{Class, Cost};
+use super::class::{Class, Cost};
 use crate::alter::{Action, ActionKind};
 
 /// The sentence. `tried`: its class, what it would do to the rows as it stands, and what else is in the way; none if

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use super::class::Cost;
 use super::estimate::Estimate;
-use super::in_place::Cost;
 use super::layout::Layout;
 use super::refusal::Refusal;
 use super::risk::{Risk, Rollback};

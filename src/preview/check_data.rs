@@ -14,7 +14,7 @@ use crate::plan::Blueprint;
 use crate::plan::in_place::Proof;
 use crate::plan::question::{Question, of_copy, shown_key};
 use crate::plan::risk::{self, Risk};
-use crate::run::events::Watch;
+use crate::run::events::{Detail, Events, Outcome, Unit, Work};
 
 /// 16 MB: short enough for a snapshot, long enough not to count.
 const RANGE: i64 = 2048;
@@ -54,7 +54,7 @@ pub async fn of_copy_risks(
     original: &Definition,
     blueprint: &Blueprint,
     is_given: impl Fn(&Ident) -> bool,
-    watch: &Watch,
+    events: &Events,
 ) -> Result<Vec<Risk>> {
     let questions = of_copy(original, blueprint, is_given);
     let keys: Vec<Ident> = original
@@ -73,7 +73,7 @@ pub async fn of_copy_risks(
     let source = blueprint.forward.source(&original.table.name, &keys);
     let survey = Arc::new(Survey { questions, source, outputs, key });
 
-    watch.begin("check data");
+    events.began(Work::CheckData);
     let blocks: i64 = sessions
         .open("check")
         .await?
@@ -103,10 +103,10 @@ pub async fn of_copy_risks(
                     all.iter_mut().zip(answers).for_each(|(sum, answer)| sum.add(answer));
                 }
             },
-            _ = tick.tick() => watch.progress(next.load(Ordering::Relaxed).min(blocks), blocks, "blocks", ""),
+            _ = tick.tick() => events.progressed(next.load(Ordering::Relaxed).min(blocks), blocks, Unit::Blocks, Detail::None),
         }
     }
-    watch.end("all rows were read");
+    events.ended(Outcome::Read);
     let misfits = all.pop().unwrap_or_default();
     let table = original.table.name.shown();
     let mut risks = Vec::new();
@@ -218,15 +218,16 @@ impl Survey {
 }
 
 /// What is to be said about rows that keep constraints from being proven.
-pub async fn of_proofs(sessions: &Sessions, proofs: &[Proof], watch: &Watch) -> Result<Vec<Risk>> {
+pub async fn of_proofs(sessions: &Sessions, proofs: &[Proof], events: &Events) -> Result<Vec<Risk>> {
     let mut risks = Vec::new();
     if proofs.is_empty() {
         return Ok(risks);
     }
     let session = sessions.open("check").await?;
-    watch.begin("check data");
+    events.began(Work::CheckData);
     for (n, proof) in proofs.iter().enumerate() {
-        watch.progress(n as i64, proofs.len() as i64, "constraints", proof.object.clone());
+        let detail = Detail::Object(proof.object.clone());
+        events.progressed(n as i64, proofs.len() as i64, Unit::Constraints, detail);
         if proof.offenders.is_empty() {
             risks.push(risk::not_checked(&proof.object, proof.words));
             continue;
@@ -247,6 +248,6 @@ pub async fn of_proofs(sessions: &Sessions, proofs: &[Proof], watch: &Watch) -> 
             risks.push(risk::rows(proof.code, &proof.object, rows, proof.words, &shown));
         }
     }
-    watch.end("all rows were read");
+    events.ended(Outcome::Read);
     Ok(risks)
 }

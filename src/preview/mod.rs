@@ -11,19 +11,20 @@ use uuid::Uuid;
 
 use crate::alter::TableRef;
 use crate::catalog::{Attached, Definition, Missing, find_table};
-use crate::copy::in_order;
+use crate::change::{Change, Strategy};
 use crate::db::Sessions;
 use crate::db::search_path;
 use crate::error::{Error, Kind, Result};
 use crate::name::{Ident, QualifiedName};
+use crate::plan::class::Class;
 use crate::plan::estimate::Sample;
-use crate::plan::in_place::{Class, Proof, Step, Strategy};
+use crate::plan::in_place::{Proof, Step};
 use crate::plan::layout::Layout;
 use crate::plan::report::{Action, AsItStands, ColumnChange, Handled, Lock, Plan};
 use crate::plan::shadow::Place;
 use crate::plan::{Blueprint, Refusal, estimate, locks, reason, refusal, risk};
+use crate::shadow;
 use crate::shadow::layout;
-use crate::shadow::{self, Request};
 use crate::state::TableChange;
 use trial::Trial;
 
@@ -83,7 +84,7 @@ pub async fn examine(
     sessions: &Sessions,
     client: &Client,
     table: &TableRef,
-    request: &Request,
+    change: &Change,
     takes_sample: bool,
 ) -> Result<Examination> {
     let oid = find(client, table).await?;
@@ -92,7 +93,7 @@ pub async fn examine(
         return Err(Error::refused(format!("{} can not be changed: {}", refusal.object, refusal.message))
             .state("nothing was changed"));
     }
-    for (column, _) in &request.reverse {
+    for (column, _) in &change.reverse {
         if !original.columns.iter().any(|known| known.name == *column) {
             return Err(Error::usage(format!(
                 "--reverse names column {}, which {} does not have",
@@ -107,12 +108,12 @@ pub async fn examine(
     let attached = Attached::list(client, oid).await?;
     let missing = Missing::list(client, oid).await?;
     let found = if missing.is_empty() {
-        try_out(sessions, &original, &attached, &settings, request, takes_sample).await?
+        try_out(sessions, &original, &attached, &settings, change, takes_sample).await?
     } else {
         Found { trial: None, copy: Way::Refused(refusal::of_rights(&original, &missing)) }
     };
     let server: String = client.query_one("show server_version", &[]).await?.try_get(0)?;
-    let mut plan = report(&original, &found, request, server);
+    let mut plan = report(&original, &found, change, server);
     let row = client
         .query_one(
             "select session_user::text, pg_catalog.pg_has_role(session_user, 'pg_read_all_stats', 'usage')",
@@ -123,8 +124,8 @@ pub async fn examine(
         plan.risks.extend(surroundings::risks(client, &original).await?);
         if found.copied().is_some() {
             plan.risks.extend(surroundings::risks_of_copy(client, &original, &plan.estimate).await?);
-            if !request.order.is_empty() {
-                let order = in_order::find(client, oid, &request.order).await?;
+            if !change.order.is_empty() {
+                let order = shadow::find_order(client, oid, &change.order).await?;
                 plan.risks.extend(surroundings::risks_of_order(client, &original, &order).await?);
             }
         }
@@ -180,7 +181,7 @@ async fn try_out(
     original: &Definition,
     attached: &[Attached],
     settings: &[(String, String)],
-    request: &Request,
+    change: &Change,
     takes_sample: bool,
 ) -> Result<Found> {
     let session = sessions.for_migration("-", &original.table.owner, settings).open("plan").await?;
@@ -190,11 +191,11 @@ async fn try_out(
     let stands_alone = !attached.iter().any(|object| object.kind == "inheritance");
     let mut trial = None;
     if stands_alone {
-        trial = trial::try_out(&session, original, &place, &request.alter).await?;
+        trial = trial::try_out(&session, original, &place, &change.alter).await?;
     }
-    let destroys = request.alter.actions().any(|action| action.kind.destroys_values());
-    let needs_copy = request.filter.is_some() || !request.order.is_empty() || !request.columns.is_empty();
-    let may_be_in_place = match request.strategy {
+    let destroys = change.alter.actions().any(|action| action.kind.destroys_values());
+    let needs_copy = change.needs_copy();
+    let may_be_in_place = match change.strategy {
         Strategy::Auto => !destroys && !needs_copy,
         Strategy::Copy => false,
         Strategy::InPlace => !needs_copy,
@@ -202,7 +203,7 @@ async fn try_out(
     if may_be_in_place && let Some(steps) = trial.as_mut().and_then(|trial| trial.steps.take()) {
         return Ok(Found { trial, copy: Way::InPlace(steps) });
     }
-    if request.strategy == Strategy::InPlace {
+    if change.strategy == Strategy::InPlace {
         let name = original.table.name.shown();
         let refusal = Refusal::new(
             "needs-copy",
@@ -214,11 +215,11 @@ async fn try_out(
         return Ok(Found { trial, copy: Way::Refused(vec![refusal]) });
     }
     let mut refusals = refusal::of_table(original, attached);
-    refusals.extend(refusal::of_actions(original, request.alter.actions()));
+    refusals.extend(refusal::of_actions(original, change.alter.actions()));
     if !refusals.is_empty() {
         return Ok(Found { trial, copy: Way::Refused(refusals) });
     }
-    let built = shadow::build(&session, original, &place, request).await;
+    let built = shadow::build(&session, original, &place, change).await;
     let copy = match built {
         Ok(blueprint) => {
             let layout = layout::read(&session, original, &blueprint).await?;
@@ -246,13 +247,13 @@ fn as_refusal(original: &Definition, error: &Error) -> Refusal {
     }
 }
 
-fn report(original: &Definition, found: &Found, request: &Request, server: String) -> Plan {
+fn report(original: &Definition, found: &Found, change: &Change, server: String) -> Plan {
     let name = &original.table.name;
     let copied = found.copied();
     let blueprint = copied.map(|copied| &copied.blueprint);
     let statements: Vec<String> = match &found.copy {
         Way::InPlace(steps) => steps.iter().flat_map(|step| step.statements.clone()).collect(),
-        _ => request.alter.statements.iter().map(|s| s.sql(name).to_string()).collect(),
+        _ => change.alter.statements.iter().map(|s| s.sql(name).to_string()).collect(),
     };
     let steps = match &found.copy {
         Way::InPlace(steps) => steps.as_slice(),
@@ -262,7 +263,7 @@ fn report(original: &Definition, found: &Found, request: &Request, server: Strin
     Plan {
         table: name.shown(),
         strategy: class.as_str().into(),
-        actions: actions(request, found),
+        actions: actions(change, found),
         columns: blueprint.map(|blueprint| columns(original, blueprint)).unwrap_or_default(),
         dependents: blueprint.map(|blueprint| handled(original, blueprint)).unwrap_or_default(),
         locks: blueprint.map(|blueprint| swap_locks(original, blueprint)).unwrap_or_default(),
@@ -272,12 +273,12 @@ fn report(original: &Definition, found: &Found, request: &Request, server: Strin
         },
         risks: match blueprint {
             Some(blueprint) => risk::risks(original, blueprint),
-            None => in_place_risks(original, request, steps),
+            None => in_place_risks(original, change, steps),
         },
         estimate: estimate::estimate(
             original,
             class,
-            request.filter.is_none(),
+            change.filter.is_none(),
             copied.and_then(|copied| copied.sample.as_ref()),
         ),
         rollback: match (blueprint, steps) {
@@ -292,8 +293,8 @@ fn report(original: &Definition, found: &Found, request: &Request, server: Strin
     }
 }
 
-fn in_place_risks(original: &Definition, request: &Request, steps: &[Step]) -> Vec<risk::Risk> {
-    let mut risks = risk::in_place(original, request.alter.actions());
+fn in_place_risks(original: &Definition, change: &Change, steps: &[Step]) -> Vec<risk::Risk> {
+    let mut risks = risk::in_place(original, change.alter.actions());
     if steps.iter().any(Step::refuses_rows) {
         risks.push(risk::refused_early(&original.table.name.shown()));
     }
@@ -308,9 +309,9 @@ fn strategy(found: &Found) -> Class {
     }
 }
 
-fn actions(request: &Request, found: &Found) -> Vec<Action> {
+fn actions(change: &Change, found: &Found) -> Vec<Action> {
     let known = |n: usize| found.trial.as_ref().and_then(|trial| trial.actions.get(n));
-    let all = request.alter.actions().enumerate();
+    let all = change.alter.actions().enumerate();
     all.map(|(n, action)| {
         let tried = known(n);
         let class = tried.map_or(Class::Copy, |tried| tried.class);

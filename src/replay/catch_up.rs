@@ -16,13 +16,14 @@ use tokio_postgres::Client;
 
 use super::round::{self, Taken, Which};
 use crate::capture::segment;
-use crate::db::{Session, Sessions};
+use crate::db::Session;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::{Failpoint, many};
 use crate::name::sql;
 use crate::pace::Headway;
 use crate::pair::Pair;
-use crate::run::events::Watch;
+use crate::run::Run;
+use crate::run::events::{Detail, Unit};
 
 /// So little is a matter for a round.
 const FEW: i64 = 2_000;
@@ -71,18 +72,16 @@ enum Take {
 }
 
 /// The sessions that catch up: the control session, and those that help it once they are needed.
-#[derive(Debug)]
 pub struct Crew<'a> {
-    control: &'a Client,
-    sessions: &'a Sessions,
+    run: &'a Run,
     helpers: Vec<Session>,
 }
 
 impl<'a> Crew<'a> {
     /// The control session alone, until more are needed.
     #[must_use]
-    pub fn new(control: &'a Client, sessions: &'a Sessions) -> Self {
-        Crew { control, sessions, helpers: Vec::new() }
+    pub fn new(run: &'a Run) -> Self {
+        Crew { run, helpers: Vec::new() }
     }
 
     fn len(&self) -> usize {
@@ -96,7 +95,7 @@ impl<'a> Crew<'a> {
     /// Opens sessions until there are so many; fewer have to do when the server gives no more.
     async fn grow(&mut self, wanted: usize) {
         while self.len() < wanted {
-            match self.sessions.open_worker(&format!("replay {}", self.len())).await {
+            match self.run.sessions.open_worker(&format!("replay {}", self.len())).await {
                 Ok(session) => self.helpers.push(session),
                 Err(error) => {
                     tracing::warn!(%error, "no more sessions for the replay");
@@ -106,8 +105,20 @@ impl<'a> Crew<'a> {
         }
     }
 
+    fn too_slow(&self, pair: &Pair, [came_in, taken, waiting]: [i64; 3], took: Duration) -> Error {
+        let a_second = |number: i64| number as f64 / took.as_secs_f64();
+        let sessions = self.shown();
+        Error::failed(format!("{} is written to faster than its rows can be brought over", pair.from.shown()))
+            .because(format!(
+                "{:.0} changes a second came in, {:.0} were brought over by {sessions}, {waiting} wait",
+                a_second(came_in),
+                a_second(taken),
+            ))
+            .hint("Run the same command again at a quieter time; nothing is lost.")
+    }
+
     fn clients(&self) -> Vec<&Client> {
-        std::iter::once(self.control).chain(self.helpers.iter().map(|session| &**session)).collect()
+        std::iter::once(&*self.run.control).chain(self.helpers.iter().map(|session| &**session)).collect()
     }
 
     /// Brings over what waits in the set and in the log until that is little, or only what is for a round to
@@ -116,11 +127,13 @@ impl<'a> Crew<'a> {
     /// # Errors
     /// With both rates, when writers are faster. [`Kind::NeedsPerson`] when a row does not fit the other
     /// shape: all batches but its own are brought over then.
-    pub async fn catch_up(&mut self, pair: &Pair, watch: &Watch) -> Result<u64> {
+    pub async fn catch_up(&mut self, pair: &Pair) -> Result<u64> {
+        let run = self.run;
+        let control = &run.control;
         // Where keys may fall together a round keeps account of rows by the log, and batches would spoil that.
         // So there is none but for what waits since the copy, and then all of the log goes into the set.
         let is_apart = pair.keeps_keys_apart();
-        if !is_apart && (pair.has_memory() || Backlog::read(self.control, pair).await?.keys <= many(FEW)) {
+        if !is_apart && (pair.has_memory() || Backlog::read(control, pair).await?.keys <= many(FEW)) {
             return Ok(0);
         }
         let started = Instant::now();
@@ -131,30 +144,24 @@ impl<'a> Crew<'a> {
             let looked = Instant::now();
             if !pair.has_memory() {
                 let which = if is_apart { Which::Moves } else { Which::All };
-                round::drain(self.control, pair, which).await?;
+                round::drain(control, pair, which).await?;
             }
-            let backlog = Backlog::read(self.control, pair).await?;
+            let backlog = Backlog::read(control, pair).await?;
             let waiting = backlog.keys + backlog.entries;
             if waiting <= many(FEW) || (!is_apart && backlog.keys <= many(FEW)) {
                 return Ok(all.keys);
             }
             let Some(wanted) = headway.learn(waiting, last.taken, started.elapsed()) else {
-                return Err(too_slow(
-                    pair,
-                    &all,
-                    first.unwrap_or(waiting),
-                    waiting,
-                    started.elapsed(),
-                    &self.shown(),
-                ));
+                let came_in = waiting - first.unwrap_or(waiting) + all.taken;
+                return Err(self.too_slow(pair, [came_in, all.taken, waiting], started.elapsed()));
             };
             Failpoint::Measured.pass();
             first.get_or_insert(waiting);
             self.grow(wanted).await;
-            let detail = format!("bringing changed rows over by {}", self.shown());
+            let sessions = self.len();
             let note = |keys: u64| {
                 let keys = (all.keys + keys) as i64;
-                watch.progress(keys, keys + waiting, "keys", &*detail);
+                run.events.progressed(keys, keys + waiting, Unit::Keys, Detail::Sessions(sessions));
             };
             let batches = if backlog.keys > many(FEW) {
                 parts(backlog, self.len())
@@ -166,28 +173,17 @@ impl<'a> Crew<'a> {
             last = bring_over(&self.clients(), pair, &batches, until, &note).await?;
             let took = began.elapsed();
             tracing::debug!(?backlog, ?last, sessions = self.len(), ?took, "caught up");
-            segment::tend(self.control, pair).await?;
+            segment::tend(control, pair).await?;
             all.keys += last.keys;
             all.taken += last.taken;
             if let Some(error) = last.misfit {
-                return Err(round::explain(error, self.control, pair).await);
+                return Err(round::explain(error, control, pair).await);
             }
             if last.has_rest || (backlog.keys <= many(FEW) && took < SHORT) {
                 return Ok(all.keys);
             }
         }
     }
-}
-
-fn too_slow(pair: &Pair, all: &Outcome, first: i64, waiting: i64, took: Duration, sessions: &str) -> Error {
-    let a_second = |number: i64| number as f64 / took.as_secs_f64();
-    Error::failed(format!("{} is written to faster than its rows can be brought over", pair.from.shown()))
-        .because(format!(
-            "{:.0} changes a second came in, {:.0} were brought over by {sessions}, {waiting} wait",
-            a_second(waiting - first + all.taken),
-            a_second(all.taken),
-        ))
-        .hint("Run the same command again at a quieter time; nothing is lost.")
 }
 
 /// The set in batches, for so many sessions to share out.

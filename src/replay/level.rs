@@ -4,16 +4,13 @@
 
 use std::time::{Duration, Instant};
 
-use tokio_postgres::Client;
-use uuid::Uuid;
-
 use super::catch_up::Crew;
 use super::round;
 use crate::capture;
-use crate::db::Sessions;
 use crate::error::{Error, Result};
 use crate::pair::Pair;
-use crate::run::events::Watch;
+use crate::run::Run;
+use crate::run::events::{Detail, Unit};
 use crate::state::TableChange;
 
 /// A round that takes less than this is as near as rounds get.
@@ -29,25 +26,19 @@ const FEW: i64 = 5;
 /// Rounds that do not get short are given up after so many.
 const MOST: i64 = 1000;
 
-/// Brings `to` level. Adds what it took to the migration's counts.
+/// Brings `to` level. Adds what it took to the table's counts.
 ///
 /// # Errors
 /// With the rate, when writers are faster. [`crate::error::Kind::NeedsPerson`] when a row does not fit the
 /// other shape.
-pub async fn bring_level(
-    client: &Client,
-    sessions: &Sessions,
-    migration: Uuid,
-    change: &TableChange,
-    pair: &Pair,
-    watch: &Watch,
-) -> Result<()> {
+pub async fn bring_level(run: &Run, change: &TableChange, pair: &Pair) -> Result<()> {
+    let client = &run.control;
     let (mut count, mut keys) = (0i64, 0i64);
     let started = Instant::now();
-    let mut crew = Crew::new(client, sessions);
+    let mut crew = Crew::new(run);
     loop {
         capture::check(client, change, pair).await?;
-        keys += crew.catch_up(pair, watch).await? as i64;
+        keys += crew.catch_up(pair).await? as i64;
         let done = round::round(client, pair).await?;
         count += 1;
         keys += done.keys as i64;
@@ -56,11 +47,11 @@ pub async fn bring_level(
         }
         if count >= FEW && done.took < SHORT {
             // Several sessions leave less behind than one.
-            keys += crew.catch_up(pair, watch).await? as i64;
+            keys += crew.catch_up(pair).await? as i64;
             break;
         }
-        let detail = format!("last round {} keys in {} ms", done.keys, done.took.as_millis());
-        watch.progress(keys, keys, "keys", detail);
+        let detail = Detail::Round { keys: done.keys, took: done.took };
+        run.events.progressed(keys, keys, Unit::Keys, detail);
         if count >= MOST {
             return Err(Error::failed(format!(
                 "{} is written to faster than its rows can be brought over",
@@ -74,11 +65,5 @@ pub async fn bring_level(
             .hint("Run the same command again at a quieter time; nothing is lost."));
         }
     }
-    client
-        .execute(
-            "update pgrecast.migration set keys_replayed = keys_replayed + $2, rounds = rounds + $3 where id = $1",
-            &[&migration, &keys, &count],
-        )
-        .await?;
-    Ok(())
+    change.count_rounds(client, count, keys).await
 }

@@ -24,7 +24,7 @@ pub(super) async fn find(client: &Client, pair: &Pair) -> Result<Option<String>>
 
 async fn search(client: &Client, pair: &Pair) -> Result<Option<String>> {
     let all: i64 =
-        client.query_one(&pair.fill(sql!("verify/list_pending.sql")).text(), &[]).await?.try_get("keys")?;
+        client.query_one(&pair.fill(sql!("replay/list_pending.sql")).text(), &[]).await?.try_get("keys")?;
     let (mut first, mut count) = (1i64, all);
     if fits(client, pair, first, count).await? {
         return Ok(None);

@@ -70,10 +70,7 @@ pub async fn expect_known(
 /// that a rollback notices what was added to it since.
 pub async fn record(client: &Client, digest: &Fingerprint, change: &TableChange, new_oid: u32) -> Result<()> {
     let found = digest.of(client, new_oid).await?;
-    client
-        .execute("update pgrecast.table_change set new_fingerprint = $2 where id = $1", &[&change.id, &found])
-        .await?;
-    Ok(())
+    change.record_new_fingerprint(client, &found).await
 }
 
 /// Whether the new table is still defined as it was written down.
@@ -83,10 +80,7 @@ pub async fn is_known(
     change: &TableChange,
     new_oid: u32,
 ) -> Result<bool> {
-    let known: Option<String> = client
-        .query_one("select new_fingerprint from pgrecast.table_change where id = $1", &[&change.id])
-        .await?
-        .try_get(0)?;
+    let known = change.new_fingerprint(client).await?;
     Ok(known == Some(digest.of(client, new_oid).await?))
 }
 

@@ -10,9 +10,12 @@ mod added;
 mod expression;
 mod judge;
 pub(crate) mod layout;
+mod order;
 pub(crate) mod parents;
 mod referrers;
 pub mod stage;
+
+pub use order::find_order;
 
 use std::collections::HashMap;
 
@@ -20,34 +23,16 @@ use tokio_postgres::Client;
 
 use crate::alter::{ActionKind, Alter, is_plain_cast};
 use crate::catalog::{Column, Definition, ForeignKey, OwnedSequence, find_table};
-use crate::copy::in_order;
+use crate::change::Change;
 use crate::error::{Error, Kind, Result};
-use crate::name::{Fragment, Ident, QualifiedName, sql};
+use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::cast::can_assign;
-use crate::plan::in_place::Strategy;
 use crate::plan::key::{is_key_index, shared_key};
 use crate::plan::mapping::{Tracker, reverse};
 use crate::plan::shadow::{Place, create_table, foreign_keys, furnish, strip};
 use crate::plan::{Blueprint, Dependent, Mapping, Side, dependents};
 use expression::{check_filter, check_using};
 use parents::Parents;
-
-/// What is asked for.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// The change.
-    pub alter: Alter,
-    /// `--reverse`: columns of the old shape and the expressions that bring them back.
-    pub reverse: Vec<(Ident, Fragment)>,
-    /// `--where`: the rows that are kept, over the columns of the old shape.
-    pub filter: Option<Fragment>,
-    /// `--order-by`: an index, or columns with which one begins; nothing where any order will do.
-    pub order: Vec<Ident>,
-    /// `--columns`: those that come first, in this order; none where each stays in its place.
-    pub columns: Vec<Ident>,
-    /// Which way.
-    pub strategy: Strategy,
-}
 
 /// Builds the shadow in the transaction that is open on `client`, under the table's owner.
 /// `plan` rolls that transaction back, `run` commits it.
@@ -58,24 +43,24 @@ pub async fn build(
     client: &Client,
     original: &Definition,
     place: &Place,
-    request: &Request,
+    change: &Change,
 ) -> Result<Blueprint> {
-    let (oid, parents) = furnished(client, original, place, &request.alter, &request.columns).await?;
+    let (oid, parents) = furnished(client, original, place, &change.alter, &change.columns).await?;
     let standing = judge::standing(client, &OwnedSequence::list(client, oid).await?).await?;
-    if !request.order.is_empty() {
-        in_order::find(client, original.table.oid, &request.order).await?;
+    if !change.order.is_empty() {
+        find_order(client, original.table.oid, &change.order).await?;
     }
-    if let Some(filter) = &request.filter {
+    if let Some(filter) = &change.filter {
         check_filter(client, original, place, filter).await?;
     }
-    let mut forward = apply(client, original, place, oid, request, &parents).await?;
-    forward.filter.clone_from(&request.filter);
+    let mut forward = apply(client, original, place, oid, change, &parents).await?;
+    forward.filter.clone_from(&change.filter);
     judge::free_names(client, original, &place.shadow, oid, &forward).await?;
     let new = Definition::read(client, oid).await?;
     let reverse =
-        reverse(&forward, &original.columns, &new.columns, &request.reverse, &original.table.name.name);
+        reverse(&forward, &original.columns, &new.columns, &change.reverse, &original.table.name.name);
     let key =
-        shared_key(original, &new, &forward, |column| is_free(&request.alter, column)).map_err(|why| {
+        shared_key(original, &new, &forward, |column| is_free(&change.alter, column)).map_err(|why| {
             Error::refused(format!(
                 "{} has no key by which its rows could be found: {why}",
                 original.table.name.shown()
@@ -83,8 +68,8 @@ pub async fn build(
             .hint("Add a primary key, or a unique index on NOT NULL columns, that the change leaves alone.")
         })?;
     judge::judge(client, original, &new, &forward, &key, &standing).await?;
-    if request.filter.is_some() {
-        judge::left_out(original, &new, &forward, &key, &request.alter)?;
+    if change.filter.is_some() {
+        judge::left_out(original, &new, &forward, &key, &change.alter)?;
     }
     let mut dependents = list_dependents(original, &new, &key, place, &parents);
     dependents.extend(referrers::carry(client, original, place, &new_names(original, &new, &forward)).await?);
@@ -92,7 +77,7 @@ pub async fn build(
         run(client, &statement).await?;
     }
     let blueprint = Blueprint { new, forward, reverse, key, dependents };
-    check_mappings(client, original, place, &blueprint, request).await?;
+    check_mappings(client, original, place, &blueprint, change).await?;
     run(client, &format!("drop schema {} cascade", place.scratch)).await?;
     Ok(blueprint)
 }
@@ -235,11 +220,11 @@ async fn apply(
     original: &Definition,
     place: &Place,
     oid: u32,
-    request: &Request,
+    change: &Change,
     parents: &Parents,
 ) -> Result<Mapping> {
     let mut tracker = Tracker::new(&original.table.name.name, Column::list(client, oid).await?);
-    for statement in &request.alter.statements {
+    for statement in &change.alter.statements {
         let mut mixed = Vec::new();
         for (column, using) in statement.usings() {
             if check_using(client, place, column, using).await? {
@@ -366,7 +351,7 @@ async fn check_mappings(
     original: &Definition,
     place: &Place,
     blueprint: &Blueprint,
-    request: &Request,
+    change: &Change,
 ) -> Result<()> {
     for output in blueprint.forward.columns() {
         let target = blueprint.new.columns.iter().find(|column| column.name == output.name);
@@ -394,8 +379,7 @@ async fn check_mappings(
     // would be found by the expression, so it is an insert that is checked.
     let given: Vec<String> =
         blueprint.reverse.columns().iter().map(|output| output.name.to_string()).collect();
-    let is_given =
-        |output: &crate::plan::Output| request.reverse.iter().any(|(name, _)| *name == output.name);
+    let is_given = |output: &crate::plan::Output| change.reverse.iter().any(|(name, _)| *name == output.name);
     let raw: Vec<String> = blueprint
         .reverse
         .columns()

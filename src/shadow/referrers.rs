@@ -142,7 +142,7 @@ impl<'a> Carrying<'a> {
     async fn columns_of(&mut self, view: &View) -> Result<Vec<String>> {
         self.client.batch_execute("savepoint pgrecast_columns").await?;
         let mirror = self.stage.mirror_view(view, false).await?;
-        let statement = sql!("catalog/referrer_list_columns.sql").text();
+        let statement = sql!("catalog/list_view_columns.sql").text();
         let columns = self.client.query_one(&statement, &[&mirror.to_string()]).await?.try_get("columns")?;
         self.client.batch_execute("rollback to savepoint pgrecast_columns").await?;
         Ok(columns)

@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-use super::{Phase, TableChange, is_installed, record};
+use super::{LockCost, Phase, TableChange, is_installed, record};
 use crate::error::{Error, Kind, Result};
 use crate::name::{Ident, sql};
+use crate::plan::Side;
 
 /// A migration with its tables.
 #[derive(Debug, Clone)]
@@ -26,32 +27,14 @@ pub struct Migration {
     pub settings: Vec<(String, String)>,
     /// The backend of the run that has or had it.
     pub runner_pid: Option<i32>,
-    /// Rows compared by the last verification.
-    pub verified_rows: Option<i64>,
-    /// Differences found by it.
-    pub verified_differences: Option<i64>,
-    /// When it ended.
-    pub verified_at: Option<String>,
     /// The swap's transaction id.
     pub swap_xid: Option<String>,
     /// When it swapped.
     pub swapped_at: Option<String>,
     /// How long ago that was.
     pub swapped_ago: Option<Duration>,
-    /// Attempts at the swap's locks.
-    pub lock_attempts: i32,
-    /// How long the swap's locks were held, in milliseconds.
-    pub lock_held_ms: Option<f64>,
-    /// How long lock requests waited in total, in milliseconds.
-    pub lock_waited_ms: f64,
-    /// Who was in the way.
-    pub lock_blockers: Vec<String>,
-    /// Why the run stands still, if it does.
+    /// Older transactions for which the run stands still, if it does.
     pub waiting_for: Option<String>,
-    /// Keys brought over by replay.
-    pub keys_replayed: i64,
-    /// Rounds run.
-    pub rounds: i64,
     /// The last failure, if the last run failed.
     pub error: Option<Error>,
     /// Since when runs fail with it.
@@ -81,12 +64,30 @@ pub struct PhaseTime {
 }
 
 impl Migration {
-    /// All migrations, or the open ones, the newest first. None when nothing was ever begun here.
-    pub async fn list(client: &Client, open_only: bool) -> Result<Vec<Self>> {
+    /// All migrations, the newest first. None when nothing was ever begun here.
+    pub async fn list(client: &Client) -> Result<Vec<Self>> {
+        Self::read(client, None, &[]).await
+    }
+
+    /// Those that are open.
+    pub async fn list_open(client: &Client) -> Result<Vec<Self>> {
+        let ended: Vec<&str> = Phase::ended().map(Phase::as_str).collect();
+        Self::read(client, None, &ended).await
+    }
+
+    /// The one of this id.
+    pub async fn load(client: &Client, id: Uuid) -> Result<Self> {
+        Self::read(client, Some(id), &[])
+            .await?
+            .pop()
+            .ok_or_else(|| Error::failed(format!("migration {id} is not in the state any more")))
+    }
+
+    async fn read(client: &Client, id: Option<Uuid>, without: &[&str]) -> Result<Vec<Self>> {
         if !is_installed(client).await? {
             return Ok(Vec::new());
         }
-        let rows = client.query(&sql!("state/list_migrations.sql").text(), &[&open_only]).await?;
+        let rows = client.query(&sql!("state/list_migrations.sql").text(), &[&id, &without]).await?;
         let mut all = Vec::with_capacity(rows.len());
         for row in rows {
             let mut migration = Self::from_row(&row)?;
@@ -94,15 +95,6 @@ impl Migration {
             all.push(migration);
         }
         Ok(all)
-    }
-
-    /// Reads this migration again.
-    pub async fn load(client: &Client, id: Uuid) -> Result<Self> {
-        Self::list(client, false)
-            .await?
-            .into_iter()
-            .find(|migration| migration.id == id)
-            .ok_or_else(|| Error::failed(format!("migration {id} is not in the state any more")))
     }
 
     fn from_row(row: &Row) -> Result<Self> {
@@ -122,21 +114,12 @@ impl Migration {
             owner: Ident::new(row.try_get::<_, String>("owner_role")?),
             settings: settings.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect(),
             runner_pid: row.try_get("runner_pid")?,
-            verified_rows: row.try_get("verified_rows")?,
-            verified_differences: row.try_get("verified_differences")?,
-            verified_at: row.try_get("verified_at")?,
             swap_xid: row.try_get("swap_xid")?,
             swapped_at: row.try_get("swapped_at")?,
             swapped_ago: row
                 .try_get::<_, Option<f64>>("swapped_seconds_ago")?
                 .map(|seconds| Duration::from_secs_f64(seconds.max(0.0))),
-            lock_attempts: row.try_get("lock_attempts")?,
-            lock_held_ms: row.try_get("lock_held_ms")?,
-            lock_waited_ms: row.try_get("lock_waited_ms")?,
-            lock_blockers: row.try_get("lock_blockers")?,
             waiting_for: row.try_get("waiting_for")?,
-            keys_replayed: row.try_get("keys_replayed")?,
-            rounds: row.try_get("rounds")?,
             error,
             error_since: row.try_get("error_since")?,
             tables: Vec::new(),
@@ -155,7 +138,7 @@ impl Migration {
         self.tables.iter().map(|table| table.name.shown()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Changes the phase in the transaction that is open on `client`, or on its own.
+    /// Changes the phase in the transaction that is open on `client`, or on its own. All its tables are there then.
     ///
     /// # Errors
     /// An illegal move; or the phase is not what we think it is: somebody else has the migration.
@@ -164,7 +147,7 @@ impl Migration {
         let changed = client
             .execute(&sql!("state/advance_phase.sql").text(), &[&self.id, &self.phase.as_str(), &to.as_str()])
             .await?;
-        if changed != 1 {
+        if changed == 0 {
             return Err(Error::failed(format!(
                 "migration {} is no longer {}: another session has changed it",
                 self.short_id(),
@@ -175,7 +158,60 @@ impl Migration {
         record(client, self.id, "phase", to.as_str()).await?;
         tracing::info!(migration = %self.short_id(), from = %self.phase, to = %to, "phase changed");
         self.phase = to;
+        for table in &mut self.tables {
+            table.phase = to;
+        }
         Ok(())
+    }
+
+    /// Says which backend leads the migration now.
+    pub async fn record_runner(&self, client: &Client, pid: i32) -> Result<()> {
+        const TEXT: &str =
+            "update pgrecast.migration set runner_pid = $2, runner_seen_at = clock_timestamp() where id = $1";
+        client.execute(TEXT, &[&self.id, &pid]).await?;
+        Ok(())
+    }
+
+    /// Notes the swap, in its own transaction.
+    pub async fn record_swap(&self, client: &Client, xid: &str, cost: &LockCost) -> Result<()> {
+        client
+            .execute(
+                &sql!("state/record_swap.sql").text(),
+                &[&self.id, &xid, &cost.attempts, &cost.waited_ms, &cost.blockers, &cost.held_ms],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Corrects how long its locks were held, now that the commit is over.
+    pub async fn record_held(&self, client: &Client, held_ms: f64) -> Result<()> {
+        const TEXT: &str = "update pgrecast.table_change set lock_held_ms = $2 where migration_id = $1";
+        client.execute(TEXT, &[&self.id, &held_ms]).await?;
+        Ok(())
+    }
+
+    /// Notes for which older transactions a run of this migration stands still, for `status` in another terminal.
+    pub async fn record_waiting(client: &Client, id: Uuid, who: Option<&str>) -> Result<()> {
+        client.execute("update pgrecast.migration set waiting_for = $2 where id = $1", &[&id, &who]).await?;
+        Ok(())
+    }
+
+    /// Nothing is wrong any more.
+    pub async fn clear_error(client: &Client, id: Uuid) -> Result<()> {
+        client.execute(&sql!("state/clear_error.sql").text(), &[&id]).await?;
+        Ok(())
+    }
+
+    /// Foreign keys of the side that is in place which are still to be validated, by table and name.
+    pub async fn not_validated(&self, client: &Client) -> Result<Vec<String>> {
+        let side = match self.phase {
+            phase if phase.is_swapped() => Side::New,
+            Phase::RolledBack => Side::Original,
+            _ => return Ok(Vec::new()),
+        };
+        let statement = sql!("state/list_not_validated.sql").text();
+        let rows = client.query(&statement, &[&self.id, &side.as_str()]).await?;
+        rows.iter().map(|row| Ok(row.try_get("shown")?)).collect()
     }
 
     /// Writes down why the run failed, for `status`.

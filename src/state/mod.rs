@@ -1,84 +1,52 @@
-//! What is true of each migration, kept in schema `pgrecast` of the database it works in.
+//! What is true of each migration, kept in schema `pgrecast` of the database it works in. Every statement on that state
+//! is here, and nothing else knows the schema.
 //!
-//! Columns, not a blob. Phase changes are compare-and-set; work and phase commit together: a step
-//! writes its result and the phase in one transaction.
+//! Columns, not a blob. Phase changes are compare-and-set; work and phase commit together: a step writes its result
+//! and the phase in one transaction.
 
 mod blueprint;
+pub mod chunk;
 mod migration;
+mod part;
 mod phase;
+pub mod segment;
 mod step;
 mod table_change;
+mod version;
 
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 
 pub use blueprint::{
     StoredDependent, load_dependents, load_key, load_mapping, mark_made, mark_validated, store,
 };
 pub use migration::{Migration, NewMigration, PhaseTime};
+pub use part::Part;
 pub use phase::Phase;
 pub use step::{StoredStep, load_steps, mark_begun, mark_done, mark_undone, store_steps};
-pub use table_change::{Asked, TableChange};
+pub use table_change::{LockCost, NewTableChange, TableChange, Verification};
+pub use version::{install, is_installed, upgrade};
 
-use crate::error::{Error, Result};
-use crate::name::sql;
+use crate::error::Result;
+use crate::name::{Ident, QualifiedName, sql};
 
-const SCHEMA_VERSION: i32 = 2;
+/// The schema of the state, and of the logs and functions of all migrations.
+const SCHEMA: &str = "pgrecast";
 
-/// Whether the state's schema is there.
-///
-/// # Errors
-/// When it was made by another version of the program.
-pub async fn is_installed(client: &Client) -> Result<bool> {
-    let found: bool = client
-        .query_one("select pg_catalog.to_regclass('pgrecast.version') is not null", &[])
-        .await
-        .map_err(|error| {
-            let error = Error::from(error);
-            if !error.is_sqlstate(&SqlState::INSUFFICIENT_PRIVILEGE) {
-                return error;
-            }
-            error
-                .context("this role may not read the state in schema \"pgrecast\"")
-                .state("nothing was changed")
-                .hint("Connect as a role that has the rights of the table's owner by inheritance, or with PGOPTIONS='-c role=OWNER'.")
-        })?
-        .try_get(0)?;
-    if !found {
-        return Ok(false);
-    }
-    let version: i32 =
-        client.query_one("select schema_version from pgrecast.version", &[]).await?.try_get(0)?;
-    if version == SCHEMA_VERSION {
-        Ok(true)
-    } else {
-        Err(Error::failed(format!(
-            "schema \"pgrecast\" has version {version}, this program knows version {SCHEMA_VERSION}"
-        ))
-        .hint("Use the program that made it, or finish its migrations and drop the schema."))
-    }
+/// Something of ours in the schema of the state.
+fn own(name: &str) -> QualifiedName {
+    QualifiedName::new(SCHEMA, name)
 }
 
-/// Makes the state's schema if it is not there. Run twice: finds it. Killed midway: one transaction.
-pub async fn install(client: &Client) -> Result<()> {
-    if is_installed(client).await? {
-        return Ok(());
-    }
-    let taken: bool = client
-        .query_one("select pg_catalog.to_regnamespace('pgrecast') is not null", &[])
-        .await?
-        .try_get(0)?;
-    if taken {
-        return Err(Error::refused("there is a schema \"pgrecast\" that was not made by this program")
-            .state("nothing was changed")
-            .hint("Rename that schema; the name is needed."));
-    }
-    let text = format!("begin; {}; commit", sql!("state/create_schema.sql").text().trim_end_matches(';'));
-    if let Err(error) = client.batch_execute(&text).await {
-        client.batch_execute("rollback").await?;
-        return Err(Error::from(error).context("could not create schema \"pgrecast\" for the state"));
-    }
-    Ok(())
+/// The schema in which logs, key sets and functions of a migration are.
+#[must_use]
+pub fn schema() -> Ident {
+    Ident::new(SCHEMA)
+}
+
+/// The trigger function of the guard.
+#[must_use]
+pub fn guard() -> QualifiedName {
+    own("guard")
 }
 
 /// Adds a line to a migration's history.

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::snapshots::{self, Point};
@@ -16,21 +15,16 @@ use crate::failpoint::Failpoint;
 use crate::lock::{LockPolicy, Locking, Purpose, Request, Target};
 use crate::name::sql;
 use crate::plan::{Kind as DependentKind, Side};
-use crate::run::definition;
-use crate::run::events::Watch;
-use crate::state::{TableChange, load_dependents, mark_validated};
+use crate::run::events::{Detail, Note, Unit};
+use crate::run::{Run, definition};
+use crate::state::{Migration, TableChange, load_dependents, mark_validated};
 
 /// Validates the foreign keys of the shape that is in place now.
 ///
 /// VALIDATE CONSTRAINT takes SHARE UPDATE EXCLUSIVE on the referencing table and ROW SHARE on the
 /// referenced one: neither readers nor writers wait.
-pub async fn validate(
-    client: &Client,
-    change: &TableChange,
-    side: Side,
-    policy: LockPolicy,
-    watch: &Watch,
-) -> Result<()> {
+pub async fn validate(run: &Run, change: &TableChange, side: Side, policy: LockPolicy) -> Result<()> {
+    let client = &run.control;
     let all = load_dependents(client, change.id, side).await?;
     let open: Vec<_> = all
         .iter()
@@ -39,19 +33,20 @@ pub async fn validate(
     let digest = Fingerprint::prepare(client).await?;
     for (n, stored) in open.iter().enumerate() {
         let Some(statement) = &stored.dependent.validate else { continue };
-        watch.progress(n as i64, open.len() as i64, "foreign keys", stored.dependent.name.shown());
+        let detail = Detail::Object(stored.dependent.name.shown());
+        run.events.progressed(n as i64, open.len() as i64, Unit::ForeignKeys, detail);
         let child = &stored.dependent.table;
         let oid = find_table(client, &child.to_string()).await?.ok_or_else(|| {
             Error::needs_person(format!("table {} does not exist any more", child.shown()))
                 .state("the change is in place")
         })?;
-        let mut locking = Locking::new(client, change.migration_id, Purpose::Validation, policy, watch);
+        let mut locking = Locking::new(run, &[change.id], Purpose::Validation, policy);
         let (request, mode) = match &stored.dependent.other_table {
             // Made on a partitioned table, whose partitions have it: writers to both tables wait, for no scan.
             Some(parent) if stored.dependent.create.is_empty() => {
                 let parent_oid = find_table(client, &parent.to_string()).await?.unwrap_or_default();
                 let targets = vec![Target::partitioned(child, oid), Target::table(parent, parent_oid)];
-                (Request { targets, main: 1 }, LockMode::ShareRowExclusive)
+                (Request { targets, mains: vec![1] }, LockMode::ShareRowExclusive)
             }
             _ => (Request::table(child, oid), LockMode::ShareUpdateExclusive),
         };
@@ -82,33 +77,35 @@ pub async fn validate(
     Ok(())
 }
 
-/// Takes the guard off as soon as no snapshot older than the swap lives. `false`: one still does after
-/// `limit`; try again later.
-pub async fn take_guard_off(
-    client: &Client,
+/// Drops the guard as soon as no snapshot older than the swap lives. `false`: one still does after `limit`; try again
+/// later.
+pub async fn drop_guard(
+    run: &Run,
+    migration: &Migration,
     change: &TableChange,
     policy: LockPolicy,
     limit: Duration,
-    watch: &Watch,
 ) -> Result<bool> {
-    let Some(oid) = find_table(client, &change.name.to_string()).await? else { return Ok(true) };
-    let Some(row) =
-        client.query_opt(&sql!("swap/find_guard.sql").text(), &[&oid, &change.migration_id]).await?
-    else {
+    let client = &run.control;
+    let (Some(oid), Some(xid), Some(at)) = (
+        find_table(client, &change.name.to_string()).await?,
+        migration.swap_xid.clone(),
+        migration.swapped_at.as_ref(),
+    ) else {
         return Ok(true);
     };
-    let swapped = Point { xid: row.try_get("swap_xid")?, at: row.try_get("swapped_at")? };
-    let (is_free, left) = snapshots::wait(client, change, &swapped, limit, watch, async || Ok(())).await?;
+    let row = client.query_one(&sql!("swap/find_guard.sql").text(), &[&oid, &xid]).await?;
+    if !row.try_get::<_, bool>("is_there")? {
+        return Ok(true);
+    }
+    let swapped = Point::after_swap(client, xid, at).await?;
+    let (is_free, left) = snapshots::wait(run, change, &swapped, limit, async || Ok(())).await?;
     if !is_free {
-        watch.note(format!(
-            "a transaction older than the swap is still open, the guard stays until `pgrecast run` finds it \
-             gone: {}",
-            left.join("; ")
-        ));
+        run.events.noted(Note::GuardStays(left));
         return Ok(false);
     }
     Failpoint::GuardIdle.pass();
-    let mut locking = Locking::new(client, change.migration_id, Purpose::Guard, policy, watch);
+    let mut locking = Locking::new(run, &[change.id], Purpose::Guard, policy);
     locking.acquire(&Request::table(&change.name, oid), LockMode::AccessExclusive).await?;
     client.batch_execute(&format!("drop trigger pgrecast_guard on {}; commit", change.name)).await?;
     Failpoint::GuardOff.pass();

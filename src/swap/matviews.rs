@@ -14,26 +14,28 @@ use crate::failpoint::Failpoint;
 use crate::name::{Ident, QualifiedName};
 use crate::pair::Direction;
 use crate::plan::{Kind as DependentKind, Side};
-use crate::run::definition;
-use crate::run::events::Watch;
+use crate::run::events::{Detail, Unit};
+use crate::run::{Run, definition};
 use crate::state::{StoredDependent, TableChange, load_dependents, mark_made};
 
 /// Builds those of the new shape that are not there yet, and says how many there are.
 ///
 /// # Errors
 /// [`Kind::NeedsPerson`] when a query fails on the rows as they are.
-pub async fn build(client: &Client, change: &TableChange, watch: &Watch) -> Result<usize> {
+pub async fn build(run: &Run, change: &TableChange) -> Result<usize> {
+    let client = &run.control;
     let all = list(client, change).await?;
     let digest = Fingerprint::prepare(client).await?;
     for (n, stored) in all.iter().enumerate().filter(|(_, stored)| !stored.is_made) {
-        watch.progress(n as i64, all.len() as i64, "materialized views", stored.dependent.name.shown());
+        let detail = Detail::Object(stored.dependent.name.shown());
+        run.events.progressed(n as i64, all.len() as i64, Unit::MaterializedViews, detail);
         // Our own change of what names the shadow, if nobody else has changed it.
         let new = change.shadow_oid.ok_or_else(|| Error::failed("there is no shadow to read"))?;
         let is_known = definition::is_known(client, &digest, change, new).await?;
         let path = search_path::current(client).await?;
         let (empty, back) = (search_path::EMPTY, search_path::back_to(&path));
         let text = format!("begin; {empty}; {}; {back}", stored.dependent.create.join(";"));
-        run(client, stored, &text).await?;
+        execute(client, stored, &text).await?;
         mark_made(client, stored.id).await?;
         if is_known {
             definition::record(client, &digest, change, new).await?;
@@ -64,7 +66,7 @@ pub async fn fill(client: &Client, change: &TableChange, direction: Direction) -
             Ok(client.query_one(text, &[&name.to_string()]).await?.try_get(0)?)
         };
         if !is_empty(in_place).await? && (is_stale || is_empty(&aside).await?) {
-            run(client, &stored, &format!("refresh materialized view {aside}; analyze {aside}")).await?;
+            execute(client, &stored, &format!("refresh materialized view {aside}; analyze {aside}")).await?;
         }
     }
     Ok(())
@@ -92,7 +94,7 @@ async fn list(client: &Client, change: &TableChange) -> Result<Vec<StoredDepende
     Ok(all)
 }
 
-async fn run(client: &Client, stored: &StoredDependent, text: &str) -> Result<()> {
+async fn execute(client: &Client, stored: &StoredDependent, text: &str) -> Result<()> {
     if let Err(error) = client.batch_execute(text).await {
         let error = Error::from(error);
         if error.kind == Kind::ConnectionLost {

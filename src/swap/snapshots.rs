@@ -9,8 +9,9 @@ use tokio_postgres::Client;
 
 use crate::error::{Error, Kind, Result};
 use crate::name::sql;
-use crate::run::events::Watch;
-use crate::state::TableChange;
+use crate::run::Run;
+use crate::run::events::Note;
+use crate::state::{Migration, TableChange};
 
 /// How long the server may take to tell that there is no older snapshot.
 const PROBE: &str = "2s";
@@ -40,6 +41,13 @@ impl Point {
             )
             .await?;
         Ok(Point { xid: row.try_get("xid")?, at: row.try_get("at")? })
+    }
+
+    /// The end of a swap, of which the transaction and the time of its last statement but a few are known: a margin
+    /// makes up for these.
+    pub async fn after_swap(client: &Client, xid: String, at: &str) -> Result<Self> {
+        const LATER: &str = "select ($1::text::timestamptz + interval '10 seconds')::text";
+        Ok(Point { xid, at: client.query_one(LATER, &[&at]).await?.try_get(0)? })
     }
 }
 
@@ -84,13 +92,13 @@ async fn is_free_of_older(client: &Client, change: &TableChange) -> Result<bool>
 /// Waits until no snapshot older than the point is left, and says for whom. `meanwhile` is done between
 /// two looks. `false`: some were left when the time was over; they are in the second value.
 pub async fn wait(
-    client: &Client,
+    run: &Run,
     change: &TableChange,
     point: &Point,
     limit: Duration,
-    watch: &Watch,
     mut meanwhile: impl AsyncFnMut() -> Result<()>,
 ) -> Result<(bool, Vec<String>)> {
+    let client = &run.control;
     let began = Instant::now();
     let (mut said, mut look) = (Vec::new(), FIRST_LOOK);
     loop {
@@ -108,7 +116,7 @@ pub async fn wait(
         let is_long = look >= LOOK;
         look = (look * 2).min(LOOK);
         if look >= LOOK && !is_long {
-            watch.note(format!("waiting for a transaction older than the new table: {}", found.join("; ")));
+            run.events.noted(Note::OlderTransactions(found.clone()));
         }
         said = found;
         meanwhile().await?;
@@ -116,14 +124,8 @@ pub async fn wait(
     }
 }
 
-/// Writes down what is waited for, for `status` in another terminal.
+/// Writes down for whom it waits, for `status` in another terminal.
 async fn say(client: &Client, change: &TableChange, found: &[String]) -> Result<()> {
-    let words = (!found.is_empty()).then(|| format!("waiting for older transactions: {}", found.join("; ")));
-    client
-        .execute(
-            "update pgrecast.migration set waiting_for = $2 where id = $1",
-            &[&change.migration_id, &words],
-        )
-        .await?;
-    Ok(())
+    let who = (!found.is_empty()).then(|| found.join("; "));
+    Migration::record_waiting(client, change.migration_id, who.as_deref()).await
 }

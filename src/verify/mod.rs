@@ -11,12 +11,13 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use crate::db::{Session, Sessions};
+use crate::db::Session;
 use crate::error::{Error, Kind, Result};
 use crate::name::{Fragment, Statement, sql};
 use crate::pace::backoff;
 use crate::pair::{Direction, Pair};
-use crate::run::events::Watch;
+use crate::run::Run;
+use crate::run::events::{Detail, Note, Unit};
 use crate::state::TableChange;
 
 /// What was compared.
@@ -41,7 +42,7 @@ impl Verified {
         }
         Err(Error::needs_person(format!(
             "{} rows of {} and {} differ and none of these changes is waiting in the log",
-            grouped(self.differences),
+            self.differences,
             pair.from.shown(),
             pair.to.shown()
         ))
@@ -67,21 +68,18 @@ const LOOK: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// [`Kind::Transient`] when it has to begin again after another round.
-pub async fn verify(
-    client: &Client,
-    sessions: &Sessions,
-    change: &TableChange,
-    pair: &Pair,
-    watch: &Watch,
-) -> Result<Verified> {
-    let bytes: i64 =
-        client.query_one("select pg_catalog.pg_table_size($1::oid)", &[&pair.from_oid]).await?.try_get(0)?;
+pub async fn verify(run: &Run, change: &TableChange, pair: &Pair) -> Result<Verified> {
+    let bytes: i64 = run
+        .control
+        .query_one("select pg_catalog.pg_table_size($1::oid)", &[&pair.from_oid])
+        .await?
+        .try_get(0)?;
     let slices = (bytes / SLICE_BYTES + 1).min(1024);
-    let session = sessions.open("verify").await?;
+    let session = run.sessions.open("verify").await?;
     let mut total = Verified::default();
     for slice in 0..slices {
-        watch.progress(slice, slices, "slices", format!("{} rows equal", grouped(total.rows)));
-        let found = giving_way(client, &session, pair, Slice { number: slice, of: slices }, watch).await?;
+        run.events.progressed(slice, slices, Unit::Slices, Detail::Equal(total.rows));
+        let found = giving_way(run, &session, pair, Slice { number: slice, of: slices }).await?;
         total.rows += found.rows;
         total.pending = total.pending.max(found.pending);
         total.differences += found.differences;
@@ -92,20 +90,6 @@ pub async fn verify(
     }
     tracing::debug!(table = %change.name.shown(), rows = total.rows, pending = total.pending, "verified");
     Ok(total)
-}
-
-/// A number with thousands separators.
-#[must_use]
-pub fn grouped(number: i64) -> String {
-    let digits = number.unsigned_abs().to_string();
-    let mut out = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    if number < 0 { format!("-{out}") } else { out }
 }
 
 /// One of the buckets of the key's hash that together cover every possible key.
@@ -126,13 +110,8 @@ impl Slice {
 
 /// One slice; given up and begun again later whenever somebody waits for the table because of it: readers
 /// would queue behind whoever waits.
-async fn giving_way(
-    client: &Client,
-    session: &Session,
-    pair: &Pair,
-    slice: Slice,
-    watch: &Watch,
-) -> Result<Verified> {
+async fn giving_way(run: &Run, session: &Session, pair: &Pair, slice: Slice) -> Result<Verified> {
+    let client = &run.control;
     let mut given_way = 0;
     loop {
         let mut slice = std::pin::pin!(verify_slice(session, pair, slice));
@@ -152,7 +131,7 @@ async fn giving_way(
         match (found, waits) {
             (Err(error), Some(somebody)) if error.is_sqlstate(&SqlState::QUERY_CANCELED) => {
                 given_way += 1;
-                watch.note(format!("verification gave way to {somebody}, who waits for the table"));
+                run.events.noted(Note::VerificationGaveWay(somebody));
                 tokio::time::sleep(backoff(given_way, Uuid::new_v4().as_u128() as u64)).await;
             }
             (found, _) => return found,
@@ -198,7 +177,7 @@ async fn in_snapshot(session: &Client, pair: &Pair, slice: Slice) -> Result<Veri
         return Err(Error::new(Kind::Transient, "the table was truncated just now"));
     }
     let pending: i64 =
-        session.query_one(&pair.fill(sql!("verify/list_pending.sql")).text(), &[]).await?.try_get("keys")?;
+        session.query_one(&pair.fill(sql!("replay/list_pending.sql")).text(), &[]).await?.try_get("keys")?;
     let (from, to) = digests(session, pair, slice, pending).await?;
     if from == to {
         return Ok(Verified { rows: from.0, pending, ..Verified::default() });

@@ -91,7 +91,7 @@ async fn writers_that_are_faster_are_told_of_with_both_rates() {
     old.batch_execute("begin isolation level repeatable read; select 1").await.unwrap();
     let run = db.spawn(&["run", "t", "--alter", change]);
     wait_until("the rows are copied, it waits for the snapshot", async || {
-        run.stderr_so_far().contains("waiting for a transaction")
+        run.stderr_so_far().contains("waiting for transactions")
     })
     .await;
     let writers = Writers::start(&db, 1, "update t set v = v + 1 from (select pg_sleep(0.1)) s").await;

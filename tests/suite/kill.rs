@@ -69,9 +69,11 @@ const WAY: [(P, u64); 35] = [
 /// How many moments of the way are before the swap.
 const BEFORE_THE_SWAP: usize = 29;
 
-const WAY_BACK: [(P, u64); 8] = [
+const WAY_BACK: [(P, u64); 10] = [
     (P::RoundDone, 1),
+    (P::Level, 1),
     (P::VerificationWritten, 1),
+    (P::Verified, 1),
     (P::SwapReady, 1),
     (P::Swapped, 1),
     (P::ForeignKeyValidated, 1),
@@ -177,9 +179,9 @@ async fn rolls_back_in_spite_of(endings: &[Ending]) {
     let mut executioner = Executioner::of(&mut db).await;
     // Ended right after the swap: what the way back finds is not what a whole run leaves.
     end_at_each(&mut executioner, &workload, &RUN, &[(P::Swapped, 1)], endings).await;
-    end_at_each(&mut executioner, &workload, &["rollback", "t"], &WAY_BACK[..4], endings).await;
+    end_at_each(&mut executioner, &workload, &["rollback", "t"], &WAY_BACK[..6], endings).await;
     let id: String = executioner.db.query_value("select id::text from pgrecast.migration").await;
-    end_at_each(&mut executioner, &workload, &["rollback", &id], &WAY_BACK[4..], endings).await;
+    end_at_each(&mut executioner, &workload, &["rollback", &id], &WAY_BACK[6..], endings).await;
     executioner.db.pgrecast(&["rollback", &id]).await.expect_code(0);
     assert_eq!(phase(executioner.db).await, "rolled_back");
     end_at_each(&mut executioner, &workload, &["cleanup", &id], &TAKING_AWAY, endings).await;
@@ -271,7 +273,7 @@ async fn a_commit_of_the_swap_without_an_answer_is_neither_guessed_nor_repeated(
     assert_eq!(broken(&RUN, Loss::Commit).await, "verified");
     assert_eq!(broken(&RUN, Loss::Answer).await, "swapped");
     db.pgrecast(&RUN).await.expect_code(0);
-    assert_eq!(broken(&["rollback", "t"], Loss::Commit).await, "swapped");
+    assert_eq!(broken(&["rollback", "t"], Loss::Commit).await, "retired_verified");
     assert_eq!(broken(&["rollback", "t"], Loss::Answer).await, "rolled_back");
     db.pgrecast(&["rollback", "t"]).await.expect_code(0);
     db.pgrecast(&["cleanup", "t"]).await.expect_code(0);

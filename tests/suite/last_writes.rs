@@ -10,7 +10,7 @@ async fn with_a_last_write(db: &TestDb<'_>, command: &[&str], write: &str) -> Ou
     writer.batch_execute("begin; select from t limit 0").await.unwrap();
     let running = db.spawn(&[command, &["--lock-attempts", "50"]].concat());
     wait_until("the swap waits", async || {
-        running.stderr_so_far().contains("for the swap was in vain") || running.has_ended()
+        running.stderr_so_far().contains("swap: lock not granted") || running.has_ended()
     })
     .await;
     writer.batch_execute(write).await.unwrap();

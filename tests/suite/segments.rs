@@ -20,7 +20,7 @@ async fn kept_level(db: &TestDb<'_>, rows: u32) -> (Client, Running) {
     old.batch_execute("begin isolation level repeatable read; select 1").await.unwrap();
     let run = db.spawn(&CHANGE);
     wait_until("it waits for the snapshot", async || {
-        run.stderr_so_far().contains("waiting for a transaction")
+        run.stderr_so_far().contains("waiting for transactions")
     })
     .await;
     (old, run)
@@ -60,7 +60,7 @@ async fn rounds_do_not_read_again_what_a_held_snapshot_keeps() {
     println!("{} segments made, {} MB left to read", segments(&db).await, megabytes(&db).await);
     holder.batch_execute("rollback").await.unwrap();
     run.wait().await.expect_code(0);
-    let held: f64 = db.query_value("select lock_held_ms from pgrecast.migration").await;
+    let held: f64 = db.query_value("select lock_held_ms from pgrecast.table_change").await;
     println!("the swap held its lock {held:.0} ms");
     assert_eq!(db.query_value::<i64>("select sum(n)::int8 from t").await, 10 * 200_000);
 
@@ -122,7 +122,7 @@ async fn a_statement_that_began_before_keeps_its_segment() {
     })
     .await;
     fill_a_segment(&db).await;
-    let rounds = async || db.query_value::<i64>("select rounds from pgrecast.migration").await;
+    let rounds = async || db.query_value::<i64>("select rounds from pgrecast.table_change").await;
     let before = rounds().await;
     wait_until("rounds went on, and the first segment could be dropped", async || {
         rounds().await > before + 6

@@ -1,13 +1,13 @@
--- Claims the next blocks that nobody has: the row lock on table_change makes claims one at a time. No chunk is so large
+-- Claims the next blocks that nobody has: the row lock on the part makes claims one at a time. No chunk is so large
 -- that the sessions could not share what is left: each takes a part of that, as small as one part of a chunk.
--- $1 table change, $2 blocks wanted, $3 blocks of a part, $4 into how many chunks to divide what is left. Lock: the row.
+-- $1 part, $2 blocks wanted, $3 blocks of a part, $4 into how many chunks to divide what is left. Lock: the row.
 with claimed as (
-    update pgrecast.table_change c
+    update pgrecast.part c
     set next_block = least(before.next_block + greatest(least($2::int8, (c.blocks - before.next_block) / $4::int8), $3::int8), c.blocks)
-    from (select id, next_block from pgrecast.table_change where id = $1 for update) before
+    from (select id, next_block from pgrecast.part where id = $1 for update) before
     where c.id = before.id and before.next_block < c.blocks
     returning before.next_block as first_block, c.next_block as end_block
 )
-insert into pgrecast.chunk (table_change_id, first_block, end_block, next_block)
+insert into pgrecast.chunk (part_id, first_block, end_block, next_block)
 select $1, first_block, end_block, first_block from claimed
 returning id, next_block, end_block

@@ -1,4 +1,4 @@
 -- Chunks that a former run claimed and did not copy to their end.
--- $1 table change. Lock: none.
+-- $1 part. Lock: none.
 select id, next_block, end_block from pgrecast.chunk
-where table_change_id = $1 and copied_at is null order by first_block
+where part_id = $1 and copied_at is null order by first_block

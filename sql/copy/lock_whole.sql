@@ -1,6 +1,0 @@
--- Takes the record of a chunk that is copied in an order, and says from where, and whether the table's file is still the
--- one that is being copied; no row when all of it was copied. Waits for an orphan of a killed run that is still copying.
--- $1 table change. Lock: the row.
-select k.id, k.position, pg_catalog.pg_relation_filenode(t.original_oid) is not distinct from t.filenode as is_same_file
-from pgrecast.chunk k join pgrecast.table_change t on t.id = k.table_change_id
-where k.table_change_id = $1 and k.copied_at is null for update of k

@@ -1,5 +1,0 @@
--- How a request for a lock stands, for `status` in another terminal.
--- $1 migration, $2 attempts, $3 milliseconds that others could have queued behind us, $4 who was in the way.
--- Lock: ROW EXCLUSIVE on the state.
-update pgrecast.migration set lock_attempts = $2, lock_waited_ms = $3, lock_blockers = $4, lock_held_ms = null
-where id = $1

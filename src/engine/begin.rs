@@ -1,0 +1,86 @@
+//! `run` with a change: writes a new migration down, or finds the one that is open for the same.
+
+use uuid::Uuid;
+
+use super::{Engine, find, lease};
+use crate::alter::TableRef;
+use crate::change::{Change, Record};
+use crate::error::{Error, Result};
+use crate::failpoint::Failpoint;
+use crate::plan::Plan;
+use crate::preview::{Examination, examine};
+use crate::state::{self, Migration, NewMigration, NewTableChange, TableChange};
+
+impl Engine {
+    /// Begins the migration, or goes on with the one that is open for this table if the same is asked.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Usage`] when another change of this table is open.
+    pub async fn begin(&self, table: &TableRef, change: &Change) -> Result<Uuid> {
+        let client = self.sessions.open("begin").await?;
+        state::upgrade(&client).await?;
+        let asked = Record::from(change);
+        if let Some(open) = find::open_on_table(&client, table).await? {
+            return same_or_error(&open, &asked);
+        }
+        let found = examine(&self.sessions, &client, table, change, false).await?;
+        refuse(&found.plan)?;
+        self.write_down(&found, &asked).await
+    }
+
+    async fn write_down(&self, found: &Examination, asked: &Record) -> Result<Uuid> {
+        let id = Uuid::new_v4();
+        let table = &found.original.table;
+        let migration = NewMigration { id, owner: table.owner.clone(), settings: found.settings.clone() };
+        let short = &id.simple().to_string()[..8];
+        let session = self.sessions.for_migration(short, &table.owner, &found.settings).open("begin").await?;
+        state::install(&session).await?;
+        session.batch_execute("begin").await?;
+        lease::only_one(&session, table.oid).await?;
+        migration.insert(&session).await?;
+        let fingerprint = crate::catalog::fingerprint(&session, table.oid).await?;
+        let new = NewTableChange { migration: id, ordinal: 1, table, asked, fingerprint: &fingerprint };
+        let change = TableChange::insert(&session, &new).await?;
+        state::store_steps(&session, change, &found.steps).await?;
+        session.batch_execute("commit").await?;
+        Failpoint::Planned.pass();
+        Ok(id)
+    }
+}
+
+fn same_or_error(open: &Migration, asked: &Record) -> Result<Uuid> {
+    if open.tables.iter().all(|table| table.asked == *asked) {
+        return Ok(open.id);
+    }
+    let id = open.short_id();
+    let known: Vec<String> = open.tables.iter().map(|table| table.asked.shown()).collect();
+    Err(Error::usage(format!("another change of {} is open: migration {id} ({})", open.shown(), open.phase))
+        .because(format!("it was asked for: {}", known.join("; ")))
+        .state("nothing was changed")
+        .hint(if open.phase.is_swapped() {
+            format!("Run `pgrecast cleanup {id}` to keep that change, or `pgrecast rollback {id}`.")
+        } else {
+            format!("Run `pgrecast run {id}` to go on with it, or `pgrecast abort {id}`.")
+        }))
+}
+
+/// The error for a plan with refusals.
+///
+/// # Errors
+/// [`crate::error::Kind::Refused`] naming every one.
+pub fn refuse(plan: &Plan) -> Result<()> {
+    if plan.refusals.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = plan
+        .refusals
+        .iter()
+        .map(|refusal| {
+            let hint = refusal.hint.as_ref().map(|hint| format!(" {hint}")).unwrap_or_default();
+            format!("{} {}: {}.{hint}", refusal.code, refusal.object, refusal.message)
+        })
+        .collect();
+    Err(Error::refused(format!("{} can not be changed this way", plan.table))
+        .because(lines.join("\n  "))
+        .state("nothing was changed"))
+}

@@ -1,0 +1,93 @@
+//! One run leads a migration: under its owner and settings, with its lease, after orphans of a former run are gone.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use super::{Engine, Options, lease};
+use crate::error::{Error, Kind, Result};
+use crate::run::{Gate, Run};
+use crate::state::{self, Migration, Phase};
+
+impl Engine {
+    /// Does `work` as the one that leads this migration. What fails is written down.
+    pub(super) async fn lead(
+        &self,
+        id: Uuid,
+        stop: impl Future<Output = ()>,
+        work: impl AsyncFnOnce(&Run, &Options) -> Result<()>,
+    ) -> Result<()> {
+        let find = self.sessions.open("find").await?;
+        state::upgrade(&find).await?;
+        let migration = Migration::load(&find, id).await?;
+        drop(find);
+        let gate = Gate::new(self.options.nice_ratio);
+        let sessions = self
+            .sessions
+            .for_migration(&migration.short_id(), &migration.owner, &migration.settings)
+            .nice(gate.is_nice())
+            .with_maintenance_work_mem(self.options.maintenance_work_mem);
+        let control = sessions.open("control").await?;
+        let run = Run { control, sessions, events: self.events.clone(), gate };
+        lease::take(&run, &migration).await?;
+        let mut options = self.options;
+        options.lock = options.lock.under(deadlock_timeout(&run.control).await?);
+        let result = tokio::select! {
+            result = Box::pin(work(&run, &options)) => result,
+            () = stop => Err(Error::stopped("stopped on request")),
+        };
+        let Err(error) = result else { return Migration::clear_error(&run.control, id).await };
+        // The connection of a stopped or failed step may be in any state: a new one tells what is true.
+        let sessions = run.sessions.clone();
+        drop(run);
+        let tidy = sessions.open("tidy").await;
+        let Ok(tidy) = tidy else { return Err(error) };
+        if let Err(orphans) = lease::end_orphans(&tidy, &migration).await {
+            tracing::warn!(error = %orphans, "could not end the sessions of this run");
+        }
+        let now = Migration::load(&tidy, id).await?;
+        let error = describe(error, &now);
+        if error.kind == Kind::Usage {
+            return Err(error); // says nothing about the migration
+        }
+        now.record_error(&tidy, &error).await?;
+        Err(error)
+    }
+}
+
+async fn deadlock_timeout(client: &Client) -> Result<Duration> {
+    let milliseconds: i64 = client
+        .query_one("select setting::int8 from pg_catalog.pg_settings where name = 'deadlock_timeout'", &[])
+        .await?
+        .try_get(0)?;
+    Ok(Duration::from_millis(milliseconds.unsigned_abs()))
+}
+
+/// Says in which state a stopped or failed migration is, and how it goes on.
+fn describe(error: Error, migration: &Migration) -> Error {
+    let id = migration.short_id();
+    let state = match migration.phase {
+        Phase::Planned if migration.needs_no_copy => {
+            "the table is in use; steps that are done stay, and an index whose build was stopped stays invalid until it \
+             goes on or is aborted"
+        }
+        Phase::Planned | Phase::Shadowed => "the table is unchanged; nothing is captured yet",
+        phase if phase.is_swapped() => "the new table is in place; its changes are captured for the way back",
+        phase if phase.is_before_swap() => {
+            "the table is unchanged and in use; changes are being captured, all work so far is kept"
+        }
+        _ => "the migration has ended",
+    };
+    let hint = if migration.phase.is_before_swap() {
+        format!("Run `pgrecast run {id}` to go on, or `pgrecast abort {id}`.")
+    } else if migration.phase.is_swapped() {
+        format!("Run `pgrecast run {id}` to go on with the change, or `pgrecast rollback {id}` to go back.")
+    } else {
+        format!("Run `pgrecast status {id}`.")
+    };
+    let is_usage = error.kind == Kind::Usage;
+    let error = error.state(format!("{} ({})", state, migration.phase));
+    if is_usage { error } else { error.hint(hint) }
+}

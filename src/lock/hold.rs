@@ -1,0 +1,67 @@
+//! How long locks are held: the server ends what takes longer, also when this process stands still.
+
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use super::LockPolicy;
+use crate::error::{Error, Kind, Result};
+
+/// Since when the locks are held, and for how long they may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Hold {
+    since: Instant,
+    most: Duration,
+}
+
+impl Hold {
+    /// From now on.
+    #[must_use]
+    pub fn begin(policy: LockPolicy) -> Self {
+        Hold { since: Instant::now(), most: policy.max_lock_time }
+    }
+
+    /// How long by now.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Whether less than a millisecond is left: the server counts whole ones, and 0 would mean no limit.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        self.elapsed() + Duration::from_millis(1) > self.most
+    }
+
+    /// Leaves the server no more time for a statement than is left in all: it holds to that also when
+    /// this process stands still.
+    ///
+    /// # Errors
+    /// [`Kind::Transient`] when none is left.
+    pub async fn limit(self, client: &Client) -> Result<()> {
+        if self.is_over() {
+            return Err(self.exceeded());
+        }
+        let left = self.most.saturating_sub(self.elapsed()).as_millis().max(1);
+        Ok(client.batch_execute(&format!("set local statement_timeout = '{left}ms'")).await?)
+    }
+
+    /// That it was too long.
+    #[must_use]
+    pub fn exceeded(self) -> Error {
+        Error::new(
+            Kind::Transient,
+            format!("it took longer than {} ms under its locks", self.most.as_millis()),
+        )
+        .hint("Choose a quieter time, or allow it more with --max-lock-time.")
+    }
+
+    /// Why it really failed, when the server held to the limit.
+    #[must_use]
+    pub fn reason(self, error: Error) -> Error {
+        let is_cut_off = error.is_sqlstate(&SqlState::QUERY_CANCELED)
+            || error.is_sqlstate(&SqlState::IN_FAILED_SQL_TRANSACTION);
+        if is_cut_off && self.is_over() { self.exceeded() } else { error }
+    }
+}

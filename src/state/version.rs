@@ -1,0 +1,134 @@
+//! The version of the state: made as this program knows it, or brought there from an older one.
+
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use super::schema;
+use crate::error::{Error, Result};
+use crate::name::{Ident, Statement, sql};
+
+/// The version that this program reads and writes.
+const VERSION: i32 = 3;
+
+/// From each version before it to the next.
+fn upgrades() -> [(i32, Statement); 1] {
+    [(2, sql!("state/upgrade_from_2.sql"))]
+}
+
+/// Whether the state is there, as this program knows it.
+///
+/// # Errors
+/// When it was made by another version of the program.
+pub async fn is_installed(client: &Client) -> Result<bool> {
+    match version(client).await? {
+        None => Ok(false),
+        Some(VERSION) => Ok(true),
+        Some(older) if older < VERSION => Err(Error::failed(format!(
+            "the state in schema \"pgrecast\" has version {older}, this program needs version {VERSION}"
+        ))
+        .state("nothing was changed")
+        .hint(if older < upgrades()[0].0 {
+            "Use the program that made it, or finish its migrations with that and drop the schema."
+        } else {
+            "The next `pgrecast run` brings it there; open migrations go on as they are."
+        })),
+        Some(newer) => Err(newer_than_us(newer)),
+    }
+}
+
+fn newer_than_us(version: i32) -> Error {
+    Error::failed(format!(
+        "the state in schema \"pgrecast\" has version {version}, this program knows version {VERSION}"
+    ))
+    .because("it was written by a newer pgrecast")
+    .state("nothing was changed")
+    .hint("Use that program.")
+}
+
+async fn version(client: &Client) -> Result<Option<i32>> {
+    let found: bool = client
+        .query_one("select pg_catalog.to_regclass('pgrecast.version') is not null", &[])
+        .await
+        .map_err(|error| {
+            let error = Error::from(error);
+            if !error.is_sqlstate(&SqlState::INSUFFICIENT_PRIVILEGE) {
+                return error;
+            }
+            error
+                .context("this role may not read the state in schema \"pgrecast\"")
+                .state("nothing was changed")
+                .hint("Connect as a role that has the rights of the table's owner by inheritance, or with PGOPTIONS='-c role=OWNER'.")
+        })?
+        .try_get(0)?;
+    if !found {
+        return Ok(None);
+    }
+    Ok(Some(client.query_one("select schema_version from pgrecast.version", &[]).await?.try_get(0)?))
+}
+
+/// Makes the state's schema if it is not there. Run twice: finds it. Killed midway: one transaction.
+pub async fn install(client: &Client) -> Result<()> {
+    if is_installed(client).await? {
+        return Ok(());
+    }
+    let taken: bool = client
+        .query_one("select pg_catalog.to_regnamespace('pgrecast') is not null", &[])
+        .await?
+        .try_get(0)?;
+    if taken {
+        return Err(Error::refused("there is a schema \"pgrecast\" that was not made by this program")
+            .state("nothing was changed")
+            .hint("Rename that schema; the name is needed."));
+    }
+    let text = format!("begin; {}; commit", sql!("state/create_schema.sql").text().trim_end_matches(';'));
+    if let Err(error) = client.batch_execute(&text).await {
+        client.batch_execute("rollback").await?;
+        return Err(Error::from(error).context("could not create schema \"pgrecast\" for the state"));
+    }
+    Ok(())
+}
+
+/// Brings an older state to this program's version, a version at a time, each in one transaction, as the role that owns it.
+/// Run twice: finds it done. Killed midway: some versions are behind, the rest is done by the next run.
+///
+/// # Errors
+/// When it is newer; when the role may not become its owner.
+pub async fn upgrade(client: &Client) -> Result<()> {
+    for (from, statement) in upgrades() {
+        match version(client).await? {
+            Some(version) if version > VERSION => return Err(newer_than_us(version)),
+            Some(version) if version == from => {}
+            _ => continue,
+        }
+        let owner: String = client
+            .query_one(
+                "select pg_catalog.pg_get_userbyid(nspowner)::text from pg_catalog.pg_namespace where nspname = $1",
+                &[&schema().as_str()],
+            )
+            .await?
+            .try_get(0)?;
+        // Two that begin at once: the second one waits for the row, and finds another version.
+        let text = format!(
+            "begin; set local role {}; lock table pgrecast.version in access exclusive mode",
+            Ident::new(owner)
+        );
+        let upgraded = async {
+            client.batch_execute(&text).await?;
+            if version(client).await? == Some(from) {
+                client.batch_execute(&statement.text()).await?;
+            }
+            Ok::<(), Error>(())
+        };
+        if let Err(error) = upgraded.await {
+            client.batch_execute("rollback").await?;
+            return Err(error
+                .context(format!(
+                    "could not bring the state in schema \"pgrecast\" from version {from} to the next"
+                ))
+                .state("nothing was changed"));
+        }
+        client.batch_execute("commit").await?;
+        tracing::info!(from, "the state has a newer version");
+    }
+    Ok(())
+}
