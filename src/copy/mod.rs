@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use worker::Worker;
+pub use worker::{Piece, Worker};
 
 use crate::error::{Error, Result};
 use crate::failpoint::Failpoint;

@@ -24,7 +24,7 @@ const SHARES: i64 = 4;
 
 /// What became of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Piece {
+pub enum Piece {
     /// It is copied.
     Copied,
     /// Others have copied up to this block.
@@ -34,7 +34,7 @@ enum Piece {
 }
 
 /// A session that copies, with the statements that it runs again and again.
-pub(super) struct Worker<'a> {
+pub struct Worker<'a> {
     session: &'a Client,
     gate: Gate,
     pair: &'a Pair,
@@ -44,7 +44,8 @@ pub(super) struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    pub(super) async fn new(session: &'a Client, gate: Gate, pair: &'a Pair) -> Result<Self> {
+    /// Prepares its statements on a session.
+    pub async fn new(session: &'a Client, gate: Gate, pair: &'a Pair) -> Result<Self> {
         Ok(Worker {
             session,
             gate,
@@ -116,7 +117,7 @@ impl<'a> Worker<'a> {
     }
 
     /// One piece, in one transaction with the record of it.
-    async fn copy(&self, piece: Chunk) -> Result<Piece> {
+    pub async fn copy(&self, piece: Chunk) -> Result<Piece> {
         // The lock comes first: whoever rewrites or truncates the table now has to wait for this piece.
         let begin = format!("begin; lock table only {} in access share mode", self.pair.from);
         let ((), record) = try_join(

@@ -94,9 +94,11 @@ pub async fn verify(run: &Run, change: &TableChange, pair: &Pair) -> Result<Veri
 
 /// One of the buckets of the key's hash that together cover every possible key.
 #[derive(Debug, Clone, Copy)]
-struct Slice {
-    number: i64,
-    of: i64,
+pub struct Slice {
+    /// Which one, from 0.
+    pub number: i64,
+    /// How many there are.
+    pub of: i64,
 }
 
 impl Slice {
@@ -154,7 +156,11 @@ async fn waiting(client: &Client, session: &Session, pair: &Pair) -> Result<Opti
     Ok(Some(format!("pid {} ({})", row.try_get::<_, i32>("pid")?, row.try_get::<_, String>("application")?)))
 }
 
-async fn verify_slice(session: &Client, pair: &Pair, slice: Slice) -> Result<Verified> {
+/// Compares one slice, in one snapshot.
+///
+/// # Errors
+/// [`Kind::Transient`] when the table was truncated and that was not obeyed yet.
+pub async fn verify_slice(session: &Client, pair: &Pair, slice: Slice) -> Result<Verified> {
     // The locks before the snapshot: a TRUNCATE between the two would empty one of the tables alone, and a
     // segment whose entries the snapshot sees could be dropped.
     session

@@ -1,40 +1,75 @@
-//! What must hold, on a real server: each module is one subject, each test has a database of its own.
+//! What must hold, on a real server. Tests stand in the folder of the module that they are about; each has a database of
+//! its own.
 // Clippy knows functions marked as tests only.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-mod alter_forms;
-mod alter_objects;
-mod bad_input;
-mod check_data;
-mod columns;
-mod connection;
-mod copy;
-mod dependents;
-mod dependents_refused;
-mod dependents_rights;
-mod dependents_shapes;
-mod estimates;
-mod failover;
-mod full_speed;
-mod golden;
-mod in_place;
-mod in_place_others;
-mod interrupt;
-mod kill;
-mod last_writes;
+mod alter {
+    mod forms;
+    mod objects;
+}
+mod capture {
+    mod segments;
+}
+mod change {
+    mod columns;
+    mod rows_kept;
+    mod set;
+}
+mod cli {
+    mod bad_input;
+}
+mod copy {
+    mod moved_rows;
+    mod order;
+    mod pieces;
+}
+mod db {
+    mod connection;
+}
+mod docs {
+    mod recipes;
+}
+mod engine {
+    mod failover;
+    mod golden;
+    mod interrupt;
+    mod kill;
+    mod live;
+    mod meanwhile;
+    mod stall;
+    mod torture;
+    mod twin;
+}
+mod in_place {
+    mod others;
+    mod steps;
+}
+mod lock {
+    mod locks;
+    mod requests;
+}
+mod preview {
+    mod check_data;
+    mod estimates;
+    mod strategies;
+}
+mod replay {
+    mod full_speed;
+    mod last_writes;
+    mod rounds;
+}
+mod shadow {
+    mod dependents;
+    mod dependents_refused;
+    mod dependents_rights;
+    mod dependents_shapes;
+    mod referrers;
+}
+mod swap {
+    mod referrers_live;
+}
+mod verify {
+    mod slices;
+}
 mod layout;
-mod live;
-mod locks;
-mod meanwhile;
-mod order;
-mod recipes;
-mod referrers;
-mod referrers_live;
-mod rows_kept;
-mod segments;
-mod set;
-mod stall;
-mod strategies;
 mod support;
-mod torture;
-mod twin;

@@ -5,12 +5,13 @@
 //! `pgrecast` there, [`wait`] waits for conditions, [`dump`] and [`nothing_left`] say what a database
 //! looks like, [`cases`] says which of many are tried, [`workload`] writes to a table and to its [`twin`], which must stay equal: each connection is
 //! a [`worker`], and [`writes`] says what it writes. [`ending`] ends pgrecast in every way there is, some of
-//! them through a [`proxy`]. [`in_place`] is a table for changes that need no copy.
+//! them through a [`proxy`]; [`by_hand`] hands a migration to the test itself. [`in_place`] is a table for changes that need no copy.
 
 // Each test binary uses a part of it.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 #![allow(clippy::doc_markdown)]
 
+pub mod by_hand;
 pub mod cases;
 pub mod cli;
 pub mod cluster;
@@ -28,6 +29,7 @@ pub mod worker;
 pub mod workload;
 pub mod writes;
 
+pub use by_hand::ByHand;
 pub use cases::some;
 pub use cli::{Output, Running};
 pub use cluster::Cluster;

@@ -349,7 +349,7 @@ async fn every_prediction_is_what_the_server_does() {
 fn expect_in_docs(table: &str) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/strategies.md");
     let text = std::fs::read_to_string(path).unwrap();
-    let (begin, end) = ("<!-- printed by tests/suite/strategies.rs -->\n", "<!-- end -->");
+    let (begin, end) = ("<!-- printed by tests/suite/preview/strategies.rs -->\n", "<!-- end -->");
     let start = text.find(begin).unwrap() + begin.len();
     let stop = text.find(end).unwrap();
     if std::env::var_os("PGRECAST_BLESS").is_some() {

@@ -366,7 +366,7 @@ mod the_judge {
         db.execute(ours).await;
         let after = schema_dump(&db).await;
         assert_eq!(diff(&before, &after), Vec::<String>::new(), "pgrecast's own is left out");
-        let left: Vec<String> = db.query_column(include_str!("support/left_behind.sql")).await;
+        let left: Vec<String> = db.query_column(include_str!("../support/left_behind.sql")).await;
         assert_eq!(left.len(), 2, "a schema and a trigger are left: {left:?}");
         db.execute("drop table t cascade; drop role judge_reader").await;
     }

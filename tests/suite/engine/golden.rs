@@ -8,7 +8,7 @@ use crate::support::database::said;
 use crate::support::dump::without_sequence_values;
 use crate::support::*;
 
-const GOLDEN: &str = include_str!("support/golden.sql");
+const GOLDEN: &str = include_str!("../support/golden.sql");
 
 /// The tables, each with what gives it rows; `g` counts from 1 to 300.
 const TABLES: [(&str, &str); 28] = [

@@ -1,0 +1,49 @@
+//! A migration that a test leads by hand: pgrecast is ended at a moment, and from there on the test itself calls what a
+//! run would call, with whatever it wants to happen in between.
+
+use std::sync::Arc;
+
+use pgrecast::db::{ConnectionArgs, Sessions, Target};
+use pgrecast::failpoint::Failpoint;
+use pgrecast::pair::{Direction, Pair};
+use pgrecast::run::{Events, Gate, Run};
+use pgrecast::state::{Migration, TableChange};
+use tokio_postgres::Client;
+
+use super::database::{SUPERUSER, TestDb};
+
+/// The run of a migration of one table, in the hands of a test.
+pub struct ByHand {
+    pub run: Run,
+    pub change: TableChange,
+    pub pair: Pair,
+}
+
+impl ByHand {
+    /// Ends pgrecast at the first pass of a moment, and takes over.
+    pub async fn from(db: &TestDb<'_>, arguments: &[&str], moment: Failpoint) -> ByHand {
+        let environment = [("PGRECAST_FAILPOINT", moment.as_str())];
+        let killed = db.spawn_with(SUPERUSER, arguments, &environment).wait().await;
+        assert_eq!(killed.code, -1, "it never came to {moment:?}: {}", killed.whole());
+        let environment = db.psql_env();
+        let find =
+            |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+        let target = Target::resolve(&ConnectionArgs::default(), &find).unwrap();
+        let migration = Migration::list(db.client()).await.unwrap().remove(0);
+        let sessions = Sessions::new(Arc::new(target)).for_migration(
+            &migration.short_id(),
+            &migration.owner,
+            &migration.settings,
+        );
+        let control = sessions.open("control").await.unwrap();
+        let run = Run { control, sessions, events: Events::new(Vec::new()), gate: Gate::new(0.0) };
+        let change = migration.tables[0].clone();
+        let pair = Pair::load(&run.control, &change, Direction::Forward).await.unwrap();
+        ByHand { run, change, pair }
+    }
+
+    /// A number that a query gives in a session of the test's.
+    pub async fn count(&self, client: &Client, table: &impl std::fmt::Display) -> i64 {
+        client.query_one(&format!("select count(*) from {table}"), &[]).await.unwrap().get(0)
+    }
+}
