@@ -82,8 +82,7 @@ create table pgrecast.mapping (
     name text not null,
     expression text not null,
     from_column text,
-    is_mixed boolean not null,         -- computed from other columns too
-    is_once boolean not null,          -- another value each time: never computed again, nor compared
+    origin text not null,              -- where the value comes from: column, cast, using, using others, default, null, per row
     primary key (table_change_id, direction, level, ordinal)
 );
 
@@ -114,6 +113,8 @@ create table pgrecast.dependent (
     drop_statement text,
     validate_statement text,
     bytes bigint not null default 0,
+    build_statements int not null default 0, -- of an index: how many of the leading statements only build
+    refuses_rows boolean not null default false, -- of an index: rows may fail to fit it
     made_at timestamptz,
     validated_at timestamptz
 );

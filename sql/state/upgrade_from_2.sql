@@ -43,4 +43,29 @@ update pgrecast.chunk c set part_id = p.id from pgrecast.part p where p.table_ch
 alter table pgrecast.chunk alter part_id set not null, drop table_change_id;
 create index on pgrecast.chunk (part_id) where copied_at is null;
 
+-- What the text of an expression does not tell for certain is taken for a USING: compared more often, never less.
+alter table pgrecast.mapping add origin text;
+update pgrecast.mapping m
+set origin = case
+    when m.is_once then 'per row'
+    when m.is_mixed then 'using others'
+    when m.from_column is null and pg_catalog.starts_with(m.expression, '(null)') then 'null'
+    when m.from_column is null then 'default'
+    when m.level = 0 and m.expression = r.reference then 'column'
+    when m.level = 0 and pg_catalog.starts_with(m.expression, '(' || r.reference || ')::') then 'cast'
+    else 'using' end
+from (select t.id, d.direction, d.level, d.ordinal,
+             '"' || pg_catalog.replace(t.table_name, '"', '""') || '"."' || pg_catalog.replace(d.from_column, '"', '""') || '"' as reference
+      from pgrecast.table_change t join pgrecast.mapping d on d.table_change_id = t.id) r
+where r.id = m.table_change_id and r.direction = m.direction and r.level = m.level and r.ordinal = m.ordinal;
+alter table pgrecast.mapping alter origin set not null, drop is_mixed, drop is_once;
+
+alter table pgrecast.dependent
+    add build_statements int not null default 0,
+    add refuses_rows boolean not null default false;
+update pgrecast.dependent
+set build_statements = case when pg_catalog.starts_with(create_statements[2], 'CREATE ') then 2 else 0 end,
+    refuses_rows = not pg_catalog.starts_with(create_statements[2], 'CREATE INDEX ')
+where kind in ('index', 'key index');
+
 update pgrecast.version set schema_version = 3

@@ -2,8 +2,40 @@
 
 use tokio_postgres::{Client, Row};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::name::{Fragment, Ident, QualifiedName, sql};
+
+/// `contype` of a constraint with an index. <https://www.postgresql.org/docs/current/catalog-pg-constraint.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConstraintKind {
+    /// `p`.
+    PrimaryKey,
+    /// `u`.
+    Unique,
+    /// `x`.
+    Exclusion,
+}
+
+impl ConstraintKind {
+    fn parse(letter: &str) -> Result<Self> {
+        match letter {
+            "p" => Ok(ConstraintKind::PrimaryKey),
+            "u" => Ok(ConstraintKind::Unique),
+            "x" => Ok(ConstraintKind::Exclusion),
+            other => Err(Error::failed(format!("unknown kind of constraint {other:?}"))),
+        }
+    }
+
+    /// As ALTER TABLE writes it.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            ConstraintKind::PrimaryKey => "primary key",
+            ConstraintKind::Unique => "unique",
+            ConstraintKind::Exclusion => "exclude",
+        }
+    }
+}
 
 /// An index of a table.
 #[derive(Debug, Clone)]
@@ -32,8 +64,8 @@ pub struct Index {
     pub has_expressions: bool,
     /// Whether it is the primary key.
     pub is_primary: bool,
-    /// `contype` of the constraint on it: `p`, `u` or `x`.
-    pub constraint_kind: Option<String>,
+    /// The kind of the constraint that it stands for.
+    pub constraint_kind: Option<ConstraintKind>,
     /// As `pg_get_constraintdef` writes it.
     pub constraint_definition: Option<String>,
     /// Whether the constraint is deferrable.
@@ -87,7 +119,10 @@ impl Index {
             is_partial: row.try_get("is_partial")?,
             has_expressions: row.try_get("has_expressions")?,
             is_primary: row.try_get("is_primary")?,
-            constraint_kind: row.try_get("constraint_kind")?,
+            constraint_kind: row
+                .try_get::<_, Option<&str>>("constraint_kind")?
+                .map(ConstraintKind::parse)
+                .transpose()?,
             constraint_definition: row.try_get("constraint_definition")?,
             is_deferrable: row.try_get("is_deferrable")?,
             is_deferred: row.try_get("is_deferred")?,

@@ -15,6 +15,12 @@ pub struct Attached {
 }
 
 impl Attached {
+    /// Whether a table inherits from this one, or the other way round.
+    #[must_use]
+    pub fn is_inheritance(&self) -> bool {
+        self.kind == "inheritance"
+    }
+
     /// All such objects.
     pub async fn list(client: &Client, table: u32) -> Result<Vec<Self>> {
         let rows = client.query(Self::statement().as_str(), &[&table]).await?;

@@ -15,12 +15,12 @@ use tokio_postgres::Client;
 
 pub use column::{Column, Identity};
 pub use foreign_key::ForeignKey;
-pub use index::Index;
+pub use index::{ConstraintKind, Index};
 pub use inventory::{Attached, Missing};
 pub use object::{Check, StatisticsObject, Trigger, TriggerState};
-pub use referrer::{Referrer, View};
+pub use referrer::{Referrer, ReferrerKind, View};
 pub use sequence::OwnedSequence;
-pub use table::{Table, find_name, find_table};
+pub use table::{Persistence, Table, find_name, find_table};
 
 use crate::error::Result;
 use crate::name::{Fragment, sql};

@@ -3,7 +3,7 @@
 
 use tokio_postgres::{Client, Row};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::name::{Fragment, Ident, QualifiedName, sql};
 
 /// What `set_grants.sql` is filled with.
@@ -119,11 +119,44 @@ impl View {
     }
 }
 
+/// What names a table from elsewhere, other than a view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReferrerKind {
+    /// A rule of any relation.
+    Rule,
+    /// A policy of any table.
+    Policy,
+    /// A function that is typed by the row type, or has a parsed body.
+    Function,
+    /// A publication.
+    Publication,
+}
+
+impl ReferrerKind {
+    /// In one word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ReferrerKind::Rule => "rule",
+            ReferrerKind::Policy => "policy",
+            ReferrerKind::Function => "function",
+            ReferrerKind::Publication => "publication",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        [Self::Rule, Self::Policy, Self::Function, Self::Publication]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| Error::failed(format!("unknown kind of referrer {text:?}")))
+    }
+}
+
 /// A rule, policy, function or publication.
 #[derive(Debug, Clone)]
 pub struct Referrer {
-    /// `rule`, `policy`, ..
-    pub kind: String,
+    /// What it is.
+    pub kind: ReferrerKind,
     /// Its name, in a schema where it has none of its own: that of its table.
     pub name: QualifiedName,
     /// The relation that it stands on.
@@ -188,7 +221,7 @@ impl Referrer {
         let table: (Option<String>, Option<String>) =
             (row.try_get("table_schema")?, row.try_get("table_name")?);
         Ok(Referrer {
-            kind: row.try_get("kind")?,
+            kind: ReferrerKind::parse(row.try_get("kind")?)?,
             name: QualifiedName::new(
                 row.try_get::<_, String>("schema_name")?,
                 row.try_get::<_, String>("name")?,

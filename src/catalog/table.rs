@@ -5,6 +5,28 @@ use tokio_postgres::{Client, Row};
 use crate::error::{Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
 
+/// `relpersistence`. <https://www.postgresql.org/docs/current/catalog-pg-class.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Persistence {
+    /// `p`: they survive it.
+    Permanent,
+    /// `u`: it empties the table.
+    Unlogged,
+    /// `t`: the table is its session's own.
+    Temporary,
+}
+
+impl Persistence {
+    fn parse(letter: &str) -> Result<Self> {
+        match letter {
+            "p" => Ok(Persistence::Permanent),
+            "u" => Ok(Persistence::Unlogged),
+            "t" => Ok(Persistence::Temporary),
+            other => Err(Error::failed(format!("unknown persistence {other:?}"))),
+        }
+    }
+}
+
 /// What `pg_class` says.
 #[derive(Debug, Clone)]
 pub struct Table {
@@ -14,8 +36,8 @@ pub struct Table {
     pub name: QualifiedName,
     /// `relkind`: `r` is an ordinary table.
     pub kind: String,
-    /// `relpersistence`: `p` permanent, `u` unlogged, `t` temporary.
-    pub persistence: String,
+    /// What becomes of its rows in a crash.
+    pub persistence: Persistence,
     /// The role that owns it.
     pub owner: Ident,
     /// Its access method; nearly always `heap`.
@@ -70,7 +92,7 @@ impl Table {
                 row.try_get::<_, String>("table_name")?,
             ),
             kind: row.try_get("kind")?,
-            persistence: row.try_get("persistence")?,
+            persistence: Persistence::parse(row.try_get("persistence")?)?,
             owner: Ident::new(row.try_get::<_, String>("owner")?),
             access_method: row.try_get::<_, Option<String>>("access_method")?.map(Ident::new),
             tablespace: row.try_get::<_, Option<String>>("tablespace")?.map(Ident::new),

@@ -7,19 +7,19 @@ use tokio_postgres::Client;
 
 use super::Options;
 use crate::capture::Captured;
-use crate::catalog::{Column, Definition, Fingerprint};
+use crate::catalog::{Column, Definition, Fingerprint, Persistence};
 use crate::copy::{self, Copied};
 use crate::error::Result;
 use crate::failpoint::Failpoint;
 use crate::index::{self, vacuum};
 use crate::lock::{Locking, Purpose};
 use crate::name::Ident;
-use crate::pair::{Direction, Pair};
+use crate::pair::Direction;
 use crate::plan::key::KeyColumn;
 use crate::preview;
 use crate::replay::catch_up::Crew;
 use crate::run::events::{Note, Outcome, Work};
-use crate::run::{Run, definition};
+use crate::run::{Run, definition, pairs};
 use crate::state::{self, Migration, Part, Phase, TableChange};
 use crate::{capture, shadow};
 
@@ -50,7 +50,7 @@ async fn make_one_shadow(control: &Client, change: &TableChange) -> Result<()> {
     control.batch_execute(&format!("create schema {}", change.retired_schema)).await?;
     state::store(control, change.id, &blueprint).await?;
     change.record_shadow(control, blueprint.new.table.oid).await?;
-    let is_unlogged = blueprint.new.table.persistence == "u";
+    let is_unlogged = blueprint.new.table.persistence == Persistence::Unlogged;
     let columns = |definition: &Definition, name: fn(&KeyColumn) -> &Ident| -> Vec<Column> {
         let named = |key| definition.columns.iter().find(|column| column.name == *name(key)).cloned();
         blueprint.key.iter().filter_map(named).collect()
@@ -113,7 +113,7 @@ pub(super) async fn copy(run: &Run, migration: &mut Migration, options: &Options
 /// All parts of a table; from the beginning where the file of one is another one.
 async fn copy_one(run: &Run, change: &TableChange, options: &Options) -> Result<()> {
     let control = &run.control;
-    let pair = Arc::new(Pair::load(control, change, Direction::Forward).await?);
+    let pair = Arc::new(pairs::load(control, change, Direction::Forward).await?);
     'again: loop {
         let parts = Part::list(control, change.id).await?;
         if parts.iter().any(|part| part.blocks.is_none()) {
@@ -136,7 +136,7 @@ pub(super) async fn indexes(run: &Run, migration: &mut Migration, options: &Opti
     run.events.began(Work::Index);
     let mut built = 0;
     for change in &migration.tables {
-        let pair = Pair::load(control, change, Direction::Forward).await?;
+        let pair = pairs::load(control, change, Direction::Forward).await?;
         index::build_key(run, change, &pair, options.index_jobs).await?;
         index::build_others(run, change, &pair, options.index_jobs).await?;
         built += index::count(control, change).await?;

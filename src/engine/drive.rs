@@ -11,7 +11,7 @@ use crate::plan::Side;
 use crate::replay::catch_up::Crew;
 use crate::replay::{self, bring_level};
 use crate::run::events::{Note, Outcome, Work};
-use crate::run::{Run, definition};
+use crate::run::{Run, definition, pairs};
 use crate::state::{Migration, Phase, TableChange};
 use crate::swap::snapshots::{self, Point};
 use crate::swap::{self, finish, matviews};
@@ -97,7 +97,7 @@ async fn level(run: &Run, migration: &mut Migration, direction: Direction) -> Re
     run.events.began(Work::Level);
     let to = phase_of(Phase::Level, direction);
     for change in migration.tables.iter().filter(|change| change.phase != to) {
-        let pair = Pair::load(&run.control, change, direction).await?;
+        let pair = pairs::load(&run.control, change, direction).await?;
         bring_level(run, change, &pair).await?;
         match direction {
             Direction::Forward if matviews::build(run, change).await? > 0 => {
@@ -125,7 +125,7 @@ async fn verify_all(
 ) -> Result<()> {
     // All tables, whatever a former run has compared.
     for change in &migration.tables {
-        let pair = Pair::load(&run.control, change, direction).await?;
+        let pair = pairs::load(&run.control, change, direction).await?;
         outwait_older(run, change, &pair, options).await?;
         verify(run, change, &pair).await?;
     }
@@ -217,7 +217,7 @@ async fn pairs(
 ) -> Result<Vec<(TableChange, Pair)>> {
     let mut tables = Vec::with_capacity(migration.tables.len());
     for change in &migration.tables {
-        tables.push((change.clone(), Pair::load(control, change, direction).await?));
+        tables.push((change.clone(), pairs::load(control, change, direction).await?));
     }
     Ok(tables)
 }
@@ -236,7 +236,7 @@ async fn after_swap(run: &Run, migration: &Migration, options: &Options, directi
         run.events.ended(Outcome::Validated { without_guard });
         if direction == Direction::Forward {
             run.events.began(Work::Reverse);
-            let pair = Pair::load(&run.control, change, Direction::Reverse).await?;
+            let pair = pairs::load(&run.control, change, Direction::Reverse).await?;
             bring_level(run, change, &pair).await?;
             run.events.ended(Outcome::Level);
         }

@@ -23,8 +23,8 @@ use crate::copy::CopyOptions;
 use crate::db::Sessions;
 use crate::error::{Error, Result};
 use crate::lock::LockPolicy;
-use crate::pair::{Direction, Pair};
-use crate::run::{Events, Run};
+use crate::pair::Direction;
+use crate::run::{Events, Run, pairs};
 use crate::state::{Migration, Phase};
 
 /// How to work. May differ from run to run of one migration.
@@ -118,7 +118,7 @@ impl Engine {
                 }
             };
             for change in &migration.tables {
-                let pair = Pair::load(&run.control, change, direction).await?;
+                let pair = pairs::load(&run.control, change, direction).await?;
                 drive::verify(run, change, &pair).await?;
             }
             Ok(())

@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
 use crate::name::{QualifiedName, sql};
 use crate::pair::Pair;
-use crate::plan::{Dependent, Kind as DependentKind, Side};
+use crate::plan::{Kind as DependentKind, Side};
 use crate::replay::catch_up::Crew;
 use crate::replay::{self, Which};
 use crate::run::Run;
@@ -34,7 +34,9 @@ const FEW: i64 = 20;
 pub async fn build_key(run: &Run, change: &TableChange, pair: &Pair, jobs: usize) -> Result<()> {
     let client = &run.control;
     let mut open = open(client, change).await?;
-    open.retain(|stored| stored.dependent.kind == DependentKind::KeyIndex || !refuses_rows(stored));
+    open.retain(|stored| {
+        stored.dependent.kind == DependentKind::KeyIndex || !stored.dependent.build.refuses_rows
+    });
     // The key's own comes first.
     open.sort_by_key(|stored| stored.dependent.kind != DependentKind::KeyIndex);
     if open.first().is_some_and(|first| first.dependent.kind == DependentKind::KeyIndex) {
@@ -74,11 +76,6 @@ async fn open(client: &Client, change: &TableChange) -> Result<Vec<StoredDepende
     let mut all = load_dependents(client, change.id, Side::New).await?;
     all.retain(|stored| is_index(stored) && !stored.is_made);
     Ok(all)
-}
-
-/// Whether rows may fail to fit it: unique indexes and exclusion constraints.
-fn refuses_rows(stored: &StoredDependent) -> bool {
-    !stored.dependent.create.get(1).is_some_and(|text| text.starts_with("CREATE INDEX "))
 }
 
 async fn few_wait(client: &Client, change: &TableChange, pair: &Pair) -> Result<bool> {
@@ -144,26 +141,20 @@ async fn build_all(
     Ok(())
 }
 
-/// How many of the leading statements only build, under a lock that many builds can share. What
-/// follows (the constraint, comments) needs ACCESS EXCLUSIVE on the shadow: two sessions that hold the
-/// one and want the other would deadlock, so that is done by one session afterwards.
-pub(super) fn building(index: &Dependent) -> usize {
-    if index.create.get(1).is_some_and(|text| text.starts_with("CREATE ")) { 2 } else { 0 }
-}
-
 /// Builds the index itself, unless a former run did.
 async fn build(session: &Client, change: &TableChange, stored: &StoredDependent) -> Result<()> {
     let name = stored.dependent.name.clone();
     let index = QualifiedName { schema: change.shadow_schema.clone(), name };
-    if building(&stored.dependent) == 0 || find_table(session, &index.to_string()).await?.is_some() {
+    if stored.dependent.build.statements == 0 || find_table(session, &index.to_string()).await?.is_some() {
         return Ok(());
     }
-    in_transaction(session, &stored.dependent.create[..building(&stored.dependent)], None).await
+    in_transaction(session, &stored.dependent.create[..stored.dependent.build.statements], None).await
 }
 
 /// Does the rest and marks it made.
 async fn attach(session: &Client, stored: &StoredDependent) -> Result<()> {
-    in_transaction(session, &stored.dependent.create[building(&stored.dependent)..], Some(stored.id)).await?;
+    in_transaction(session, &stored.dependent.create[stored.dependent.build.statements..], Some(stored.id))
+        .await?;
     tracing::debug!(index = %stored.dependent.name.shown(), "index made");
     Ok(())
 }

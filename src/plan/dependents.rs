@@ -1,7 +1,7 @@
 //! What is taken off the shadow while rows are copied and put (back) on later: each with the
 //! statements that make it, drop it and validate it.
 
-use crate::catalog::{Definition, ForeignKey, Identity, Index};
+use crate::catalog::{ConstraintKind, Definition, ForeignKey, Identity, Index, ReferrerKind};
 use crate::name::{Fragment, Ident, Literal, QualifiedName};
 
 /// Of which table's shape something is part.
@@ -117,6 +117,30 @@ pub struct Dependent {
     pub validate: Option<String>,
     /// Its size in bytes in the original, for the order of the work; 0 where it has none.
     pub bytes: i64,
+    /// Of an index: how it is built.
+    pub build: Build,
+}
+
+/// How an index is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Build {
+    /// How many of the leading statements only build, under a lock that many builds can share. What follows (the
+    /// constraint, comments) needs ACCESS EXCLUSIVE on the table: two sessions that hold the one and want the other
+    /// would deadlock.
+    pub statements: usize,
+    /// Whether rows may fail to fit it: a unique index, an exclusion constraint.
+    pub refuses_rows: bool,
+}
+
+impl From<ReferrerKind> for Kind {
+    fn from(kind: ReferrerKind) -> Self {
+        match kind {
+            ReferrerKind::Rule => Kind::Rule,
+            ReferrerKind::Policy => Kind::Policy,
+            ReferrerKind::Function => Kind::Function,
+            ReferrerKind::Publication => Kind::Publication,
+        }
+    }
 }
 
 impl Dependent {
@@ -137,17 +161,19 @@ pub fn index(index: &Index, table: &QualifiedName, key: bool, bytes: i64) -> Dep
     let tablespace = index.tablespace.as_ref().map_or("''".to_owned(), ToString::to_string);
     create.push(format!("set local default_tablespace = {tablespace}"));
     let definition = index.constraint_definition.as_deref().unwrap_or_default();
-    if index.constraint_kind.as_deref() == Some("x") {
+    let is_exclusion = index.constraint_kind == Some(ConstraintKind::Exclusion);
+    let statements = if is_exclusion { 0 } else { 2 };
+    if is_exclusion {
         create.push(format!("alter table {table} add constraint {name} {definition}"));
         if !index.options.is_empty() {
             create.push(format!("alter index {here} set ({})", Fragment::join(&index.options, ", ")));
         }
     } else {
         create.push(index.definition.clone());
-        if let Some(kind) = &index.constraint_kind {
-            let kind = if kind == "p" { "primary key" } else { "unique" };
+        if let Some(kind) = index.constraint_kind {
             create.push(format!(
-                "alter table {table} add constraint {name} {kind} using index {name}{}",
+                "alter table {table} add constraint {name} {} using index {name}{}",
+                kind.words(),
                 index.deferrable()
             ));
         }
@@ -178,6 +204,7 @@ pub fn index(index: &Index, table: &QualifiedName, key: bool, bytes: i64) -> Dep
         drop: None,
         validate: None,
         bytes,
+        build: Build { statements, refuses_rows: is_exclusion || index.is_unique },
     }
 }
 
@@ -224,6 +251,7 @@ pub fn foreign_key(
         drop: drop(table, name),
         validate,
         bytes: 0,
+        build: Build::default(),
     };
     let not_valid = |table: &QualifiedName, name: &Ident| format!("{} not valid", add(table, name));
     let validate =
@@ -257,6 +285,7 @@ pub fn triggers(side: Side, definition: &Definition, table: &QualifiedName) -> V
             drop: None,
             validate: None,
             bytes: 0,
+            build: Build::default(),
         })
         .collect()
 }
@@ -285,6 +314,7 @@ pub fn identities(side: Side, definition: &Definition, table: &QualifiedName) ->
             drop: Some(by_default(table, &column.name)),
             validate: None,
             bytes: 0,
+            build: Build::default(),
         })
         .collect()
 }
@@ -317,6 +347,7 @@ pub fn unvalidated_checks(definition: &Definition, table: &QualifiedName) -> Vec
                 drop: None,
                 validate: None,
                 bytes: 0,
+                build: Build::default(),
             }
         })
         .collect()
@@ -345,5 +376,6 @@ pub fn referrer(
         drop: drop.clone(),
         validate: None,
         bytes: 0,
+        build: Build::default(),
     })
 }

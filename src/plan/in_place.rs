@@ -7,7 +7,7 @@
 use super::question::shown_key;
 use super::report::StepShown;
 use crate::alter::{Action, ActionKind, LockMode, retarget};
-use crate::catalog::{Check, Column, Definition, ForeignKey, Index};
+use crate::catalog::{Check, Column, ConstraintKind, Definition, ForeignKey, Index};
 use crate::name::{Fragment, Ident, QualifiedName};
 
 /// How a step is run.
@@ -22,7 +22,7 @@ pub enum How {
         leading: Vec<QualifiedName>,
         /// Tables to which one comes from it.
         following: Vec<QualifiedName>,
-        /// The constraint that it makes, if it is one that can be taken back.
+        /// The constraint that it makes NOT VALID, which can be dropped again.
         makes: Option<Ident>,
     },
     /// In a transaction that blocks neither readers nor writers, as long as it takes.
@@ -50,7 +50,7 @@ impl Step {
     /// Whether it makes a constraint that is not proven yet.
     #[must_use]
     pub fn refuses_rows(&self) -> bool {
-        self.statements.iter().any(|statement| statement.ends_with(" not valid"))
+        matches!(self.how, How::UnderLock { makes: Some(_), .. })
     }
 
     /// Whether it is over in a moment.
@@ -209,16 +209,16 @@ fn make_index(
     index: &Index,
 ) -> Option<()> {
     let name = &index.name.name;
-    if index.constraint_kind.as_deref() == Some("x") || index.tablespace.is_some() {
+    if index.constraint_kind == Some(ConstraintKind::Exclusion) || index.tablespace.is_some() {
         return None;
     }
     let definition = retarget(&index.definition, clone, table).ok()?.to_string();
     let create = definition.replacen("INDEX ", "INDEX CONCURRENTLY ", 1);
     recipe.before.push(Step::new(How::MakeIndex(name.clone()), vec![create]));
-    if let Some(kind) = &index.constraint_kind {
-        let kind = if kind == "p" { "primary key" } else { "unique" };
+    if let Some(kind) = index.constraint_kind {
         recipe.last.push(format!(
-            "alter table {table} add constraint {name} {kind} using index {name}{}",
+            "alter table {table} add constraint {name} {} using index {name}{}",
+            kind.words(),
             index.deferrable()
         ));
     }

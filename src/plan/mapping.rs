@@ -20,19 +20,68 @@ pub struct Output {
     pub expression: Fragment,
     /// The column of the `from` table whose value this is in another shape, if it is one.
     pub from: Option<Ident>,
-    /// Whether it is computed from other columns too, so that it can not be judged by itself whether
-    /// an old value still means the new one.
-    pub is_mixed: bool,
-    /// Whether the expression gives another value each time: computed when a row is first put in, then
-    /// left alone and never compared.
-    pub is_once: bool,
+    /// Where the value comes from.
+    pub origin: Origin,
 }
 
-impl Output {
-    /// Whether it gives NULL to rows that are there: a column that was added without a default.
+/// Where the value of an output comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The value of a column as it is.
+    Column,
+    /// A column's value, converted by one assignment cast.
+    Cast,
+    /// An expression over this column alone: a USING, or casts one after the other.
+    Using,
+    /// An expression over other columns too: whether an old value still means the new one cannot be told by itself.
+    UsingOthers,
+    /// One value for all existing rows of a column that the change adds.
+    Default,
+    /// NULL for existing rows: a column that is added without a default.
+    Null,
+    /// Another value for each row: computed when a row is first put in, then left alone and never compared.
+    PerRow,
+}
+
+impl Origin {
+    /// All of them.
+    pub const ALL: [Origin; 7] = [
+        Origin::Column,
+        Origin::Cast,
+        Origin::Using,
+        Origin::UsingOthers,
+        Origin::Default,
+        Origin::Null,
+        Origin::PerRow,
+    ];
+
+    /// As the state writes it.
     #[must_use]
-    pub fn is_null(&self) -> bool {
-        self.from.is_none() && self.expression.as_str().starts_with("(null)")
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Origin::Column => "column",
+            Origin::Cast => "cast",
+            Origin::Using => "using",
+            Origin::UsingOthers => "using others",
+            Origin::Default => "default",
+            Origin::Null => "null",
+            Origin::PerRow => "per row",
+        }
+    }
+
+    /// Reads what [`Origin::as_str`] wrote.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|origin| origin.as_str() == text)
+    }
+
+    /// The same value after an assignment cast to another type.
+    fn cast(self) -> Self {
+        match self {
+            Origin::Column => Origin::Cast,
+            Origin::Cast => Origin::Using,
+            other => other,
+        }
     }
 }
 
@@ -41,6 +90,8 @@ impl Output {
 pub enum Given {
     /// One value for all.
     Same(Fragment),
+    /// NULL.
+    Null,
     /// Another one for each row: a volatile default, a sequence.
     Each,
 }
@@ -70,7 +121,9 @@ impl Mapping {
     /// For each output the value of a row that is put in, where `f` is a row of [`Mapping::source`].
     pub fn values(&self) -> impl Iterator<Item = String> {
         let outputs = self.columns().iter().enumerate();
-        outputs.map(|(n, o)| if o.is_once { o.expression.to_string() } else { format!("f.c{}", n + 1) })
+        outputs.map(|(n, o)| {
+            if o.origin == Origin::PerRow { o.expression.to_string() } else { format!("f.c{}", n + 1) }
+        })
     }
 
     /// A sub-select over `from` with the columns `tid`, `k1..` (the key as it stands in `from`),
@@ -126,8 +179,9 @@ impl Mapping {
             .map(|(expression, name)| format!("{expression} as {name}"))
             .collect();
         // A volatile expression in here would keep the planner from flattening it.
-        items.extend(last.iter().enumerate().map(|(n, o)| {
-            if o.is_once { format!("null as c{}", n + 1) } else { format!("{} as c{}", o.expression, n + 1) }
+        items.extend(last.iter().enumerate().map(|(n, o)| match o.origin {
+            Origin::PerRow => format!("null as c{}", n + 1),
+            _ => format!("{} as c{}", o.expression, n + 1),
         }));
         Fragment::trusted(format!("(select {} from {input})", items.join(", ")))
     }
@@ -153,7 +207,7 @@ struct Tracked {
     expression: Fragment,
     /// Whether the column is still what the level's input calls by the same name.
     is_untouched: bool,
-    is_mixed: bool,
+    origin: Origin,
 }
 
 impl Tracker {
@@ -168,7 +222,7 @@ impl Tracker {
                 from: Some(column.name.clone()),
                 expression: reference(table, &column.name),
                 is_untouched: true,
-                is_mixed: false,
+                origin: Origin::Column,
             })
             .collect();
         Tracker { alias: table.clone(), finished: Vec::new(), current, each: Vec::new(), columns }
@@ -204,15 +258,19 @@ impl Tracker {
                 ActionKind::SetType { column, using: Some(using) } if *column == before.name => Some(using),
                 _ => None,
             });
-            let expression = match using {
-                Some(using) => assign(&Fragment::trusted(using.clone()), now),
-                None if before.type_name != now.type_name => assign(&tracked.expression, now),
-                None => tracked.expression.clone(),
+            let is_cast = before.type_name != now.type_name;
+            let (expression, origin) = match using {
+                Some(using) => {
+                    let reads_others = tracked.origin == Origin::UsingOthers || mixed.contains(&before.name);
+                    let origin = if reads_others { Origin::UsingOthers } else { Origin::Using };
+                    (assign(&Fragment::trusted(using.clone()), now), origin)
+                }
+                None if is_cast => (assign(&tracked.expression, now), tracked.origin.cast()),
+                None => (tracked.expression.clone(), tracked.origin),
             };
             let is_untouched =
                 tracked.is_untouched && expression == tracked.expression && before.name == now.name;
-            let is_mixed = tracked.is_mixed || mixed.contains(&before.name);
-            next.push(Tracked { expression, is_untouched, is_mixed, ..tracked.clone() });
+            next.push(Tracked { expression, is_untouched, origin, ..tracked.clone() });
         }
         // A generated column whose expression was dropped is an ordinary one from now on, and keeps
         // the values it had.
@@ -225,21 +283,20 @@ impl Tracker {
                     from: Some(before.name.clone()),
                     expression: reference(&self.alias, &before.name),
                     is_untouched: true,
-                    is_mixed: false,
+                    origin: Origin::Column,
                 });
             }
         }
         for (column, given) in added {
-            match given {
-                Given::Same(expression) => next.push(Tracked {
-                    number: column.number,
-                    from: None,
-                    expression,
-                    is_untouched: false,
-                    is_mixed: false,
-                }),
-                Given::Each => self.each.push(column),
-            }
+            let (expression, origin) = match given {
+                Given::Same(expression) => (expression, Origin::Default),
+                Given::Null => (assign(&Fragment::trusted("null"), &column), Origin::Null),
+                Given::Each => {
+                    self.each.push(column);
+                    continue;
+                }
+            };
+            next.push(Tracked { number: column.number, from: None, expression, is_untouched: false, origin });
         }
         next.retain(|tracked| find(&after, tracked.number).is_some_and(|column| !column.is_generated));
         self.current = next;
@@ -264,8 +321,7 @@ impl Tracker {
                         name: now.name.clone(),
                         expression: Fragment::trusted(default.clone()),
                         from: None,
-                        is_mixed: false,
-                        is_once: true,
+                        origin: Origin::PerRow,
                     });
                 }
                 _ => {
@@ -289,8 +345,7 @@ impl Tracker {
                     name: column.name.clone(),
                     expression: tracked.expression.clone(),
                     from: tracked.from.clone(),
-                    is_mixed: tracked.is_mixed,
-                    is_once: false,
+                    origin: tracked.origin,
                 })
             })
             .collect()
@@ -335,18 +390,19 @@ pub fn reverse(
                 .target_of(&old.name)
                 .and_then(|output| new.iter().find(|column| column.name == output.name));
             let asked = given.iter().find(|(name, _)| *name == old.name).map(|(_, expression)| expression);
-            let expression = match (asked, counterpart) {
-                (Some(expression), _) => assign(expression, old),
-                (None, Some(now)) if now.type_name == old.type_name => reference(table, &now.name),
-                (None, Some(now)) => assign(&reference(table, &now.name), old),
+            let (expression, origin) = match (asked, counterpart) {
+                (Some(expression), _) => (assign(expression, old), Origin::Using),
+                (None, Some(now)) if now.type_name == old.type_name => {
+                    (reference(table, &now.name), Origin::Column)
+                }
+                (None, Some(now)) => (assign(&reference(table, &now.name), old), Origin::Cast),
                 (None, None) => return None, // dropped: only the retired row has it
             };
             Some(Output {
                 name: old.name.clone(),
                 expression,
                 from: counterpart.map(|column| column.name.clone()),
-                is_mixed: false,
-                is_once: false,
+                origin,
             })
         })
         .collect();
@@ -384,6 +440,31 @@ mod tests {
         assert_eq!(mapping.columns()[0].name, Ident::new("b"));
         assert_eq!(mapping.columns()[0].expression.as_str(), "\"t\".\"a\"");
         assert_eq!(mapping.columns()[0].from, Some(Ident::new("a")));
+        assert_eq!(mapping.columns()[0].origin, Origin::Column);
+        assert_eq!(mapping.columns()[1].origin, Origin::Default);
+    }
+
+    #[test]
+    fn a_cast_after_a_cast_and_a_using_before_a_level_are_no_single_cast() {
+        let follow = |types: &[(&str, Option<&str>)]| {
+            let mut tracker = Tracker::new(&table(), vec![column(1, "a", "integer", "int4")]);
+            for (kind, using) in types {
+                tracker.follow(&[set_type("a", *using)], &[], vec![], vec![column(1, "a", kind, kind)]);
+            }
+            tracker.finish().unwrap().columns()[0].origin
+        };
+        assert_eq!(follow(&[("bigint", None)]), Origin::Cast);
+        assert_eq!(follow(&[("bigint", None), ("numeric", None)]), Origin::Using);
+        assert_eq!(follow(&[("text", Some("a::text"))]), Origin::Using);
+        // The second USING reads what the first one made: in a level of its own its column is no plain one either.
+        assert_eq!(follow(&[("text", Some("a::text")), ("text", Some("lower(a)"))]), Origin::Using);
+    }
+
+    #[test]
+    fn origins_read_back_as_themselves() {
+        for origin in Origin::ALL {
+            assert_eq!(Origin::parse(origin.as_str()), Some(origin));
+        }
     }
 
     #[test]
@@ -402,7 +483,7 @@ mod tests {
         assert_eq!(given(Some("f()"), same), Ok(None));
         let without = column(2, "x", "uuid", "uuid");
         let output = given(Some("f()"), without.clone()).unwrap().unwrap();
-        assert_eq!((output.expression.as_str(), output.is_once), ("f()", true));
+        assert_eq!((output.expression.as_str(), output.origin), ("f()", Origin::PerRow));
         assert!(given(Some("f()"), column(2, "x", "text", "text")).is_err());
         assert!(given(None, Column { identity: crate::catalog::Identity::Always, ..without }).is_err());
     }

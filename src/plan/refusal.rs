@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::alter::{Action, ActionKind};
-use crate::catalog::{Attached, Definition, Missing};
+use crate::catalog::{Attached, Definition, Missing, Persistence};
 
 /// A reason not to begin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,7 +39,9 @@ pub fn of_relation(original: &Definition) -> Option<Refusal> {
     let refuse = |message: &str| Some(Refusal::new("not-a-table", table.name.shown(), message));
     match table.kind.as_str() {
         "r" if table.is_system => refuse("it is a table of the server's own"),
-        "r" if table.persistence == "t" => refuse("it is a temporary table, seen by its own session only"),
+        "r" if table.persistence == Persistence::Temporary => {
+            refuse("it is a temporary table, seen by its own session only")
+        }
         "r" if table.is_partition => refuse("it is a partition of another table"),
         "r" if table.is_typed => refuse("it was created OF a type"),
         "r" if table.access_method.as_ref().is_some_and(|am| am.as_str() != "heap") => {

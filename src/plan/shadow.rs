@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::alter::retarget;
-use crate::catalog::{Definition, ForeignKey, Identity};
+use crate::catalog::{ConstraintKind, Definition, ForeignKey, Identity, Persistence};
 use crate::error::Result;
 use crate::name::{Fragment, Ident, Literal, QualifiedName};
 
@@ -55,7 +55,7 @@ pub fn create_table(
     template: Option<&QualifiedName>,
 ) -> String {
     let table = &original.table;
-    let persistence = if table.persistence == "u" { "unlogged " } else { "" };
+    let persistence = if table.persistence == Persistence::Unlogged { "unlogged " } else { "" };
     let options: Vec<String> = table
         .options
         .iter()
@@ -94,7 +94,7 @@ pub fn furnish(
     statements.extend(identity_sequences(original, shadow, identity_names));
     for index in &original.indexes {
         let mut here = index.clone();
-        if index.constraint_kind.as_deref() != Some("x") {
+        if index.constraint_kind != Some(ConstraintKind::Exclusion) {
             here.definition = retarget(&index.definition, &table.name, shadow)?.to_string();
         }
         statements.extend(dependents::index(&here, shadow, false, 0).create);

@@ -188,7 +188,7 @@ async fn try_out(
     session.batch_execute("begin; set local lock_timeout = '300ms'").await?;
     let place = place_of(Uuid::new_v4(), 1, &original.table.name);
     // What an ALTER does to the tables that inherit from this one, its clone does not show.
-    let stands_alone = !attached.iter().any(|object| object.kind == "inheritance");
+    let stands_alone = !attached.iter().any(Attached::is_inheritance);
     let mut trial = None;
     if stands_alone {
         trial = trial::try_out(&session, original, &place, &change.alter).await?;

@@ -8,7 +8,6 @@ use tokio_postgres::Client;
 
 use crate::catalog::Definition;
 use crate::error::{Error, Kind, Result};
-use crate::index::building;
 use crate::name::{Fragment, sql};
 use crate::plan::estimate::Sample;
 use crate::plan::shadow::Place;
@@ -62,7 +61,7 @@ pub(super) async fn take(
     let began = Instant::now();
     for index in &blueprint.dependents {
         if matches!(index.kind, DependentKind::KeyIndex | DependentKind::Index) {
-            for statement in &index.create[..building(index)] {
+            for statement in &index.create[..index.build.statements] {
                 client.batch_execute(statement).await?;
             }
         }

@@ -54,7 +54,7 @@ async fn given(client: &Client, scratch: &Ident, table: u32, column: &Column) ->
         .await?
         .try_get("default_expression")?;
     let Some(default) = default else {
-        return Ok(Given::Same(assign(&Fragment::trusted("null"), column)));
+        return Ok(Given::Null);
     };
     // A value that is not volatile is kept aside for the rows that are there (pg_attribute.attmissingval).
     // The type under all domains: those with constraints would have the table rewritten instead.
@@ -75,6 +75,7 @@ async fn given(client: &Client, scratch: &Ident, table: u32, column: &Column) ->
     }
     let read = format!("select (({default})::{})::pg_catalog.text", column.type_name);
     let value: Option<String> = client.query_one(&read, &[]).await?.try_get(0)?;
-    let value = value.map_or("null".to_owned(), |value| Literal(&value).to_string());
-    Ok(Given::Same(assign(&Fragment::trusted(value), column)))
+    Ok(value.map_or(Given::Null, |value| {
+        Given::Same(assign(&Fragment::trusted(Literal(&value).to_string()), column))
+    }))
 }

@@ -12,6 +12,7 @@ use crate::alter::{ActionKind, Alter};
 use crate::catalog::{Definition, OwnedSequence};
 use crate::error::{Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
+use crate::plan::mapping::Origin;
 use crate::plan::{KeyColumn, Mapping};
 
 /// A SELECT's most entries (`MaxTupleAttributeNumber` in `src/include/access/htup_details.h`).
@@ -168,7 +169,8 @@ async fn identities(
 
 /// A column that is added NOT NULL and gives rows that are there no value.
 async fn no_value(client: &Client, original: &Definition, new: &Definition, forward: &Mapping) -> Result<()> {
-    let is_empty = |name: &Ident| forward.columns().iter().any(|o| o.name == *name && o.is_null());
+    let is_empty =
+        |name: &Ident| forward.columns().iter().any(|o| o.name == *name && o.origin == Origin::Null);
     let Some(column) = new.columns.iter().find(|column| column.is_not_null && is_empty(&column.name)) else {
         return Ok(());
     };

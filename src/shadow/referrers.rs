@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 
 use super::stage::{Stage, refused};
 use crate::alter::redirect;
-use crate::catalog::{Attached, Definition, Referrer, View, find_table};
+use crate::catalog::{Attached, Definition, Referrer, ReferrerKind, View, find_table};
 use crate::db::search_path;
 use crate::error::{Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
@@ -191,9 +191,7 @@ impl<'a> Carrying<'a> {
         }
         self.stage.expect_no_other(&self.changing).await?;
         for (old, new) in others.iter().zip(&new) {
-            let kind = Kind::parse(&old.kind).ok_or_else(|| {
-                Error::failed(format!("{} is of an unknown kind {:?}", old.shown, old.kind))
-            })?;
+            let kind = Kind::from(old.kind);
             let on = old.table.as_ref().unwrap_or(&table.name);
             let (create, drop) = match (&old.change, &new.change) {
                 (Some(old_change), Some(new_change)) if !of_views.contains(&old.shown) => {
@@ -245,7 +243,7 @@ impl<'a> Carrying<'a> {
 
     /// The same for rules and policies. (Functions and publications that name a renamed column are refused.)
     async fn renamed_others(&self, others: &[Referrer]) -> Result<Vec<Referrer>> {
-        let is_followed = |other: &Referrer| matches!(other.kind.as_str(), "rule" | "policy");
+        let is_followed = |other: &Referrer| matches!(other.kind, ReferrerKind::Rule | ReferrerKind::Policy);
         let mut stage = Stage::new(self.client, &self.original.table.owner, self.place, "others");
         let copy = stage.copy_table(&self.original.table.name).await?;
         for other in others.iter().filter(|other| is_followed(other)) {
@@ -288,7 +286,7 @@ fn check_view(view: &View, owner: &Ident) -> Result<()> {
 }
 
 fn check_other(other: &Referrer) -> Result<()> {
-    let what = format!("{} {}", other.kind, other.shown);
+    let what = format!("{} {}", other.kind.as_str(), other.shown);
     match (&other.obstacle, &other.role) {
         (Some(why), _) => Err(refused(&what, why)),
         (None, Some(role)) if !other.may_act => Err(may_not_act(&what, other.owner.as_ref().unwrap_or(role))),

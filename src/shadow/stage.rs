@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use tokio_postgres::Client;
 
 use crate::alter::{redirect, retarget};
-use crate::catalog::{Index, Referrer, View};
+use crate::catalog::{Index, Referrer, ReferrerKind, View};
 use crate::error::{Error, Kind, Result};
 use crate::name::{Ident, QualifiedName};
 use crate::plan::dependents;
@@ -95,14 +95,14 @@ impl<'a> Stage<'a> {
         }
         let Some(make) = other.make.first() else { return Ok(()) };
         let mut text = redirect(make, &self.places).to_string();
-        if other.kind == "function" {
+        if other.kind == ReferrerKind::Function {
             let place = self.place_of(&other.name).await?;
             text = renamed_function(&text, &place);
         }
         statements.push(text);
         let shown = Ident::new(other.shown.clone());
         let text = as_role(other.role.as_ref(), self.owner, &statements.join("; "));
-        self.run(&QualifiedName { schema: Ident::new(other.kind.clone()), name: shown }, &text).await
+        self.run(&QualifiedName { schema: Ident::new(other.kind.as_str()), name: shown }, &text).await
     }
 
     /// Makes sure that nothing which was made here still names one of these relations.

@@ -4,6 +4,8 @@ use tokio_postgres::Client;
 
 use crate::error::{Error, Result};
 use crate::name::{Fragment, Ident, QualifiedName, sql};
+use crate::plan::dependents::Build;
+use crate::plan::mapping::Origin;
 use crate::plan::{Blueprint, Dependent, KeyColumn, Kind, Mapping, Output, Side};
 
 /// Writes a blueprint down, in the transaction that is open on `client`.
@@ -24,8 +26,7 @@ pub async fn store(client: &Client, table_change: i64, blueprint: &Blueprint) ->
                             &output.name.as_str(),
                             &output.expression.as_str(),
                             &from,
-                            &output.is_mixed,
-                            &output.is_once,
+                            &output.origin.as_str(),
                         ],
                     )
                     .await?;
@@ -65,6 +66,8 @@ pub async fn store(client: &Client, table_change: i64, blueprint: &Blueprint) ->
                     &dependent.drop,
                     &dependent.validate,
                     &dependent.bytes,
+                    &(dependent.build.statements as i32),
+                    &dependent.build.refuses_rows,
                     &dependent.role.as_ref().map(Ident::as_str),
                 ],
             )
@@ -82,12 +85,13 @@ pub async fn load_mapping(client: &Client, table_change: i64, direction: &str) -
         if mapping.levels.len() <= level as usize {
             mapping.levels.push(Vec::new());
         }
+        let origin: &str = row.try_get("origin")?;
         let output = Output {
             name: Ident::new(row.try_get::<_, String>("name")?),
             expression: Fragment::trusted(row.try_get::<_, String>("expression")?),
             from: row.try_get::<_, Option<String>>("from_column")?.map(Ident::new),
-            is_mixed: row.try_get("is_mixed")?,
-            is_once: row.try_get("is_once")?,
+            origin: Origin::parse(origin)
+                .ok_or_else(|| Error::failed(format!("the state has an unknown origin {origin:?}")))?,
         };
         if let Some(outputs) = mapping.levels.last_mut() {
             outputs.push(output);
@@ -154,6 +158,10 @@ pub async fn load_dependents(client: &Client, table_change: i64, side: Side) -> 
                     drop: row.try_get("drop_statement")?,
                     validate: row.try_get("validate_statement")?,
                     bytes: row.try_get("bytes")?,
+                    build: Build {
+                        statements: row.try_get::<_, i32>("build_statements")?.unsigned_abs() as usize,
+                        refuses_rows: row.try_get("refuses_rows")?,
+                    },
                 },
                 is_made: row.try_get("is_made")?,
                 is_validated: row.try_get("is_validated")?,

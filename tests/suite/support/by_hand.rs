@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pgrecast::db::{ConnectionArgs, Sessions, Target};
 use pgrecast::failpoint::Failpoint;
 use pgrecast::pair::{Direction, Pair};
-use pgrecast::run::{Events, Gate, Run};
+use pgrecast::run::{Events, Gate, Run, pairs};
 use pgrecast::state::{Migration, TableChange};
 use tokio_postgres::Client;
 
@@ -38,7 +38,7 @@ impl ByHand {
         let control = sessions.open("control").await.unwrap();
         let run = Run { control, sessions, events: Events::new(Vec::new()), gate: Gate::new(0.0) };
         let change = migration.tables[0].clone();
-        let pair = Pair::load(&run.control, &change, Direction::Forward).await.unwrap();
+        let pair = pairs::load(&run.control, &change, Direction::Forward).await.unwrap();
         ByHand { run, change, pair }
     }
 

@@ -1,0 +1,145 @@
+//! The key by which rows of both tables are found, and how a logged key is compared with either.
+
+use crate::catalog::Column;
+use crate::name::{Fragment, Literal};
+use crate::plan::Mapping;
+use crate::plan::cast::{assign, image, is_one_to_one};
+use crate::plan::mapping::Origin;
+
+/// A column of the shared key, on both sides.
+#[derive(Debug, Clone)]
+pub struct KeyPart {
+    /// The column of `from`.
+    pub from: Column,
+    /// The column of `to`.
+    pub to: Column,
+    /// The equality of `from`'s index.
+    pub from_operator: Fragment,
+    /// The equality of `to`'s index.
+    pub to_operator: Fragment,
+    /// Place among the mapping's outputs of the one that fills `to`, from 0.
+    pub output: usize,
+}
+
+/// The shared key.
+#[derive(Debug, Clone)]
+pub(super) struct Key(pub(super) Vec<KeyPart>);
+
+impl Key {
+    /// The key's columns under a prefix: `k1, k2`.
+    pub(super) fn numbered(&self, prefix: &str) -> Fragment {
+        Fragment::join((1..=self.0.len()).map(|n| format!("{prefix}{n}")), ", ")
+    }
+
+    /// The same under another name each: `n1 as k1, n2 as k2`.
+    pub(super) fn renamed(&self, prefix: &str, name: &str) -> Fragment {
+        Fragment::join((1..=self.0.len()).map(|n| format!("{prefix}{n} as {name}{n}")), ", ")
+    }
+
+    /// The key as a person reads it: `id = 17, tenant = 'a'`.
+    pub(super) fn shown(&self, values: impl Iterator<Item = String>) -> Fragment {
+        let parts = self.0.iter().zip(values).map(|(key, value)| {
+            let label = format!("{} = ", key.from.name.shown());
+            format!("{} || ({value})::pg_catalog.text", Literal(&label))
+        });
+        Fragment::join(parts, " || ', ' || ")
+    }
+
+    /// Two keys of `from`'s types that are equal: `left` and `right` are prefixes.
+    pub(super) fn matches(&self, left: &str, right: &str) -> Fragment {
+        let terms = self.0.iter().enumerate();
+        Fragment::join(
+            terms.map(|(n, key)| format!("{left}{0} {1} {right}{0}", n + 1, key.from_operator)),
+            " and ",
+        )
+    }
+
+    /// The `to` row of a logged key, whose columns are `prefix` and a number.
+    pub(super) fn to_matches(&self, prefix: &str) -> Fragment {
+        let terms = self.0.iter().enumerate().map(|(n, key)| {
+            let logged = Fragment::trusted(format!("{prefix}{}", n + 1));
+            let mapped = if key.from.type_name == key.to.type_name {
+                logged
+            } else {
+                match comparable(&logged, &key.from, &key.to) {
+                    Some((operator, value)) => {
+                        return format!("t.{} {operator} {}", key.to.name, collated(&value, &key.to));
+                    }
+                    None => assign(&logged, &key.to),
+                }
+            };
+            format!("t.{} {} {}", key.to.name, key.to_operator, collated(&mapped, &key.to))
+        });
+        Fragment::join(terms, " and ")
+    }
+
+    /// The `to` row of a row of the source, `f`.
+    pub(super) fn to_matches_source(&self) -> Fragment {
+        let terms = self.0.iter().map(|key| {
+            let value = Fragment::trusted(format!("f.c{}", key.output + 1));
+            format!("t.{} {} {}", key.to.name, key.to_operator, collated(&value, &key.to))
+        });
+        Fragment::join(terms, " and ")
+    }
+
+    /// Whether a log entry is the move of a row from key to key.
+    pub(super) fn moves(&self) -> Fragment {
+        Fragment::trusted(format!(
+            "o1 is distinct from null and n1 is distinct from null \
+             and row({})::record operator(pg_catalog.*<>) row({})::record",
+            self.numbered("o"),
+            self.numbered("n")
+        ))
+    }
+
+    /// The key of a log entry that is no move: the new one, or of a row that was deleted the old one.
+    pub(super) fn logged(&self) -> impl Iterator<Item = String> {
+        (1..=self.0.len()).map(|n| format!("case when n1 is distinct from null then n{n} else o{n} end"))
+    }
+
+    /// A number that is the same for all entries of one key.
+    pub(super) fn logged_hash(&self) -> Fragment {
+        let images = self.0.iter().zip(self.logged());
+        let images = images.map(|(key, logged)| image(&Fragment::trusted(logged), &key.from));
+        Fragment::trusted(format!(
+            "pg_catalog.hash_record_extended(row({})::record, 0)",
+            Fragment::join(images, ", ")
+        ))
+    }
+
+    /// Whether two different keys of `from` certainly are different in `to`, by this mapping.
+    pub(super) fn is_kept_apart(&self, mapping: &Mapping) -> bool {
+        mapping.levels.len() == 1
+            && self.0.iter().all(|key| {
+                let origin = mapping.columns()[key.output].origin;
+                key.from.collation == key.to.collation
+                    && is_one_to_one(&key.from, &key.to)
+                    && matches!(origin, Origin::Column | Origin::Cast)
+            })
+    }
+}
+
+/// A logged key to be compared with the key of `to` without a conversion that fails where it does not
+/// fit: its row may be gone since, and then it is no matter. The operators are those of the types' own
+/// btree families, so that the index is used.
+fn comparable(logged: &Fragment, from: &Column, to: &Column) -> Option<(&'static str, Fragment)> {
+    const EQUAL: &str = "operator(pg_catalog.=)";
+    let is_plain = |column: &Column, names: &[&str]| {
+        column.base_schema == "pg_catalog" && !column.is_domain && names.contains(&column.base_name.as_str())
+    };
+    let both = |names: &[&str]| is_plain(from, names) && is_plain(to, names);
+    if both(&["int2", "int4", "int8"]) {
+        return Some((EQUAL, logged.clone()));
+    }
+    let text = || Fragment::trusted(format!("({logged})::pg_catalog.text"));
+    both(&["text", "varchar"]).then(|| (EQUAL, text()))
+}
+
+/// Two values of different collations can not be compared without saying which one counts: the
+/// column's own, which is also its index's.
+fn collated(value: &Fragment, column: &Column) -> Fragment {
+    match &column.collation {
+        Some(collation) => Fragment::trusted(format!("({value}) collate {collation}")),
+        None => value.clone(),
+    }
+}
