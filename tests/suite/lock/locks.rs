@@ -32,10 +32,10 @@ async fn a_role_that_sees_no_ages_does_not_ask_behind_a_long_transaction() {
     let holder = db.connect_as(&app).await;
     holder.batch_execute("begin; update t set v = 'w' where id = 1").await.unwrap();
     let run = db.spawn_with(&owner.name, &CHANGE, &[]);
-    wait_until("it looks for the lock", async || run.stderr_so_far().contains("attempt 1 ")).await;
+    wait_until("it looks for the lock", async || run.stderr_so_far().contains("(try 1 of ")).await;
     // Nobody queues behind us: we do not even ask.
     let mut asked = 0;
-    while !run.stderr_so_far().contains("attempt 4 ") {
+    while !run.stderr_so_far().contains("(try 4 of ") {
         let waiting: i64 = db
             .query_value("select count(*) from pg_locks where not granted and relation = 't'::regclass")
             .await;
