@@ -378,6 +378,10 @@ async fn indexes_beside_the_key_are_built_to_the_end_in_spite_of_anything() {
          create index on twin.t (counter); create index on twin.t (customer, code)",
     )
     .await;
+    // The application begins when all is copied: on a slow machine more would change meanwhile than indexes are built beside.
+    let copied =
+        db.spawn_with("postgres", &run, &[("PGRECAST_FAILPOINT", P::AllCopied.as_str())]).wait().await;
+    assert_eq!(copied.code, -1, "{}", copied.whole());
     let workload = Workload::on(&table).outliving_the_server().start(&db).await;
     let mut executioner = Executioner::of(&mut db).await;
     end_at_each(&mut executioner, &workload, &run, &[(P::IndexBuilt, 1)], endings).await;
