@@ -217,7 +217,7 @@ async fn clean_up_old(args: &Args, engine: &Engine, age: std::time::Duration) ->
 
 async fn show_status(args: &Args, engine: &Engine, select: &Select) -> Result<()> {
     let list = match &select.id {
-        Some(_) => vec![engine.status(find(engine, select).await?).await?],
+        Some(word) => vec![engine.status(engine.look_up(word).await?).await?],
         None => engine.list(true).await?,
     };
     if args.json {

@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::lock::LockPolicy;
 use crate::pair::Direction;
 use crate::run::{Events, Run, pairs};
-use crate::state::{Migration, Phase};
+use crate::state::{self, Migration, Phase};
 
 /// How to work. May differ from run to run of one migration.
 #[derive(Debug, Clone, Copy)]
@@ -77,10 +77,11 @@ impl Engine {
         Engine { sessions, options, events }
     }
 
-    /// The migration that the user means: by id, unique prefix, or table; without a word the one that
-    /// is open.
+    /// The migration that the user means, to do something to it: by id, unique prefix, or table; without a word the one
+    /// that is open. Brings an older state to this program's version first.
     pub async fn find(&self, word: Option<&str>, open_only: bool) -> Result<Uuid> {
         let client = self.sessions.open("find").await?;
+        state::upgrade(&client).await?;
         Ok(find::find(&client, word, open_only).await?.id)
     }
 
@@ -129,6 +130,7 @@ impl Engine {
     /// The migrations that keep a table for the way back, or of a rollback, for longer than this.
     pub async fn kept_for(&self, at_least: Duration) -> Result<Vec<Uuid>> {
         let client = self.sessions.open("find").await?;
+        state::upgrade(&client).await?;
         let mut old = Vec::new();
         for migration in Migration::list(&client).await? {
             let is_over = migration.phase.is_swapped() || migration.phase == Phase::RolledBack;

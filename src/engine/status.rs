@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 
 use uuid::Uuid;
 
-use super::Engine;
+use super::{Engine, find};
 use crate::catalog::find_table;
 use crate::error::{Error, Result};
 use crate::name::QualifiedName;
@@ -325,6 +325,12 @@ async fn retired(
 }
 
 impl Engine {
+    /// The migration that the user means, to look at it; changes nothing.
+    pub async fn look_up(&self, word: &str) -> Result<Uuid> {
+        let client = self.sessions.open("status").await?;
+        Ok(find::find(&client, Some(word), false).await?.id)
+    }
+
     /// What is true of a migration now; readable while another process runs it.
     pub async fn status(&self, id: Uuid) -> Result<Status> {
         let client = self.sessions.open("status").await?;

@@ -65,6 +65,9 @@ mod shadow {
     mod dependents_shapes;
     mod referrers;
 }
+mod state {
+    mod upgrade;
+}
 mod swap {
     mod referrers_live;
 }

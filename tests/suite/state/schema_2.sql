@@ -1,0 +1,170 @@
+-- The state of all migrations in this database. Everything of ours that is not a shadow or a retired
+-- table lives in this schema: `drop schema pgrecast cascade` takes all of it away.
+-- Lock: none on the application's tables.
+create schema pgrecast;
+comment on schema pgrecast is 'state of pgrecast: open and past migrations, logs of changed keys. Dropping it with CASCADE removes the capture triggers too.';
+
+create table pgrecast.version (schema_version int not null);
+insert into pgrecast.version values (2);
+
+-- One job. What a session must set for casts to mean the same in every run is kept with it.
+create table pgrecast.migration (
+    id uuid primary key,
+    phase text not null,
+    created_at timestamptz not null default clock_timestamp(),
+    owner_role text not null,
+    settings text[] not null,          -- name, value, name, value, ..
+    runner_pid int,                    -- backend of the run that has it now
+    runner_seen_at timestamptz,
+    verified_rows bigint,
+    verified_differences bigint,
+    verified_at timestamptz,
+    swap_xid text,
+    swapped_at timestamptz,
+    lock_attempts int not null default 0,
+    lock_held_ms float8,
+    lock_waited_ms float8 not null default 0,
+    lock_blockers text[] not null default '{}',
+    waiting_for text,                  -- why the run stands still
+    keys_replayed bigint not null default 0,
+    rounds bigint not null default 0,
+    error_sqlstate text,
+    error_message text,
+    error_since timestamptz,           -- since when it is this one
+    error_state text,
+    error_hint text
+);
+
+-- One table of a job; those of one migration are swapped in one transaction.
+create table pgrecast.table_change (
+    id bigint generated always as identity primary key,
+    migration_id uuid not null references pgrecast.migration,
+    ordinal int not null,
+    schema_name text not null,
+    table_name text not null,
+    original_oid oid not null,
+    shadow_oid oid,
+    shadow_schema text not null,
+    retired_schema text not null,
+    statements text[] not null,        -- the asked-for ALTERs, as given
+    reverse text[] not null,           -- --reverse, as given
+    filter text,                       -- --where, as given
+    order_by text[] not null,          -- --order-by: an index, or columns
+    column_order text[] not null,      -- --columns: those that come first
+    fingerprint text not null,         -- of the original's definition when it was planned
+    new_fingerprint text,              -- of the new table's, from its last index on
+    rows_estimated bigint not null,
+    filenode oid,                      -- of the original while it is copied
+    blocks bigint,                     -- to be copied: those that were there when capture began
+    next_block bigint not null default 0,
+    capture_xmins text[],              -- xmin of the capture triggers' catalog rows
+    unique (migration_id, ordinal)
+);
+
+-- How rows go from one shape to the other: levels of named expressions.
+create table pgrecast.mapping (
+    table_change_id bigint not null references pgrecast.table_change on delete cascade,
+    direction text not null check (direction in ('forward', 'reverse')),
+    level int not null,
+    ordinal int not null,
+    name text not null,
+    expression text not null,
+    from_column text,
+    is_mixed boolean not null,         -- computed from other columns too
+    is_once boolean not null,          -- another value each time: never computed again, nor compared
+    primary key (table_change_id, direction, level, ordinal)
+);
+
+create table pgrecast.key_column (
+    table_change_id bigint not null references pgrecast.table_change on delete cascade,
+    ordinal int not null,
+    original_column text not null,
+    new_column text not null,
+    original_operator text not null,
+    new_operator text not null,
+    primary key (table_change_id, ordinal)
+);
+
+-- What is made later than the shadow: indexes, NOT VALID checks, foreign keys, triggers' state, and what names
+-- the table from elsewhere.
+create table pgrecast.dependent (
+    id bigint generated always as identity primary key,
+    table_change_id bigint not null references pgrecast.table_change on delete cascade,
+    side text not null check (side in ('original', 'new')),
+    kind text not null,
+    name text not null,
+    schema_name text not null,
+    table_name text not null,
+    other_schema text,
+    other_table text,
+    role_name text,                    -- who makes it, where not the table's owner
+    create_statements text[] not null,
+    drop_statement text,
+    validate_statement text,
+    bytes bigint not null default 0,
+    made_at timestamptz,
+    validated_at timestamptz
+);
+
+-- What is done to a table that needs no copy. A step under a lock or online commits together with done_at; an index is
+-- made or dropped without a transaction: begun_at says that one of its name is ours.
+create table pgrecast.step (
+    table_change_id bigint not null references pgrecast.table_change on delete cascade,
+    ordinal int not null,
+    how text not null check (how in ('under lock', 'online', 'make index', 'drop index')),
+    lock_mode text,
+    locked_before text[] not null,     -- other tables that it locks: schema, name, schema, name, ..
+    locked_after text[] not null,
+    object_name text,                  -- the index or constraint that it makes
+    object_oid oid,                    -- of the one that it made or is to drop: no other of that name is ever dropped
+    statements text[] not null,
+    begun_at timestamptz,
+    done_at timestamptz,
+    primary key (table_change_id, ordinal)
+);
+
+-- A range of blocks that one session copies, part by part: each part in one transaction with next_block.
+create table pgrecast.chunk (
+    id bigint generated always as identity primary key,
+    table_change_id bigint not null references pgrecast.table_change on delete cascade,
+    first_block bigint not null,
+    end_block bigint not null,
+    next_block bigint not null,        -- all before it are copied
+    rows_copied bigint not null default 0,
+    rows_read bigint not null default 0, -- in an order (--order-by): rows so far, and
+    position text[],                     -- the last of them
+    copied_at timestamptz
+);
+create index on pgrecast.chunk (table_change_id) where copied_at is null;
+
+-- The parts of logs and key sets.
+create table pgrecast.segment (
+    table_change_id bigint not null references pgrecast.table_change on delete cascade,
+    store text not null,               -- name of the log or key set
+    number int not null,               -- the highest is written to
+    writers text[],                    -- transactions that may still write to a former one; null: not known yet
+    primary key (table_change_id, store, number)
+);
+
+-- Append-only history.
+create table pgrecast.event (
+    id bigint generated always as identity primary key,
+    migration_id uuid not null references pgrecast.migration,
+    at timestamptz not null default clock_timestamp(),
+    kind text not null,
+    message text not null
+);
+
+-- The guard of the swap: a transaction that took its snapshot before the swap does not see what the
+-- last round brought, and its UPDATE of such a row would change nothing in silence. It gets the error
+-- that REPEATABLE READ and SERIALIZABLE transactions must expect anyway. The argument is the swap's xid.
+create function pgrecast.guard() returns trigger language plpgsql as $guard$
+begin
+    if not pg_catalog.pg_visible_in_snapshot(tg_argv[0]::pg_catalog.xid8, pg_catalog.pg_current_snapshot()) then
+        raise exception using errcode = '40001',
+            message = 'could not serialize access due to a concurrent change of the table''s shape',
+            hint = 'The transaction might succeed if retried.';
+    end if;
+    return null;
+end
+$guard$;
