@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio_postgres::Client;
 
 use super::{Copied, CopyOptions, find_bad_row, whole};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Code, Error, Kind, Result};
 use crate::failpoint::Failpoint;
 use crate::name::{Fragment, Ident, sql};
 use crate::pace::ChunkSize;
@@ -40,7 +40,8 @@ pub async fn find(client: &Client, table: u32, written: &[Ident]) -> Result<Orde
         .collect::<Result<Vec<_>>>()?;
     Order::find(&indexes, written).map_err(|why| {
         let names: Vec<String> = written.iter().map(Ident::shown).collect();
-        Error::refused(format!("--order-by {}: {why}", names.join(", "))).state("nothing was changed")
+        let message = format!("--order-by {}: {why}", names.join(", "));
+        Error::refused(Code::NoOrder, message).state("nothing was changed")
     })
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::catalog::find_table;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::name::{QualifiedName, sql};
 use crate::state::{Migration, Phase, PhaseTime, TableChange, load_steps};
 
@@ -122,6 +122,8 @@ pub struct Retired {
 pub struct Failure {
     /// Since when runs fail with it; null for one that is just over.
     pub since: Option<String>,
+    /// Why it is refused; null when it is not.
+    pub code: Option<Code>,
     /// The server's SQLSTATE.
     pub sqlstate: Option<String>,
     /// What and why.
@@ -140,6 +142,7 @@ impl Failure {
         };
         Failure {
             since: None,
+            code: error.code,
             sqlstate: error.sqlstate.clone(),
             message,
             state: error.state.clone(),

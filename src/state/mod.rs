@@ -20,7 +20,7 @@ pub use phase::Phase;
 pub use step::{StoredStep, load_steps, mark_begun, mark_done, mark_undone, store_steps};
 pub use table_change::{Asked, TableChange};
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::name::sql;
 
 const SCHEMA_VERSION: i32 = 2;
@@ -59,8 +59,11 @@ pub async fn is_installed(client: &Client) -> Result<bool> {
     }
 }
 
-/// Makes the state's schema if it is not there. Run twice: finds it. Killed midway: one transaction.
-pub async fn install(client: &Client) -> Result<()> {
+/// Makes sure that no schema of somebody else has the name that the state needs.
+///
+/// # Errors
+/// [`Code::SchemaTaken`] when one has.
+pub async fn expect_free_name(client: &Client) -> Result<()> {
     if is_installed(client).await? {
         return Ok(());
     }
@@ -69,10 +72,20 @@ pub async fn install(client: &Client) -> Result<()> {
         .await?
         .try_get(0)?;
     if taken {
-        return Err(Error::refused("there is a schema \"pgrecast\" that was not made by this program")
+        return Err(Error::refused(Code::SchemaTaken, "pgrecast did not create the schema \"pgrecast\"")
+            .about("pgrecast")
             .state("nothing was changed")
-            .hint("Rename that schema; the name is needed."));
+            .hint("Rename that schema; pgrecast needs the name."));
     }
+    Ok(())
+}
+
+/// Makes the state's schema if it is not there. Run twice: finds it. Killed midway: one transaction.
+pub async fn install(client: &Client) -> Result<()> {
+    if is_installed(client).await? {
+        return Ok(());
+    }
+    expect_free_name(client).await?;
     let text = format!("begin; {}; commit", sql!("state/create_schema.sql").text().trim_end_matches(';'));
     if let Err(error) = client.batch_execute(&text).await {
         client.batch_execute("rollback").await?;

@@ -6,6 +6,7 @@ mod alter_forms;
 mod alter_objects;
 mod bad_input;
 mod check_data;
+mod codes;
 mod columns;
 mod connection;
 mod copy;
