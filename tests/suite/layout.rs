@@ -4,8 +4,28 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const ORDER: [&str; 22] = [
-    "error", "name", "failpoint", "db", "alter", "catalog", "plan", "state", "pair", "pace", "run", "lock", "shadow", "capture",
-    "replay", "copy", "index", "verify", "swap", "in_place", "cleanup", "preview",
+    "error",
+    "name",
+    "failpoint",
+    "db",
+    "alter",
+    "catalog",
+    "plan",
+    "state",
+    "pair",
+    "pace",
+    "run",
+    "lock",
+    "shadow",
+    "capture",
+    "replay",
+    "copy",
+    "index",
+    "verify",
+    "swap",
+    "in_place",
+    "cleanup",
+    "preview",
 ];
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
