@@ -67,7 +67,7 @@ pub fn long_transaction(table: &str, holder: &str) -> Risk {
     Risk::new(
         Code::LongTransaction,
         table,
-        format!("in the way of every lock now: {holder}; a lock is asked for when it has ended"),
+        format!("it holds a lock now: {holder}; pgrecast requests no lock until it ends"),
     )
 }
 
@@ -199,7 +199,9 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
         add(
             Code::RowLoss,
             original.table.name.shown(),
-            format!("rows that do not fulfil {filter} are not in the new table; cleanup drops them for good"),
+            format!(
+                "rows that do not satisfy {filter} are not in the new table; cleanup drops them for good"
+            ),
         );
     }
     for check in &original.checks {
@@ -208,8 +210,7 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
             add(
                 Code::TimeDependentCheck,
                 check.name.shown(),
-                "it looks at the clock: rows that fulfilled it once may be refused when they are copied"
-                    .into(),
+                "it reads the clock: rows that satisfied it once may be rejected when they are copied".into(),
             );
         }
     }
@@ -217,7 +218,7 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
 }
 
 fn required(column: &Ident) -> String {
-    format!("from then on an INSERT that does not give column {} a value fails", column.shown())
+    format!("after the change an INSERT that gives column {} no value fails", column.shown())
 }
 
 /// The risks of a change that needs no copy.
@@ -278,7 +279,7 @@ pub fn refused_early(table: &str) -> Risk {
 /// A constraint of which --check-data can not say anything.
 #[must_use]
 pub fn not_checked(object: &str, why: &str) -> Risk {
-    Risk::new(Code::NotChecked, object, format!("its rows were not looked at: {why}"))
+    Risk::new(Code::NotChecked, object, format!("--check-data did not check its rows: {why}"))
 }
 
 /// What going back means for such a change.
