@@ -5,7 +5,7 @@ use squawk_syntax::ast::{self, AstNode};
 use super::retarget::at_table;
 use super::table_ref::ident;
 use super::{Action, ActionKind, AlterStatement, LockMode, TableRef, parse, refuse};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::name::{Fragment, QualifiedName};
 
 /// `CREATE INDEX`, with its table. `CONCURRENTLY` is how it is done, not what is asked for: it is left out.
@@ -31,13 +31,17 @@ pub(super) fn create(create: &ast::CreateIndex) -> Result<(Option<TableRef>, Vec
 
 /// `DROP INDEX` of one index.
 pub(super) fn drop(drop: &ast::DropIndex) -> Result<Action> {
-    let refused = |why, instead| Err(refuse::refused(&parse::shown(drop), why, instead));
+    let refused = |code, why, instead| Err(refuse::refused(code, &parse::shown(drop), why, instead));
     if matches!(drop.drop_behavior(), Some(ast::DropBehavior::Cascade(_))) {
-        return refused("CASCADE would drop objects that belong to others", "Leave CASCADE out.");
+        return refused(
+            Code::Cascade,
+            "CASCADE would drop objects that belong to others",
+            "Leave CASCADE out.",
+        );
     }
     let mut indexes = drop.index_refs();
     let (Some(index), None) = (indexes.next(), indexes.next()) else {
-        return refused("it drops several indexes", "Give a statement for each.");
+        return refused(Code::SeveralObjects, "it drops several indexes", "Give a statement for each.");
     };
     let index = match TableRef::parse(&parse::text_of(index.syntax())) {
         Ok(index) => index,

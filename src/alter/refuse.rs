@@ -3,11 +3,11 @@
 use squawk_syntax::ast::{AlterColumnOption, AlterTableAction as A, DropBehavior};
 
 use super::{lock_mode, parse};
-use crate::error::Error;
+use crate::error::{Code, Error};
 
 /// Why the action is refused, and what to do instead; none if it is not.
 pub(super) fn refusal(action: &A) -> Option<Error> {
-    let (why, instead) = reason(action)?;
+    let (code, why, instead) = reason(action)?;
     let words = match instead {
         BY_HAND => format!(
             "As it stands it changes the catalog alone, under {}: run it by itself, before or after the change, \
@@ -16,27 +16,31 @@ pub(super) fn refusal(action: &A) -> Option<Error> {
         ),
         words => words.to_owned(),
     };
-    Some(refused(&parse::shown(action), why, &words))
+    Some(refused(code, &parse::shown(action), why, &words))
 }
 
 /// The refusal of a whole statement or of an action, as written.
-pub(super) fn refused(written: &str, why: &str, instead: &str) -> Error {
-    Error::refused(format!("pgrecast does not do this: {written}"))
+pub(super) fn refused(code: Code, written: &str, why: &str, instead: &str) -> Error {
+    Error::refused(code, format!("pgrecast does not do this: {written}"))
         .because(why)
         .state("nothing was changed")
         .hint(instead)
 }
 
 /// `ALTER TABLE ALL IN TABLESPACE`.
-pub(super) const ALL_IN_TABLESPACE: (&str, &str) =
-    ("it moves many tables, and pgrecast changes one", "Give `set tablespace` for each table by itself.");
+pub(super) const ALL_IN_TABLESPACE: (Code, &str, &str) = (
+    Code::SeveralObjects,
+    "it moves many tables, and pgrecast changes one",
+    "Give `set tablespace` for each table by itself.",
+);
 
 /// An action that today's grammar no longer knows but people still write; looked for after a syntax
 /// error only.
 pub(super) fn outdated(text: &str) -> Option<Error> {
     let words: Vec<String> = text.split_whitespace().map(str::to_ascii_lowercase).collect();
     words.join(" ").contains("set with oids").then(|| {
-        refused("set with oids", "PostgreSQL 12 and later have no such tables", "Add a column of your own.")
+        let why = "PostgreSQL 12 and later have no such tables";
+        refused(Code::Outdated, "set with oids", why, "Add a column of your own.")
     })
 }
 
@@ -52,25 +56,32 @@ pub(super) fn in_place_only(action: &A) -> Option<&'static str> {
     })
 }
 
-fn reason(action: &A) -> Option<(&'static str, &'static str)> {
+fn reason(action: &A) -> Option<(Code, &'static str, &'static str)> {
     let is_cascade = |behaviour: Option<DropBehavior>| matches!(behaviour, Some(DropBehavior::Cascade(_)));
     let reason = match action {
-        A::OwnerTo(_) => ("it is done as the table's owner, who may not give it away", BY_HAND),
-        A::DetachPartition(_) => (OTHERS, BY_HAND),
+        A::OwnerTo(_) => (Code::ByHand, "it is done as the table's owner, who may not give it away", BY_HAND),
+        A::DetachPartition(_) => (Code::ByHand, OTHERS, BY_HAND),
         A::AttachPartition(_) => (
+            Code::ByHand,
             OTHERS,
             "It reads the partition's rows under a lock, unless a CHECK proves where they belong: add that NOT VALID and \
              validate it, then run this by itself, with a short lock_timeout.",
         ),
-        A::MergePartitions(_) | A::SplitPartition(_) => {
-            (OTHERS, "It writes all their rows anew under a lock: attach and detach partitions instead.")
+        A::MergePartitions(_) | A::SplitPartition(_) => (
+            Code::ByHand,
+            OTHERS,
+            "It writes all their rows anew under a lock: attach and detach partitions instead.",
+        ),
+        A::InheritTable(_) | A::NoInheritTable(_) => (
+            Code::ByHand,
+            "a table that inherits is read through its parent while it is being changed",
+            BY_HAND,
+        ),
+        A::OfType(_) | A::NotOf(_) => {
+            (Code::ByHand, "the columns of a typed table belong to the type", BY_HAND)
         }
-        A::InheritTable(_) | A::NoInheritTable(_) => {
-            ("a table that inherits is read through its parent while it is being changed", BY_HAND)
-        }
-        A::OfType(_) | A::NotOf(_) => ("the columns of a typed table belong to the type", BY_HAND),
         A::EnableRule(_) | A::DisableRule(_) | A::EnableReplicaRule(_) | A::EnableAlwaysRule(_) => {
-            ("rules rewrite statements before any trigger sees the rows", BY_HAND)
+            (Code::ByHand, "rules rewrite statements before any trigger sees the rows", BY_HAND)
         }
         A::DropColumn(drop) if is_cascade(drop.drop_behavior()) => CASCADE,
         A::DropConstraint(drop) if is_cascade(drop.drop_behavior()) => CASCADE,
@@ -89,19 +100,24 @@ const OTHERS: &str = "it concerns other tables too, and pgrecast changes one";
 /// Stands for the words that [`refusal`] finds for an action that costs nothing as it stands.
 const BY_HAND: &str = "";
 
-const CASCADE: (&str, &str) = (
+const CASCADE: (Code, &str, &str) = (
+    Code::Cascade,
     "CASCADE would drop objects that belong to others: views, functions, foreign keys of other tables",
     "Drop what depends on it first, by hand, then leave CASCADE out.",
 );
 
-const FOREIGN: (&str, &str) = (
+const FOREIGN: (Code, &str, &str) = (
+    Code::ForeignOptions,
     "OPTIONS are for foreign tables, whose rows are not here",
     "Use ALTER FOREIGN TABLE; it changes no rows and is quick.",
 );
 
 #[cfg(test)]
 mod tests {
-    use crate::{alter::Alter, error::Kind};
+    use crate::{
+        alter::Alter,
+        error::{Code, Kind},
+    };
 
     #[test]
     fn each_refusal_names_the_action_and_says_why_and_what_instead() {
@@ -134,7 +150,17 @@ mod tests {
                 assert_eq!(error.kind, Kind::Refused, "{error}");
                 assert_eq!(error.message, format!("pgrecast does not do this: {text}"));
                 assert!(error.cause.is_some() && error.hint.is_some());
+                assert_eq!(error.code, Some(code_of(text)), "{text}");
             }
+        }
+    }
+
+    fn code_of(text: &str) -> Code {
+        match text {
+            "set with oids" => Code::Outdated,
+            text if text.ends_with("cascade") => Code::Cascade,
+            text if text.contains("options") => Code::ForeignOptions,
+            _ => Code::ByHand,
         }
     }
 

@@ -6,7 +6,7 @@ use squawk_syntax::{
 };
 
 use super::{Action, Alter, AlterStatement, TableRef, classify::classify, index, parse, refuse};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 
 const ONE_ACTION: &str = "for example: alter column id type bigint, add column note text";
 
@@ -104,8 +104,8 @@ fn actions_of(alter: &ast::AlterTable) -> Result<Vec<Action>> {
 
 fn table_of(alter: &ast::AlterTable) -> Result<TableRef> {
     if alter.all_in_tablespace().is_some() {
-        let (why, instead) = refuse::ALL_IN_TABLESPACE;
-        return Err(refuse::refused(&parse::shown(alter), why, instead));
+        let (code, why, instead) = refuse::ALL_IN_TABLESPACE;
+        return Err(refuse::refused(code, &parse::shown(alter), why, instead));
     }
     alter
         .table_relation_name()
@@ -147,5 +147,5 @@ fn not_alter_table(stmt: &Stmt) -> Error {
         ) => "Leave it out: pgrecast runs the statements in transactions of its own.",
         _ => "Run it by itself, before or after the change.",
     };
-    refuse::refused(&parse::shown(stmt), why, instead)
+    refuse::refused(Code::OtherStatement, &parse::shown(stmt), why, instead)
 }

@@ -4,7 +4,7 @@
 use proptest::{prelude::*, sample::select};
 
 use super::{ActionKind as K, *};
-use crate::error::Kind;
+use crate::error::{Code, Kind};
 
 fn alter(texts: &[&str]) -> Alter {
     let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
@@ -234,28 +234,35 @@ fn a_file_is_read_with_its_comments() {
 #[test]
 fn a_file_with_something_else_is_not_taken() {
     let cases = [
-        ("", Kind::Usage, "no statement in the file"),
-        ("-- nothing\n;", Kind::Usage, "no statement in the file"),
-        ("alter table a;", Kind::Usage, "no action"),
-        ("alter table a add b int; alter table s.b add b int", Kind::Usage, "two tables: a and s.b"),
-        ("alter table d.s.a add b int", Kind::Usage, "which table is meant"),
+        ("", None, "no statement in the file"),
+        ("-- nothing\n;", None, "no statement in the file"),
+        ("alter table a;", None, "no action"),
+        ("alter table a add b int; alter table s.b add b int", None, "two tables: a and s.b"),
+        ("alter table d.s.a add b int", None, "which table is meant"),
+        ("alter table a add b int alter table a add c int", None, "syntax error in the file at \"alter\""),
+        ("alter table a add b int;\n\\q", None, "at \"\\\"\n  line 2:\n  \\q\n  ^"),
+        ("begin; alter table a add b int; commit", Some(Code::OtherStatement), "begin;"),
+        ("alter table a add b int; COMMIT", Some(Code::OtherStatement), "COMMIT"),
         (
-            "alter table a add b int alter table a add c int",
-            Kind::Usage,
-            "syntax error in the file at \"alter\"",
+            "set lock_timeout = '1s'; alter table a add b int",
+            Some(Code::OtherStatement),
+            "set lock_timeout = '1s'",
         ),
-        ("alter table a add b int;\n\\q", Kind::Usage, "at \"\\\"\n  line 2:\n  \\q\n  ^"),
-        ("begin; alter table a add b int; commit", Kind::Refused, "begin;"),
-        ("alter table a add b int; COMMIT", Kind::Refused, "COMMIT"),
-        ("set lock_timeout = '1s'; alter table a add b int", Kind::Refused, "set lock_timeout = '1s'"),
-        ("create table i (b int)", Kind::Refused, "create table i (b int)"),
-        ("alter index i rename to j", Kind::Refused, "alter index i rename to j"),
-        ("alter table all in tablespace a set tablespace b", Kind::Refused, "all in tablespace a"),
-        ("alter table a drop b cascade", Kind::Refused, "drop b cascade"),
+        ("create table i (b int)", Some(Code::OtherStatement), "create table i (b int)"),
+        ("alter index i rename to j", Some(Code::OtherStatement), "alter index i rename to j"),
+        (
+            "alter table all in tablespace a set tablespace b",
+            Some(Code::SeveralObjects),
+            "all in tablespace a",
+        ),
+        ("drop index i, j", Some(Code::SeveralObjects), "drop index i, j"),
+        ("drop index i cascade", Some(Code::Cascade), "drop index i cascade"),
+        ("alter table a drop b cascade", Some(Code::Cascade), "drop b cascade"),
     ];
-    for (text, kind, says) in cases {
+    for (text, code, says) in cases {
         let error = Alter::from_file(text).unwrap_err();
-        assert_eq!(error.kind, kind, "{text}: {error}");
+        assert_eq!(error.code, code, "{text}: {error}");
+        assert_eq!(error.kind, if code.is_some() { Kind::Refused } else { Kind::Usage }, "{text}: {error}");
         assert!(error.message.contains(says), "{text}: {error}");
     }
     let error = Alter::from_file("begin; alter table a add b int; commit").unwrap_err();

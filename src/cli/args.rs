@@ -9,11 +9,11 @@ use pgrecast::change::{self, Strategy};
 use pgrecast::copy::CopyOptions;
 use pgrecast::db::ConnectionArgs;
 use pgrecast::engine::Options;
-use pgrecast::error::{Error, Result};
+use pgrecast::error::{Code, Error, Result};
 use pgrecast::lock::LockPolicy;
-use pgrecast::plan::risk::CODES;
 
 use super::duration;
+use super::fail_on::FailOn;
 
 /// Change the shape of a live PostgreSQL table without locking it, without losing a write, and with a
 /// way back.
@@ -88,8 +88,8 @@ pub(crate) enum Command {
         #[arg(long)]
         sample: bool,
         /// Exit with 3 if one of these risks is found (by their codes, separated by commas; any: whichever but prepared-statements and hidden-transactions, which nearly every change has)
-        #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = risk_code)]
-        fail_on: Vec<String>,
+        #[arg(long, value_name = "CODES", value_delimiter = ',')]
+        fail_on: Vec<FailOn>,
     },
     /// Do it, to the end; or go on with what is open
     ///
@@ -237,9 +237,10 @@ impl Change {
     /// Refused, when rows would be lost and nobody said that they may be.
     pub(crate) fn expect_allowed(&self) -> Result<()> {
         match &self.filter {
-            Some(filter) if !self.allow_row_loss => Err(Error::refused(format!(
-                "rows that do not fulfil {filter} would be gone after cleanup"
-            ))
+            Some(filter) if !self.allow_row_loss => Err(Error::refused(
+                Code::RowLoss,
+                format!("rows that do not satisfy {filter} would be gone after cleanup"),
+            )
             .state("nothing was changed")
             .hint(
                 "If that is what you want, add --allow-row-loss. Until cleanup the former table has them.",
@@ -382,14 +383,6 @@ pub(crate) struct Locks {
     /// After asking in vain for so long, end the sessions that hold the table (never by default)
     #[arg(long, value_parser = duration::parse)]
     kill_blockers_after: Option<Duration>,
-}
-
-/// The code of a risk, or any.
-fn risk_code(text: &str) -> Result<String, String> {
-    if text == "any" || CODES.contains(&text) {
-        return Ok(text.to_owned());
-    }
-    Err(format!("the codes are: any, {}", CODES.join(", ")))
 }
 
 /// A size as the server writes it, in kB.

@@ -1,6 +1,6 @@
 //! Events and errors on stderr.
 
-use pgrecast::error::Error;
+use pgrecast::error::{Code, Error};
 use tracing_subscriber::EnvFilter;
 
 use super::args::{Args, LogFormat};
@@ -30,6 +30,7 @@ pub(crate) fn report(args: &Args, error: &Error) {
     match args.log_format {
         LogFormat::Text => tell(&format!("error: {error}")),
         LogFormat::Json => tracing::error!(
+            code = error.code.map(Code::as_str),
             sqlstate = error.sqlstate,
             cause = error.cause,
             state = error.state,

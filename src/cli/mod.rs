@@ -3,6 +3,7 @@
 
 mod args;
 mod duration;
+mod fail_on;
 mod logging;
 mod plan_view;
 mod progress;
@@ -19,7 +20,6 @@ use clap::Parser;
 use pgrecast::db::{Sessions, Target};
 use pgrecast::engine::{Engine, Status};
 use pgrecast::error::{Error, Kind, Result};
-use pgrecast::plan::risk::{DATA_CODES, USUAL_CODES};
 use pgrecast::run::Events;
 use uuid::Uuid;
 
@@ -71,11 +71,7 @@ async fn run(args: &Args) -> Result<()> {
     let engine = engine(args)?;
     match &args.command {
         Command::Plan { change, check_data, sample, fail_on } => {
-            let needs_data = fail_on.iter().find(|code| DATA_CODES.contains(&code.as_str()));
-            if let (Some(code), false) = (needs_data, *check_data) {
-                return Err(Error::usage(format!("--fail-on {code} needs --check-data"))
-                    .because("only that reads the rows"));
-            }
+            fail_on::expect_possible(fail_on, *check_data)?;
             let (table, asked) = change.asked()?;
             let plan = engine.plan(&table, &asked, *check_data, *sample).await?;
             if args.json {
@@ -83,25 +79,11 @@ async fn run(args: &Args) -> Result<()> {
             } else {
                 say(&plan_view::show(&plan, change));
             }
-            if !plan.refusals.is_empty() {
-                return Err(Error::refused(format!("{} can not be changed this way", plan.table)));
+            if let Some(first) = plan.refusals.first() {
+                let message = format!("{} can not be changed this way", plan.table);
+                return Err(Error::refused(first.code, message));
             }
-            let is_any = fail_on.iter().any(|code| code == "any");
-            let is_named =
-                |code: &String| fail_on.contains(code) || (is_any && !USUAL_CODES.contains(&code.as_str()));
-            let mut found: Vec<&str> = plan
-                .risks
-                .iter()
-                .map(|risk| &risk.code)
-                .filter(|code| is_named(code))
-                .map(String::as_str)
-                .collect();
-            found.dedup();
-            if found.is_empty() {
-                Ok(())
-            } else {
-                Err(Error::refused(format!("--fail-on: {}", found.join(", "))).state("nothing was changed"))
-            }
+            fail_on::expect_none(fail_on, &plan)
         }
         Command::Run { change, .. } => {
             change.expect_allowed()?;

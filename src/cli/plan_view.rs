@@ -106,7 +106,7 @@ pub(crate) fn show(plan: &Plan, change: &Change) -> String {
     if !plan.risks.is_empty() {
         let _ = writeln!(out, "risks");
         for risk in &plan.risks {
-            item(&mut out, &risk.code, &format!("{}: {}", risk.object, risk.message));
+            item(&mut out, risk.code.as_str(), &format!("{}: {}", risk.object, risk.message));
         }
     }
     let _ = writeln!(out, "nothing was changed. To do it:\n  {}", change.as_command());

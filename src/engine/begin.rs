@@ -69,9 +69,7 @@ fn same_or_error(open: &Migration, asked: &Record) -> Result<Uuid> {
 /// # Errors
 /// [`crate::error::Kind::Refused`] naming every one.
 pub fn refuse(plan: &Plan) -> Result<()> {
-    if plan.refusals.is_empty() {
-        return Ok(());
-    }
+    let Some(first) = plan.refusals.first() else { return Ok(()) };
     let lines: Vec<String> = plan
         .refusals
         .iter()
@@ -80,7 +78,7 @@ pub fn refuse(plan: &Plan) -> Result<()> {
             format!("{} {}: {}.{hint}", refusal.code, refusal.object, refusal.message)
         })
         .collect();
-    Err(Error::refused(format!("{} can not be changed this way", plan.table))
+    Err(Error::refused(first.code, format!("{} can not be changed this way", plan.table))
         .because(lines.join("\n  "))
         .state("nothing was changed"))
 }

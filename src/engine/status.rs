@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Engine, find};
 use crate::catalog::find_table;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::name::QualifiedName;
 use crate::state::{Migration, Phase, PhaseTime, TableChange, chunk, load_steps};
 
@@ -125,6 +125,8 @@ pub struct Retired {
 pub struct Failure {
     /// Since when runs fail with it; null for one that is just over.
     pub since: Option<String>,
+    /// Why it is refused; null when it is not.
+    pub code: Option<Code>,
     /// The server's SQLSTATE.
     pub sqlstate: Option<String>,
     /// What and why.
@@ -143,6 +145,7 @@ impl Failure {
         };
         Failure {
             since: None,
+            code: error.code,
             sqlstate: error.sqlstate.clone(),
             message,
             state: error.state.clone(),

@@ -6,6 +6,7 @@
 
 use super::question::shown_key;
 use super::report::StepShown;
+use super::risk::Code;
 use crate::alter::{Action, ActionKind, LockMode, retarget};
 use crate::catalog::{Check, Column, ConstraintKind, Definition, ForeignKey, Index};
 use crate::name::{Fragment, Ident, QualifiedName};
@@ -94,7 +95,7 @@ impl Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {
     /// The code of the risk if it is not.
-    pub code: &'static str,
+    pub code: Code,
     /// The column or constraint.
     pub object: String,
     /// A query for rows of which it is not, with the column `shown`; empty where there is none.
@@ -131,7 +132,7 @@ pub fn recipe(
         if old.is_some_and(|old| column.is_not_null && !old.is_not_null) {
             not_null(&mut recipe, &table, column);
             recipe.proofs.push(Proof {
-                code: "nulls",
+                code: Code::Nulls,
                 object: format!("{}.{}", table.shown(), column.name.shown()),
                 offenders: format!("select {key} as shown from only {table} where {} is null", column.name),
                 words: "are NULL in a column that is to be NOT NULL",
@@ -230,7 +231,7 @@ fn fulfilled(table: &QualifiedName, key: &Fragment, check: &Check) -> Proof {
     let text = check.definition.strip_prefix("CHECK ").unwrap_or(&check.definition);
     let text = text.strip_suffix(" NO INHERIT").unwrap_or(text);
     Proof {
-        code: "check-violations",
+        code: Code::CheckViolations,
         object: format!("{}.{}", table.shown(), check.name.shown()),
         offenders: format!("select {key} as shown from only {table} where not {text}"),
         words: "do not fulfil it",
@@ -244,7 +245,7 @@ fn no_orphans(table: &QualifiedName, parent: &QualifiedName, key: &Fragment, for
         columns().zip(&foreign.parent_columns).map(|(child, parent)| format!("p.{parent} = c.{child}"));
     let matches = pairs.collect::<Vec<_>>().join(" and ");
     Proof {
-        code: "orphans",
+        code: Code::Orphans,
         object: format!("{}.{}", table.shown(), foreign.name.shown()),
         offenders: format!(
             "select {key} as shown from only {table} c where {given} and not exists (select from {parent} p where {matches})"
@@ -261,7 +262,7 @@ fn no_duplicates(after: &Definition, table: &QualifiedName, index: &Index) -> Op
     let object = format!("{}.{}", table.shown(), index.name.name.shown());
     if index.is_partial || index.has_expressions {
         return Some(Proof {
-            code: "duplicates",
+            code: Code::Duplicates,
             object,
             offenders: String::new(),
             words: "it is on an expression or some rows",
@@ -275,7 +276,7 @@ fn no_duplicates(after: &Definition, table: &QualifiedName, index: &Index) -> Op
         columns.iter().map(|column| format!("{} is not null", column.name)).collect::<Vec<_>>().join(" and ")
     };
     Some(Proof {
-        code: "duplicates",
+        code: Code::Duplicates,
         object,
         offenders: format!(
             "select row({names})::text || ', ' || count(*) || ' times' as shown from only {table} where {given} \

@@ -1,6 +1,7 @@
 //! The shared key: the columns by which a row is found in both tables.
 
 use crate::catalog::{Column, Definition, Index};
+use crate::error::Code;
 use crate::name::{Fragment, Ident};
 
 use super::cast::is_one_to_one;
@@ -19,23 +20,59 @@ pub struct KeyColumn {
     pub new_operator: Fragment,
 }
 
+/// Why there is no shared key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoKey {
+    /// Whether the table has none, or the change leaves none.
+    pub code: Code,
+    /// A sentence.
+    pub why: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl NoKey {
+    fn of_table(original: &Definition) -> Self {
+        let hint = match original.indexes.iter().find(|index| index.can_identify_rows()) {
+            Some(index) => {
+                let nullable = columns_of(original, index).into_iter().filter(|column| !column.is_not_null);
+                let names: Vec<String> = nullable.map(|column| column.name.shown()).collect();
+                format!(
+                    "Index {} would do, but {} may be NULL: run `alter column .. set not null` first.",
+                    index.name.name.shown(),
+                    names.join(", ")
+                )
+            }
+            None => "Add a primary key, or a unique index on NOT NULL columns that is not deferrable.".into(),
+        };
+        let why = "it has no primary key and no unique index on NOT NULL columns".into();
+        NoKey { code: Code::NoKey, why, hint }
+    }
+
+    fn left_by_change(why: &str) -> Self {
+        let hint = "Leave one key alone, or add another one first: a primary key, or a unique index on NOT NULL columns.";
+        NoKey { code: Code::KeyChanged, why: why.into(), hint: hint.into() }
+    }
+}
+
 /// Finds the smallest set of columns that is unique, NOT NULL and the same in both shapes.
 ///
 /// # Errors
-/// A sentence that says why there is none.
+/// Why there is none.
 pub fn shared_key(
     original: &Definition,
     new: &Definition,
     forward: &Mapping,
     is_free: impl Fn(&Ident) -> bool,
-) -> Result<Vec<KeyColumn>, String> {
+) -> Result<Vec<KeyColumn>, NoKey> {
     let old_keys = identifying(original);
     let new_keys = identifying(new);
     if old_keys.is_empty() {
-        return Err("it has no primary key and no unique index on NOT NULL columns".into());
+        return Err(NoKey::of_table(original));
     }
     if new_keys.is_empty() {
-        return Err("the new shape has no primary key and no unique index on NOT NULL columns".into());
+        let why = "the new shape has no primary key and no unique index on NOT NULL columns";
+        return Err(NoKey::left_by_change(why));
     }
     let pair_of = |column: &Column| -> Option<(Column, Column)> {
         let output = forward.target_of(&column.name)?;
@@ -90,9 +127,8 @@ pub fn shared_key(
             return Ok(columns);
         }
     }
-    Err("both shapes share no key: no set of NOT NULL columns is unique in both, with values that map one \
-         to one"
-        .into())
+    let why = "both shapes share no key: no set of NOT NULL columns is unique in both, with values that map one to one";
+    Err(NoKey::left_by_change(why))
 }
 
 /// Whether this index of the new shape is the one that makes the shared key unique there.

@@ -1,6 +1,7 @@
 //! What `--check-data` asks of the rows: pure, from the plan to conditions.
 
 use super::Blueprint;
+use super::risk::Code;
 use crate::catalog::{Column, Definition};
 use crate::name::{Fragment, Ident, Literal};
 
@@ -8,7 +9,7 @@ use crate::name::{Fragment, Ident, Literal};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     /// The code of the risk.
-    pub code: &'static str,
+    pub code: Code,
     /// The column or constraint.
     pub object: String,
     /// True of such a row; over a mapping's source called `f`.
@@ -41,7 +42,7 @@ pub fn of_copy(
             && source.is_none_or(|source| !source.is_not_null || source.type_name != target.type_name)
         {
             questions.push(Question {
-                code: "nulls",
+                code: Code::Nulls,
                 object: object.clone(),
                 condition: format!("f.c{} is null", n + 1),
                 words: "are NULL in a column that is to be NOT NULL".into(),
@@ -52,7 +53,7 @@ pub fn of_copy(
             && can_compare(source)
         {
             questions.push(Question {
-                code: "values-change",
+                code: Code::ValuesChange,
                 object,
                 condition: format!("f.r{0} is distinct from (f.c{0})::{1}", n + 1, source.type_name),
                 words: format!(

@@ -4,12 +4,16 @@ use serde::Serialize;
 
 use crate::alter::{Action, ActionKind};
 use crate::catalog::{Attached, Definition, Missing, Persistence};
+use crate::error::Error;
+use crate::name::QualifiedName;
+
+pub use crate::error::Code;
 
 /// A reason not to begin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refusal {
     /// A stable word for scripts.
-    pub code: String,
+    pub code: Code,
     /// The object that is in the way.
     pub object: String,
     /// Why it is.
@@ -20,8 +24,19 @@ pub struct Refusal {
 
 impl Refusal {
     /// A refusal without a hint.
-    pub fn new(code: &str, object: impl Into<String>, message: impl Into<String>) -> Self {
-        Refusal { code: code.into(), object: object.into(), message: message.into(), hint: None }
+    pub fn new(code: Code, object: impl Into<String>, message: impl Into<String>) -> Self {
+        Refusal { code, object: object.into(), message: message.into(), hint: None }
+    }
+
+    /// The refusal that an error says; about the table, where it names no other object. None for an error of another kind.
+    #[must_use]
+    pub fn of_error(error: &Error, table: &QualifiedName) -> Option<Self> {
+        let message = match &error.cause {
+            Some(cause) => format!("{}: {cause}", error.message),
+            None => error.message.clone(),
+        };
+        let object = error.object.clone().unwrap_or_else(|| table.shown());
+        Some(Refusal { code: error.code?, object, message, hint: error.hint.clone() })
     }
 
     /// With a hint.
@@ -36,26 +51,27 @@ impl Refusal {
 #[must_use]
 pub fn of_relation(original: &Definition) -> Option<Refusal> {
     let table = &original.table;
-    let refuse = |message: &str| Some(Refusal::new("not-a-table", table.name.shown(), message));
-    match table.kind.as_str() {
-        "r" if table.is_system => refuse("it is a table of the server's own"),
+    let is_heap = table.access_method.as_ref().is_none_or(|am| am.as_str() == "heap");
+    let (code, message) = match table.kind.as_str() {
+        "r" if table.is_system => (Code::SystemTable, "it is a system table of the server"),
         "r" if table.persistence == Persistence::Temporary => {
-            refuse("it is a temporary table, seen by its own session only")
+            (Code::TemporaryTable, "it is a temporary table: only its own session can see the rows")
         }
-        "r" if table.is_partition => refuse("it is a partition of another table"),
-        "r" if table.is_typed => refuse("it was created OF a type"),
-        "r" if table.access_method.as_ref().is_some_and(|am| am.as_str() != "heap") => {
-            refuse("its access method is not heap, whose blocks the copy reads by range")
+        "r" if table.is_partition => (Code::Partition, "it is a partition of another table"),
+        "r" if table.is_typed => (Code::TypedTable, "it was created OF a type"),
+        "r" if !is_heap => {
+            (Code::AccessMethod, "its access method is not heap, and the copy reads heap blocks by range")
         }
-        "r" => None,
-        "v" => refuse("it is a view, not a table"),
-        "m" => refuse("it is a materialized view, not a table"),
-        "f" => refuse("it is a foreign table: its rows are elsewhere"),
-        "p" => refuse("it is a partitioned table"),
-        "i" | "I" => refuse("it is an index, not a table"),
-        "S" => refuse("it is a sequence, not a table"),
-        _ => refuse("it is not an ordinary table"),
-    }
+        "r" => return None,
+        "v" => (Code::View, "it is a view, not a table"),
+        "m" => (Code::View, "it is a materialized view, not a table"),
+        "f" => (Code::ForeignTable, "it is a foreign table: its rows are on another server"),
+        "p" => (Code::PartitionedTable, "it is a partitioned table"),
+        "i" | "I" => (Code::NotATable, "it is an index, not a table"),
+        "S" => (Code::NotATable, "it is a sequence, not a table"),
+        _ => (Code::NotATable, "it is not an ordinary table"),
+    };
+    Some(Refusal::new(code, table.name.shown(), message))
 }
 
 /// The rights that are missing.
@@ -63,7 +79,7 @@ pub fn of_relation(original: &Definition) -> Option<Refusal> {
 pub fn of_rights(original: &Definition, missing: &[Missing]) -> Vec<Refusal> {
     let name = original.table.name.shown();
     let refuse = |right: &Missing| {
-        Refusal::new("privilege", &name, right.what.clone()).hint(format!("Run: {}", right.remedy))
+        Refusal::new(Code::Privilege, &name, right.what.clone()).hint(format!("Run: {}", right.remedy))
     };
     missing.iter().map(refuse).collect()
 }
@@ -77,7 +93,7 @@ pub fn of_actions<'a>(
     actions.filter_map(move |action| match action.kind {
         ActionKind::InPlaceOnly { why, .. } => {
             let message = format!("the change needs a copy, which can not {}: {why}", action.text);
-            let refusal = Refusal::new("in-place-only", &name, message);
+            let refusal = Refusal::new(Code::InPlaceOnly, &name, message);
             Some(refusal.hint("Run it by itself, before or after the change."))
         }
         _ => None,
@@ -96,7 +112,7 @@ pub fn of_table(original: &Definition, attached: &[Attached]) -> Vec<Refusal> {
         let owner = &original.table.owner;
         refusals.push(
             Refusal::new(
-                "row-security",
+                Code::RowSecurity,
                 &name,
                 format!(
                     "row-level security is forced on its owner {} too, who would copy only the rows that the \
@@ -109,13 +125,13 @@ pub fn of_table(original: &Definition, attached: &[Attached]) -> Vec<Refusal> {
     }
     for index in original.indexes.iter().filter(|index| !index.is_valid) {
         refusals.push(
-            Refusal::new("invalid-index", index.name.shown(), "it is invalid, left over by a failed build")
+            Refusal::new(Code::InvalidIndex, index.name.shown(), "it is invalid: a build of it failed")
                 .hint(format!("Run: drop index {}; (or reindex it)", index.name)),
         );
     }
     for object in original.statistics.iter().filter(|object| object.owner != original.table.owner) {
         refusals.push(Refusal::new(
-            "statistics-owner",
+            Code::StatisticsOwner,
             object.name.shown(),
             format!("it belongs to role {}, not to the table's owner", object.owner.shown()),
         ));
@@ -124,28 +140,32 @@ pub fn of_table(original: &Definition, attached: &[Attached]) -> Vec<Refusal> {
 }
 
 fn of_attached(object: &Attached) -> Refusal {
-    let message = match object.kind.as_str() {
-        "publication" => {
-            "it publishes all tables: subscribers would get the shadow and our log too, tables that they do not have"
+    let (code, message) = match object.kind.as_str() {
+        "publication" => (
+            Code::Publication,
+            "it publishes all tables: subscribers would get the shadow and our log too, and do not have these tables",
+        ),
+        "subscription" => (
+            Code::Subscription,
+            "logical replication fills the table, and would skip the new one without an error",
+        ),
+        "type" => (Code::Type, "it uses the table's row type"),
+        "relation" => (Code::Relation, "it uses the table's row type"),
+        "inheritance" => (Code::Inheritance, "the table is part of an inheritance tree"),
+        "extension" => (Code::Extension, "an extension owns the table"),
+        "extension dependency" => (Code::ExtensionDependency, "DEPENDS ON EXTENSION is not carried over"),
+        "security label" => {
+            (Code::SecurityLabel, "the table has a security label, which is not carried over")
         }
-        "subscription" => {
-            "the table is filled by logical replication, which would go on skipping it in silence"
-        }
-        "type" | "relation" => "it uses the table's row type",
-        "inheritance" => "the table is part of an inheritance tree",
-        "extension" => "an extension owns the table",
-        "extension dependency" => "DEPENDS ON EXTENSION is not carried over",
-        "security label" => "a security label is set on the table",
-        "grant" => "a privilege was granted by another role than the owner",
-        _ => "it depends on the table in a way that is not known here",
+        "grant" => (Code::Grant, "a role other than the owner granted a privilege"),
+        _ => (Code::Object, "it depends on the table in a way that pgrecast does not know"),
     };
-    let code = object.kind.replace(' ', "-");
-    let hint = match object.kind.as_str() {
-        "publication" => {
+    let hint = match code {
+        Code::Publication => {
             "Make a publication of the tables by name or by schema, and let the subscriptions use that one."
         }
-        "grant" => "Revoke it and let the owner grant it.",
+        Code::Grant => "Revoke it and let the owner grant it.",
         _ => "Detach it from the table first.",
     };
-    Refusal::new(&code, object.name.clone(), message).hint(hint)
+    Refusal::new(code, object.name.clone(), message).hint(hint)
 }

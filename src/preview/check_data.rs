@@ -13,7 +13,7 @@ use crate::name::{Fragment, Ident, sql};
 use crate::plan::Blueprint;
 use crate::plan::in_place::Proof;
 use crate::plan::question::{Question, of_copy, shown_key};
-use crate::plan::risk::{self, Risk};
+use crate::plan::risk::{self, Code, Risk};
 use crate::run::events::{Detail, Events, Outcome, Unit, Work};
 
 /// 16 MB: short enough for a snapshot, long enough not to count.
@@ -112,7 +112,7 @@ pub async fn of_copy_risks(
     let mut risks = Vec::new();
     if misfits.rows > 0 {
         risks.push(risk::rows(
-            "does-not-convert",
+            Code::DoesNotConvert,
             &table,
             misfits.rows,
             "do not fit the new shape",

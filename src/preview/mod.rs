@@ -14,7 +14,7 @@ use crate::catalog::{Attached, Definition, Missing, find_table};
 use crate::change::{Change, Strategy};
 use crate::db::Sessions;
 use crate::db::search_path;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Code, Error, Result};
 use crate::name::{Ident, QualifiedName};
 use crate::plan::class::Class;
 use crate::plan::estimate::Sample;
@@ -25,7 +25,7 @@ use crate::plan::shadow::Place;
 use crate::plan::{Blueprint, Refusal, estimate, locks, reason, refusal, risk};
 use crate::shadow;
 use crate::shadow::layout;
-use crate::state::TableChange;
+use crate::state::{self, TableChange};
 use trial::Trial;
 
 /// A table as it is, and the plan for it.
@@ -48,7 +48,7 @@ pub struct Examination {
 /// The oid of the table that the user means.
 ///
 /// # Errors
-/// [`Kind::Usage`] when there is none.
+/// [`Kind::Usage`](crate::error::Kind::Usage) when there is none.
 pub async fn find(client: &Client, table: &TableRef) -> Result<u32> {
     let name = table.to_string();
     if let Some(oid) = find_table(client, &name).await? {
@@ -78,8 +78,7 @@ pub fn place_of(id: Uuid, ordinal: i32, table: &QualifiedName) -> Place {
 /// Looks at the table and tries the change out.
 ///
 /// # Errors
-/// [`Kind::Usage`] for a table or column that does not exist, [`Kind::Refused`] for something that is
-/// not an ordinary table; all other refusals are in the plan.
+/// [`Kind::Usage`](crate::error::Kind::Usage) for a table or column that does not exist. Refusals are in the plan.
 pub async fn examine(
     sessions: &Sessions,
     client: &Client,
@@ -89,10 +88,6 @@ pub async fn examine(
 ) -> Result<Examination> {
     let oid = find(client, table).await?;
     let original = Definition::read(client, oid).await?;
-    if let Some(refusal) = refusal::of_relation(&original) {
-        return Err(Error::refused(format!("{} can not be changed: {}", refusal.object, refusal.message))
-            .state("nothing was changed"));
-    }
     for (column, _) in &change.reverse {
         if !original.columns.iter().any(|known| known.name == *column) {
             return Err(Error::usage(format!(
@@ -105,12 +100,11 @@ pub async fn examine(
         }
     }
     let settings = Sessions::settings_to_record(client).await?;
-    let attached = Attached::list(client, oid).await?;
-    let missing = Missing::list(client, oid).await?;
-    let found = if missing.is_empty() {
-        try_out(sessions, &original, &attached, &settings, change, takes_sample).await?
+    let refusals = before_trial(client, &original).await?;
+    let found = if refusals.is_empty() {
+        try_out(sessions, client, &original, &settings, change, takes_sample).await?
     } else {
-        Found { trial: None, copy: Way::Refused(refusal::of_rights(&original, &missing)) }
+        Found { trial: None, copy: Way::Refused(refusals) }
     };
     let server: String = client.query_one("show server_version", &[]).await?.try_get(0)?;
     let mut plan = report(&original, &found, change, server);
@@ -140,6 +134,24 @@ pub async fn examine(
         Way::Refused(_) => (Vec::new(), None),
     };
     Ok(Examination { original, settings, plan, steps, proofs, blueprint })
+}
+
+/// What stands in the way of any change, and of a trial too.
+async fn before_trial(client: &Client, original: &Definition) -> Result<Vec<Refusal>> {
+    if let Some(refusal) = refusal::of_relation(original) {
+        return Ok(vec![refusal]);
+    }
+    let missing = Missing::list(client, original.table.oid).await?;
+    let mut refusals = refusal::of_rights(original, &missing);
+    if let Err(error) = state::expect_free_name(client).await {
+        refusals.push(or_fail(original, error)?);
+    }
+    Ok(refusals)
+}
+
+/// The refusal that the error says; any other error stays one.
+fn or_fail(original: &Definition, error: Error) -> Result<Refusal> {
+    Refusal::of_error(&error, &original.table.name).ok_or(error)
 }
 
 /// What the trial came to.
@@ -178,12 +190,13 @@ impl Found {
 /// Tries the change out on an empty clone, in place first; in a transaction that is rolled back.
 async fn try_out(
     sessions: &Sessions,
+    client: &Client,
     original: &Definition,
-    attached: &[Attached],
     settings: &[(String, String)],
     change: &Change,
     takes_sample: bool,
 ) -> Result<Found> {
+    let attached = Attached::list(client, original.table.oid).await?;
     let session = sessions.for_migration("-", &original.table.owner, settings).open("plan").await?;
     session.batch_execute("begin; set local lock_timeout = '300ms'").await?;
     let place = place_of(Uuid::new_v4(), 1, &original.table.name);
@@ -191,7 +204,13 @@ async fn try_out(
     let stands_alone = !attached.iter().any(Attached::is_inheritance);
     let mut trial = None;
     if stands_alone {
-        trial = trial::try_out(&session, original, &place, &change.alter).await?;
+        trial = match trial::try_out(&session, original, &place, &change.alter).await {
+            Ok(tried) => tried,
+            Err(error) => {
+                let refusal = or_fail(original, error)?;
+                return Ok(Found { trial: None, copy: Way::Refused(vec![refusal]) });
+            }
+        };
     }
     let destroys = change.alter.actions().any(|action| action.kind.destroys_values());
     let needs_copy = change.needs_copy();
@@ -205,16 +224,12 @@ async fn try_out(
     }
     if change.strategy == Strategy::InPlace {
         let name = original.table.name.shown();
-        let refusal = Refusal::new(
-            "needs-copy",
-            name,
-            "it can not be done on the table itself without writing all \
-            rows anew or reading them under a lock",
-        )
-        .hint("Leave --strategy in-place out.");
+        let why =
+            "it can not be done on the table itself without rewriting all rows, or reading them under a lock";
+        let refusal = Refusal::new(Code::NeedsCopy, name, why).hint("Leave --strategy in-place out.");
         return Ok(Found { trial, copy: Way::Refused(vec![refusal]) });
     }
-    let mut refusals = refusal::of_table(original, attached);
+    let mut refusals = refusal::of_table(original, &attached);
     refusals.extend(refusal::of_actions(original, change.alter.actions()));
     if !refusals.is_empty() {
         return Ok(Found { trial, copy: Way::Refused(refusals) });
@@ -227,24 +242,10 @@ async fn try_out(
                 if takes_sample { sample::take(&session, original, &place, &blueprint).await? } else { None };
             Way::Copy(Box::new(Copied { blueprint, layout, sample }))
         }
-        Err(error) if error.kind == Kind::Refused => Way::Refused(vec![as_refusal(original, &error)]),
-        Err(error) => return Err(error),
+        Err(error) => Way::Refused(vec![or_fail(original, error)?]),
     };
     session.batch_execute("rollback").await?;
     Ok(Found { trial, copy })
-}
-
-fn as_refusal(original: &Definition, error: &Error) -> Refusal {
-    let message = match &error.cause {
-        Some(cause) => format!("{}: {cause}", error.message),
-        None => error.message.clone(),
-    };
-    Refusal {
-        code: "not-accepted".into(),
-        object: original.table.name.shown(),
-        message,
-        hint: error.hint.clone(),
-    }
 }
 
 fn report(original: &Definition, found: &Found, change: &Change, server: String) -> Plan {

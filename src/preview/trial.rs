@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use crate::alter::{Action, ActionKind, Alter, AlterStatement, LockMode};
 use crate::catalog::{Definition, ForeignKey, Shape, find_name, find_table};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Code, Error, Kind, Result};
 use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::class::{Class, Cost};
 use crate::plan::in_place::{How, Proof, Step, drop_index, locked_too, recipe};
@@ -176,7 +176,7 @@ impl Scene<'_> {
             Ok(cost) => cost,
             Err(error) if matches!(action.kind, ActionKind::InPlaceOnly { .. }) => {
                 let words = format!("PostgreSQL does not accept it: {}", action.text);
-                return Err(error.context(words).with_kind(Kind::Refused).state("nothing was changed"));
+                return Err(error.context(words).refused_as(Code::NotAccepted).state("nothing was changed"));
             }
             Err(_) => return Ok(false),
         };
@@ -243,7 +243,8 @@ impl Scene<'_> {
         if find_name(self.client, self.oid).await?.as_ref() == Some(&self.place.shadow) {
             return Ok(());
         }
-        Err(Error::refused(format!("it comes after the table has another name: {}", action.text))
+        let message = format!("the table has another name by then: {}", action.text);
+        Err(Error::refused(Code::AfterRename, message)
             .state("nothing was changed")
             .hint("Put RENAME TO or SET SCHEMA last, and only one of them; the other in a run of its own."))
     }
@@ -259,7 +260,9 @@ impl Scene<'_> {
         if wanted == *original || found.is_none() || found == Some(self.oid) {
             return Ok(());
         }
-        Err(Error::refused(format!("there is a relation {} already", wanted.shown()))
+        let message = format!("a relation {} exists already", wanted.shown());
+        Err(Error::refused(Code::NameTaken, message)
+            .about(wanted.shown())
             .state("nothing was changed")
             .hint("Drop or rename it first."))
     }

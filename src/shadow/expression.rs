@@ -4,7 +4,7 @@
 use tokio_postgres::Client;
 
 use crate::catalog::{Definition, find_table};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Code, Error, Result};
 use crate::name::{Fragment, Ident, QualifiedName, sql};
 use crate::plan::shadow::Place;
 
@@ -27,7 +27,7 @@ pub(super) async fn check_using(client: &Client, place: &Place, column: &Ident, 
         return Ok(is_mixed);
     }
     Err(unsteady(&format!("the expression for column {}", column.shown()), &functions)
-        .hint("A row is converted when it is copied and again when it changes: use an expression that depends on the row alone."))
+        .hint("A row is converted when it is copied and again when it changes: use an expression over the row alone."))
 }
 
 /// Whether a row is kept must be the same whenever it is copied or replayed.
@@ -38,7 +38,9 @@ pub(super) async fn check_filter(
     filter: &Fragment,
 ) -> Result<()> {
     if let Some(key) = original.foreign_keys_in().next() {
-        return Err(Error::refused("--where is not done on a table to which foreign keys lead")
+        let message = "--where is not possible on a table that foreign keys reference";
+        return Err(Error::refused(Code::WhereForeignKeys, message)
+            .about(key.name.shown())
             .because(format!(
                 "{} of {} may reference rows that are not kept",
                 key.name.shown(),
@@ -48,12 +50,14 @@ pub(super) async fn check_filter(
             .hint("Drop these keys first, or delete the rows in small batches."));
     }
     client.batch_execute("savepoint pgrecast_using").await?;
-    let oid = view_of(client, place, &format!("({filter})::pg_catalog.bool")).await.map_err(|error| {
-        error
-            .context(format!("--where: the server does not accept {filter}"))
-            .with_kind(Kind::Refused)
-            .state("nothing was changed")
-    })?;
+    // Not a cast, which would take a number too.
+    let oid =
+        view_of(client, place, &format!("case when ({filter}) then true end")).await.map_err(|error| {
+            error
+                .context(format!("--where: the server does not accept {filter}"))
+                .refused_as(Code::NotAccepted)
+                .state("nothing was changed")
+        })?;
     let functions = volatile_parts(client, oid, filter.as_str()).await?;
     let others = sql!("shadow/list_other_relations.sql").text();
     let shadow = find_table(client, &place.shadow.to_string()).await?;
@@ -64,8 +68,9 @@ pub(super) async fn check_filter(
         .transpose()?;
     client.batch_execute("rollback to savepoint pgrecast_using").await?;
     if let Some(other) = other {
-        return Err(Error::refused("--where needs a condition on the row alone")
-            .because(format!("it reads {other}, whose rows change while it is done"))
+        return Err(Error::refused(Code::WhereReadsOthers, "--where needs a condition on the row alone")
+            .because(format!("it reads {other}, whose rows change meanwhile"))
+            .about(other)
             .state("nothing was changed"));
     }
     if functions.is_empty() {
@@ -104,7 +109,9 @@ fn times_as_read(expression: &str) -> Vec<String> {
 }
 
 fn unsteady(what: &str, parts: &[String]) -> Error {
-    Error::refused(format!("{what} can change from one moment to the next"))
-        .because(format!("because of {}", parts.join(", ")))
+    let message = format!("{what} can give another result each time it is evaluated");
+    Error::refused(Code::VolatileExpression, message)
+        .about(what)
+        .because(format!("it uses {}", parts.join(", ")))
         .state("nothing was changed")
 }

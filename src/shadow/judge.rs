@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 
 use crate::alter::{ActionKind, Alter};
 use crate::catalog::{Definition, OwnedSequence};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::mapping::Origin;
 use crate::plan::{KeyColumn, Mapping};
@@ -57,7 +57,8 @@ pub(super) async fn free_names(
         if !row.try_get::<_, bool>("is_sequence")? {
             let taken = QualifiedName { schema: home.clone(), name: Ident::new(name) };
             return Err(refused(
-                format!("the change makes an index whose name is taken: {} is there already", taken.shown()),
+                Code::IndexNameTaken,
+                format!("the change creates an index, and a relation {} exists already", taken.shown()),
                 "Give the constraint another name: add constraint <name> ..",
             ));
         }
@@ -111,6 +112,7 @@ pub(super) async fn judge(
     // A row is read with its key, its old values and its new ones side by side.
     if 1 + key.len() + 2 * forward.columns().len() > MOST_ENTRIES {
         return Err(refused(
+            Code::TooManyColumns,
             format!("{} has more columns than can be carried over", original.table.name.shown()),
             "A table may have 831 of them with a key of one column.",
         ));
@@ -126,11 +128,12 @@ async fn switched_off(client: &Client, definition: &Definition) -> Result<()> {
     };
     let (constraint, table): (String, String) = (row.try_get("constraint_name")?, row.try_get("table_name")?);
     Err(refused(
+        Code::DisabledConstraint,
         format!(
-            "constraint {} is switched off by ALTER TABLE .. DISABLE TRIGGER ALL on {table}, or would be",
+            "constraint {} is disabled, or would be, by ALTER TABLE .. DISABLE TRIGGER ALL on {table}",
             Ident::new(constraint).shown()
         ),
-        "Switch it on with `enable trigger all`, or disable triggers by name or with USER.",
+        "Enable it with `enable trigger all`, or disable triggers by name or with USER.",
     ))
 }
 
@@ -149,6 +152,7 @@ async fn identities(
         let was = before.get(&sequence.oid);
         if was.is_some_and(|was| after.get(&sequence.oid) != Some(was)) {
             return Err(refused(
+                Code::IdentityRestarted,
                 format!("the change restarts the identity of column {column}"),
                 "Restart it by itself, before the change or after the swap: it is quick.",
             ));
@@ -159,7 +163,8 @@ async fn identities(
         });
         if was.is_none() && had_one {
             return Err(refused(
-                format!("the change drops the identity of column {column} and makes a new one"),
+                Code::IdentityReplaced,
+                format!("the change drops the identity of column {column} and creates a new one"),
                 "Set its options instead, or do it by itself after the swap: it is quick.",
             ));
         }
@@ -180,7 +185,8 @@ async fn no_value(client: &Client, original: &Definition, new: &Definition, forw
         return Ok(());
     }
     Err(refused(
-        format!("column {} is NOT NULL and has no default for the rows that are there", column.name.shown()),
+        Code::NotNullWithoutDefault,
+        format!("column {} is NOT NULL and has no default for the existing rows", column.name.shown()),
         "Add it with a default: add column .. default .. not null. The default can be dropped after the swap.",
     ))
 }
@@ -197,20 +203,21 @@ async fn sequences_in_use(client: &Client, original: &Definition, forward: &Mapp
         if let Some(row) = row {
             let user: String = row.try_get("user_name")?;
             return Err(refused(
+                Code::SequenceInUse,
                 format!(
-                    "sequence {} goes with column {}, and is used elsewhere: {user}",
+                    "sequence {} goes with column {}, and is used by {user}",
                     sequence.name.shown(),
                     sequence.column.shown()
                 ),
-                "Give the other one a sequence of its own first.",
+                "Give that one a sequence of its own first.",
             ));
         }
     }
     Ok(())
 }
 
-fn refused(message: String, hint: &str) -> Error {
-    Error::refused(message).state("nothing was changed").hint(hint)
+fn refused(code: Code, message: String, hint: &str) -> Error {
+    Error::refused(code, message).state("nothing was changed").hint(hint)
 }
 
 /// Where rows are left out the two tables do not grow alike, which is how rows that come to stand for two are found:
@@ -246,7 +253,8 @@ pub(super) fn left_out(
         return Ok(());
     }
     Err(refused(
-        "--where together with a conversion of the key that may make two rows one".to_owned(),
+        Code::WhereKeyConversion,
+        "--where together with a conversion of the key that may make two keys equal".to_owned(),
         "Do one after the other.",
     ))
 }

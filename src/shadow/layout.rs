@@ -4,7 +4,7 @@
 use tokio_postgres::Client;
 
 use crate::catalog::{Column, Definition};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::Blueprint;
 use crate::plan::layout::{Field, Layout};
@@ -26,8 +26,10 @@ pub(super) async fn template(
     let users = client.query(&sql!("shadow/list_users_by_place.sql").text(), &[&original.table.oid]).await?;
     if let Some(user) = users.first() {
         let user: String = user.try_get("user_name")?;
-        return Err(Error::refused(format!("--columns: {user} takes the columns by their places"))
+        let message = format!("--columns: {user} uses the columns by their position");
+        return Err(Error::refused(Code::ColumnsByPlace, message)
             .because("it names the row type of the table, or gives columns other names in a list")
+            .about(user)
             .state("nothing was changed")
             .hint("Drop it first, and create it again after the swap."));
     }

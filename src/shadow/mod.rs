@@ -24,7 +24,7 @@ use tokio_postgres::Client;
 use crate::alter::{ActionKind, Alter, is_plain_cast};
 use crate::catalog::{Column, Definition, ForeignKey, OwnedSequence, find_table};
 use crate::change::Change;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Code, Error, Kind, Result};
 use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::cast::can_assign;
 use crate::plan::key::{is_key_index, shared_key};
@@ -60,12 +60,10 @@ pub async fn build(
     let reverse =
         reverse(&forward, &original.columns, &new.columns, &change.reverse, &original.table.name.name);
     let key =
-        shared_key(original, &new, &forward, |column| is_free(&change.alter, column)).map_err(|why| {
-            Error::refused(format!(
-                "{} has no key by which its rows could be found: {why}",
-                original.table.name.shown()
-            ))
-            .hint("Add a primary key, or a unique index on NOT NULL columns, that the change leaves alone.")
+        shared_key(original, &new, &forward, |column| is_free(&change.alter, column)).map_err(|none| {
+            let message =
+                format!("{} has no key that identifies its rows: {}", original.table.name.shown(), none.why);
+            Error::refused(none.code, message).state("nothing was changed").hint(none.hint)
         })?;
     judge::judge(client, original, &new, &forward, &key, &standing).await?;
     if change.filter.is_some() {
@@ -96,7 +94,8 @@ pub(crate) async fn furnished(
         if error.is_sqlstate(&tokio_postgres::error::SqlState::DUPLICATE_SCHEMA) {
             error
                 .context(format!("the schema {} for the shadow is taken", shadow.schema))
-                .with_kind(Kind::Refused)
+                .refused_as(Code::SchemaTaken)
+                .about(shadow.schema.shown())
                 .hint("Drop or rename it; nothing of this migration is in it.")
         } else {
             error
@@ -162,12 +161,11 @@ async fn create(
         run(client, &format!("drop domain {passing}")).await?;
         oid = find().await?;
         if is_taken(oid).await? {
-            return Err(Error::refused(format!(
-                "the name of the array type of {} will be taken",
-                original.table.name.shown()
-            ))
-            .state("nothing was changed")
-            .hint("Rename the tables or types whose names are this table's with underscores before it."));
+            let message =
+                format!("the array type of the new {} would need a taken name", original.table.name.shown());
+            return Err(Error::refused(Code::TypeNameTaken, message).state("nothing was changed").hint(
+                "Rename the tables or types whose names are this table's with underscores before it.",
+            ));
         }
     }
     Ok(oid)
@@ -178,7 +176,7 @@ async fn run(client: &Client, statement: &str) -> Result<()> {
     client.batch_execute(statement).await.map_err(|error| {
         let error = Error::from(error);
         if error.kind == Kind::Failed {
-            error.context(format!("could not prepare the shadow: {statement}")).with_kind(Kind::Refused)
+            error.context(format!("could not prepare the shadow: {statement}")).refused_as(Code::NotPrepared)
         } else {
             error
         }
@@ -248,7 +246,7 @@ async fn apply(
             let asked = statement.sql(&original.table.name);
             let mut refused = error
                 .context(format!("the server does not accept: {asked}"))
-                .with_kind(Kind::Refused)
+                .refused_as(Code::NotAccepted)
                 .state("nothing was changed");
             // The server speaks of the shadow and of stand-ins.
             let names = [(place.shadow.schema.shown(), original.table.name.schema.shown())];
@@ -266,7 +264,7 @@ async fn apply(
         tracker.follow(&kinds, &mixed, added, after);
     }
     tracker.finish().map_err(|why| {
-        Error::refused(why)
+        Error::refused(Code::AddedThenAltered, why)
             .state("nothing was changed")
             .hint("Add it with its default alone, and alter it by itself after the swap.")
     })
@@ -360,11 +358,14 @@ async fn check_mappings(
             && target.type_name != source.type_name
             && !(can_assign(target) && can_assign(source))
         {
-            return Err(Error::refused(format!(
-                "column {} is an array of a type with a length: its conversion can not be checked value by value",
-                output.name.shown()
-            ))
-            .state("nothing was changed"));
+            let column = output.name.shown();
+            let message = format!(
+                "column {column} is an array of a type with a length: its conversion can not be checked value by value"
+            );
+            return Err(Error::refused(Code::ArrayWithLength, message)
+                .about(column)
+                .state("nothing was changed")
+                .hint("Use the element type without a length."));
         }
     }
     let table = &original.table.name;
@@ -372,7 +373,7 @@ async fn check_mappings(
     client.prepare(&format!("select * from {forward} f")).await.map_err(|error| {
         Error::from(error)
             .context("an expression (USING, --set, --where) can not be read against the original")
-            .with_kind(Kind::Refused)
+            .refused_as(Code::UnreadableExpression)
             .state("nothing was changed")
     })?;
     // An assignment cast may be missing on the way back: text to integer, for one. An explicit cast
@@ -401,7 +402,7 @@ async fn check_mappings(
                     example --reverse 'amount=amount::integer'.";
         error
             .context("there is no way back for this change")
-            .with_kind(Kind::Refused)
+            .refused_as(Code::NoWayBack)
             .state("nothing was changed")
             .hint(hint)
     };

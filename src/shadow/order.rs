@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::name::{Ident, sql};
 use crate::plan::order::{Order, OrderIndex};
 
@@ -26,6 +26,7 @@ pub async fn find_order(client: &Client, table: u32, written: &[Ident]) -> Resul
         .collect::<Result<Vec<_>>>()?;
     Order::find(&indexes, written).map_err(|why| {
         let names: Vec<String> = written.iter().map(Ident::shown).collect();
-        Error::refused(format!("--order-by {}: {why}", names.join(", "))).state("nothing was changed")
+        let message = format!("--order-by {}: {why}", names.join(", "));
+        Error::refused(Code::NoOrder, message).state("nothing was changed")
     })
 }

@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use crate::alter::{Action, Alter, TableRef};
 use crate::catalog::{Definition, find_table};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::name::{QualifiedName, sql};
 use crate::plan::shadow::Place;
 
@@ -70,9 +70,11 @@ pub(crate) async fn stand_in(
             row.try_get::<_, String>("table_name")?,
         );
         if !row.try_get::<_, bool>("may_reference")? {
-            return Err(Error::refused(format!("the table's owner may not reference {}", real.shown()))
+            let message = format!("the table's owner may not reference {}", real.shown());
+            return Err(Error::refused(Code::Privilege, message)
+                .about(real.shown())
                 .state("nothing was changed")
-                .hint(format!("grant references on table {real} to {};", original.table.owner)));
+                .hint(format!("Run: grant references on table {real} to {};", original.table.owner)));
         }
         let stand_in = place.parent(oid);
         if !parents.real.contains_key(&stand_in) {

@@ -9,11 +9,11 @@ use std::collections::{HashMap, HashSet};
 
 use tokio_postgres::Client;
 
-use super::stage::{Stage, refused};
+use super::stage::{self, Stage};
 use crate::alter::redirect;
 use crate::catalog::{Attached, Definition, Referrer, ReferrerKind, View, find_table};
 use crate::db::search_path;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::dependents::{self, Dependent, Kind};
 use crate::plan::shadow::Place;
@@ -302,9 +302,10 @@ fn check_other(other: &Referrer) -> Result<()> {
 fn may_create(what: &str, missing: Option<&str>) -> Result<()> {
     match missing {
         None => Ok(()),
-        Some(grant) => Err(Error::refused(format!("the owner of {what} may not create it in its schema"))
-            .state("nothing was changed")
-            .hint(format!("Run: {grant}"))),
+        Some(grant) => {
+            let message = format!("the owner of {what} may not create it in its schema");
+            Err(may_not(what, message).hint(format!("Run: {grant}")))
+        }
     }
 }
 
@@ -327,7 +328,8 @@ async fn check_columns(client: &Client, original: &Definition, names: &NewNames)
             .await?;
         if let Some(row) = row {
             let (column, user): (String, String) = (row.try_get("column_name")?, row.try_get("user_name")?);
-            return Err(refused(
+            return Err(stage::refused(
+                Code::ColumnInUse,
                 &user,
                 &format!("it uses column {}, which the change {does}", Ident::new(column).shown()),
             ));
@@ -337,7 +339,14 @@ async fn check_columns(client: &Client, original: &Definition, names: &NewNames)
 }
 
 fn may_not_act(what: &str, role: &Ident) -> Error {
-    Error::refused(format!("{what} belongs to role {}, and this role may not act as that", role.shown()))
-        .state("nothing was changed")
-        .hint(format!("Run: grant {role} to the role that connects."))
+    let message = format!("{what} belongs to role {}, and this role may not act as that", role.shown());
+    may_not(what, message).hint(format!("Run: grant {role} to the role that connects."))
+}
+
+fn may_not(what: &str, message: String) -> Error {
+    Error::refused(Code::Privilege, message).about(what).state("nothing was changed")
+}
+
+fn refused(what: &str, why: &str) -> Error {
+    stage::refused(Code::NotCarriedOver, what, why)
 }

@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use crate::alter::{redirect, retarget};
 use crate::catalog::{Index, Referrer, ReferrerKind, View};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Code, Error, Kind, Result};
 use crate::name::{Ident, QualifiedName};
 use crate::plan::dependents;
 use crate::plan::shadow::Place;
@@ -113,8 +113,9 @@ impl<'a> Stage<'a> {
         let others = others.into_iter().map(|other| other.table.unwrap_or(other.name));
         match views.chain(others).find(is_here) {
             Some(name) => Err(refused(
+                Code::NotCarriedOver,
                 &self.back().get(&name).unwrap_or(&name).shown(),
-                "it names the table in a way that is not known here",
+                "it names the table in a way that pgrecast does not know",
             )),
             None => Ok(()),
         }
@@ -152,7 +153,8 @@ impl<'a> Stage<'a> {
             }
             let mut error = error
                 .context(format!("{} can not be carried over", what.shown()))
-                .with_kind(Kind::Refused)
+                .refused_as(Code::NotCarriedOver)
+                .about(what.shown())
                 .state("nothing was changed")
                 .hint("Drop it before and create it again after the swap.");
             // The server speaks of the copies.
@@ -193,8 +195,9 @@ fn renamed_function(definition: &str, name: &QualifiedName) -> String {
 
 /// For what can not be made to name another table.
 #[must_use]
-pub fn refused(what: &str, why: &str) -> Error {
-    Error::refused(format!("{what} can not be carried over: {why}"))
+pub fn refused(code: Code, what: &str, why: &str) -> Error {
+    Error::refused(code, format!("{what} can not be carried over: {why}"))
+        .about(what)
         .state("nothing was changed")
         .hint("Drop it before and create it again after the swap.")
 }

@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::schema;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::name::{Ident, Statement, sql};
 
 /// The version that this program reads and writes.
@@ -66,8 +66,11 @@ async fn version(client: &Client) -> Result<Option<i32>> {
     Ok(Some(client.query_one("select schema_version from pgrecast.version", &[]).await?.try_get(0)?))
 }
 
-/// Makes the state's schema if it is not there. Run twice: finds it. Killed midway: one transaction.
-pub async fn install(client: &Client) -> Result<()> {
+/// Makes sure that no schema of somebody else has the name that the state needs.
+///
+/// # Errors
+/// [`Code::SchemaTaken`] when one has.
+pub async fn expect_free_name(client: &Client) -> Result<()> {
     if is_installed(client).await? {
         return Ok(());
     }
@@ -76,10 +79,20 @@ pub async fn install(client: &Client) -> Result<()> {
         .await?
         .try_get(0)?;
     if taken {
-        return Err(Error::refused("there is a schema \"pgrecast\" that was not made by this program")
+        return Err(Error::refused(Code::SchemaTaken, "pgrecast did not create the schema \"pgrecast\"")
+            .about("pgrecast")
             .state("nothing was changed")
-            .hint("Rename that schema; the name is needed."));
+            .hint("Rename that schema; pgrecast needs the name."));
     }
+    Ok(())
+}
+
+/// Makes the state's schema if it is not there. Run twice: finds it. Killed midway: one transaction.
+pub async fn install(client: &Client) -> Result<()> {
+    if is_installed(client).await? {
+        return Ok(());
+    }
+    expect_free_name(client).await?;
     let text = format!("begin; {}; commit", sql!("state/create_schema.sql").text().trim_end_matches(';'));
     if let Err(error) = client.batch_execute(&text).await {
         client.batch_execute("rollback").await?;

@@ -27,6 +27,7 @@ mod db {
     mod connection;
 }
 mod docs {
+    mod codes;
     mod recipes;
 }
 mod engine {

@@ -139,7 +139,7 @@ async fn what_takes_columns_by_their_places_is_named() {
         db.execute(user).await;
         let refused = db.pgrecast(&run).await.expect_code(3);
         assert!(
-            refused.stderr.contains("by their places") && refused.stderr.contains(" u"),
+            refused.stderr.contains("columns-by-place") && refused.stderr.contains(" u"),
             "{}",
             refused.whole()
         );

@@ -17,16 +17,25 @@ async fn refused(db: &TestDb<'_>, arguments: &[&str], code: i32, words: &[&str])
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_hangs_on_a_table_and_is_not_carried_is_refused_by_name() {
     let db = TestDb::create("refusals").await;
-    for (setup, undo, word) in [
-        ("create publication all_pub for all tables", "drop publication all_pub", "all_pub"),
-        ("create table a_child () inherits (t)", "drop table a_child", "a_child"),
-        ("create table user_of_type (x t)", "drop table user_of_type", "user_of_type"),
+    for (setup, undo, code, word) in [
+        ("create publication all_pub for all tables", "drop publication all_pub", "publication", "all_pub"),
+        ("create table a_child () inherits (t)", "drop table a_child", "inheritance", "a_child"),
+        ("create table user_of_type (x t)", "drop table user_of_type", "relation", "user_of_type"),
+        ("create schema pgrecast", "drop schema pgrecast", "schema-taken", "did not create the schema"),
+        (
+            "create index i on t (a); update pg_index set indisvalid = false where indexrelid = 'i'::regclass",
+            "drop index i",
+            "invalid-index",
+            "a build of it failed",
+        ),
     ] {
         db.execute("create table t (id int primary key, a int)").await;
         db.execute(setup).await;
         let before = schema_dump(&db).await;
         refused(&db, &["run", "t", "--alter", "alter a type bigint"], 3, &[word]).await;
-        refused(&db, &["plan", "t", "--alter", "alter a type bigint"], 3, &[]).await;
+        let plan =
+            db.pgrecast(&["plan", "t", "--alter", "alter a type bigint", "--json"]).await.expect_code(3);
+        assert_eq!(plan.json()["refusals"][0]["code"], code, "{}", plan.whole());
         assert_eq!(diff(&before, &schema_dump(&db).await), Vec::<String>::new());
         db.execute(&format!("{undo}; drop table t")).await;
     }
@@ -41,43 +50,57 @@ async fn what_is_no_ordinary_table_with_a_key_is_refused() {
          create materialized view mv as select 1 as id; create table keyless (a int);
          create table nullable (a int unique); create table parted (id int primary key) partition by range (id);
          create table part partition of parted for values from (0) to (10); create sequence s;
-         create type shape as (id int); create table typed of shape (primary key (id))",
+         create type shape as (id int); create table typed of shape (primary key (id));
+         create foreign data wrapper w; create server away foreign data wrapper w;
+         create foreign table abroad (id int) server away",
     )
     .await;
     let before = schema_dump(&db).await;
-    for (table, word) in [
-        ("v", "is a view"),
-        ("mv", "materialized view"),
-        ("keyless", "no primary key"),
-        ("nullable", "no primary key"),
-        ("parted", "partitioned"),
-        ("part", "partition"),
-        ("typed", "OF a type"),
-        ("s", "sequence"),
-        ("pg_catalog.pg_class", "server's own"),
+    for (table, code, word) in [
+        ("v", "view", "is a view"),
+        ("mv", "view", "materialized view"),
+        ("keyless", "no-key", "no primary key"),
+        ("nullable", "no-key", "Index nullable_a_key would do, but a may be NULL"),
+        ("parted", "partitioned-table", "partitioned"),
+        ("part", "partition", "partition"),
+        ("typed", "typed-table", "OF a type"),
+        ("abroad", "foreign-table", "on another server"),
+        ("s", "not-a-table", "sequence"),
+        ("pg_catalog.pg_class", "system-table", "system table"),
     ] {
         refused(&db, &["run", table, "--rebuild"], 3, &[word, "nothing was changed"]).await;
+        let plan = db.pgrecast(&["plan", table, "--rebuild", "--json"]).await.expect_code(3);
+        assert_eq!(plan.json()["refusals"][0]["code"], code, "{}", plan.whole());
     }
     for (alter, code, word) in [
-        ("alter nothing type bigint", 3, "column \"nothing\""),
-        ("alter a type no_such_type", 3, "no_such_type"),
-        ("alter a type bigint using random()", 3, "random"),
-        ("alter a type timestamptz using now()", 3, "now"),
-        ("alter a type text", 3, "no way back"),
-        ("drop constraint t_pkey", 3, "no primary key"),
-        ("alter id type text using 'x'", 3, "no key"),
-        ("rename to u", 3, "rename to u"),
-        ("set schema other", 3, "set schema"),
-        ("owner to postgres", 3, "owner to"),
-        ("drop column a cascade", 3, "cascade"),
-        ("force row level security", 3, "force row level security"),
-        ("alter a typ bigint", 2, "typ bigint"),
-        ("alter a type bigint; drop table t", 2, ""),
-        ("alter table t alter a type bigint", 2, ""),
+        ("alter nothing type bigint", "not-accepted", "column \"nothing\""),
+        ("alter a type no_such_type", "not-accepted", "no_such_type"),
+        ("alter a type bigint using random()", "volatile-expression", "random"),
+        ("alter a type timestamptz using now()", "volatile-expression", "now"),
+        ("alter a type text", "no-way-back", "no way back"),
+        ("drop constraint t_pkey", "key-changed", "no primary key"),
+        ("alter id type text using 'x'", "key-changed", "no key"),
+        ("rename to u", "in-place-only", "rename to u"),
+        ("set schema other", "not-accepted", "set schema"),
+        ("owner to postgres", "by-hand", "owner to"),
+        ("drop column a cascade", "cascade", "cascade"),
+        ("force row level security", "in-place-only", "force row level security"),
+        ("options (set host 'x')", "foreign-options", "foreign tables"),
+        ("set with oids", "outdated", "oids"),
     ] {
-        let said = db.pgrecast(&["run", "t", "--alter", alter]).await.expect_code(code);
+        let said = db.pgrecast(&["run", "t", "--alter", alter, "--json"]).await.expect_code(3);
         let lower = said.stderr.to_lowercase();
         assert!(lower.contains(&word.to_lowercase()), "{alter}: {word:?} is not said:\n{}", said.whole());
+        assert_eq!(said.json()["error"]["code"], code, "{alter}: {}", said.whole());
+    }
+    for (alter, word) in [
+        ("alter a typ bigint", "typ bigint"),
+        ("alter a type bigint; drop table t", ""),
+        ("alter table t alter a type bigint", ""),
+    ] {
+        let said = db.pgrecast(&["run", "t", "--alter", alter, "--json"]).await.expect_code(2);
+        assert!(said.stderr.contains(word), "{alter}: {word:?} is not said:\n{}", said.whole());
+        assert!(said.json()["error"]["code"].is_null(), "{alter}: {}", said.whole());
     }
     for (arguments, word) in [
         (&["run", "no_such_table", "--rebuild"][..], "does not exist"),

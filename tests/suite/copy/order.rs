@@ -164,6 +164,7 @@ async fn a_position_is_exact_for_every_type_that_is_taken() {
         .await;
         let output = db.pgrecast(&["run", "t", "--order-by", "k"]).await.expect_code(3);
         assert!(output.stderr.contains("of an ordinary type"), "{}", output.whole());
+        assert!(output.stderr.contains("no-order"), "{}", output.whole());
     }
 }
 

@@ -147,6 +147,7 @@ async fn a_schema_that_has_the_name_of_the_shadows_is_left_alone() {
     db.execute("update pgrecast.migration set phase = 'planned'").await;
     let output = db.pgrecast(&["run", "t", "--json"]).await.expect_code(3);
     assert!(output.stderr.contains("for the shadow is taken"), "{}", output.whole());
+    assert_eq!(output.json()["error"]["code"], "schema-taken");
     db.execute("update pgrecast.migration set phase = 'shadowed'").await;
     db.pgrecast(&["abort", "t"]).await.expect_code(0);
     assert_nothing_left(&db).await;

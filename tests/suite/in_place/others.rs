@@ -267,9 +267,9 @@ async fn a_table_gets_another_name_or_schema_in_place_or_not_at_all() {
     assert!(output.whole().contains("the new table takes over the name"), "{}", output.whole());
     db.execute("create view archive.taken as select 1").await;
     for (alter, words) in [
-        ("rename to taken", "there is a relation archive.taken already"),
-        ("rename to p, set schema public", "comes after the table has another name"),
-        ("rename to p, add column x int", "comes after the table has another name"),
+        ("rename to taken", "name-taken archive.taken: "),
+        ("rename to p, set schema public", "after-rename"),
+        ("rename to p, add column x int", "after-rename"),
     ] {
         let output = db
             .pgrecast(&["run", "archive.purchases", "--alter", alter, "--strategy", "auto"])
@@ -280,4 +280,5 @@ async fn a_table_gets_another_name_or_schema_in_place_or_not_at_all() {
     let nowhere = ["run", "archive.purchases", "--alter", "set schema nowhere", "--strategy", "auto"];
     let output = db.pgrecast(&nowhere).await.expect_code(3);
     assert!(output.stderr.contains("schema \"nowhere\" does not exist"), "{}", output.whole());
+    assert!(output.stderr.contains("not-accepted"), "{}", output.whole());
 }

@@ -341,21 +341,11 @@ async fn every_prediction_is_what_the_server_does() {
     assert!(wrong.is_empty(), "{} of {seen}:\n{}", wrong.len(), wrong.join("\n"));
     assert!(seen >= 80, "{seen}");
     if version == 15 {
-        expect_in_docs(&table);
-    }
-}
-
-/// docs/strategies.md has this table between its marks.
-fn expect_in_docs(table: &str) {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/strategies.md");
-    let text = std::fs::read_to_string(path).unwrap();
-    let (begin, end) = ("<!-- printed by tests/suite/preview/strategies.rs -->\n", "<!-- end -->");
-    let start = text.find(begin).unwrap() + begin.len();
-    let stop = text.find(end).unwrap();
-    if std::env::var_os("PGRECAST_BLESS").is_some() {
-        std::fs::write(path, format!("{}{table}{}", &text[..start], &text[stop..])).unwrap();
-    } else {
-        assert_eq!(&text[start..stop], table, "docs/strategies.md is not what plan says");
+        crate::support::expect_printed(
+            "docs/strategies.md",
+            "printed by tests/suite/preview/strategies.rs",
+            &table,
+        );
     }
 }
 

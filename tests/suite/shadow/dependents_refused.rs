@@ -2,176 +2,194 @@
 
 use crate::support::*;
 
-/// A table `t` and a change that is refused, with a part of what is said.
+/// A table `t` and a change that is refused, with the code and a part of what is said.
 struct Refused {
     setup: &'static str,
     arguments: &'static [&'static str],
+    code: &'static str,
     said: &'static str,
 }
 
-const fn refused(setup: &'static str, arguments: &'static [&'static str], said: &'static str) -> Refused {
-    Refused { setup, arguments, said }
+const fn refused(
+    setup: &'static str,
+    arguments: &'static [&'static str],
+    code: &'static str,
+    said: &'static str,
+) -> Refused {
+    Refused { setup, arguments, code, said }
 }
 
 const REBUILD: &[&str] = &["--rebuild"];
 
 const REFUSED: &[Refused] = &[
     refused(
+        "create table t (id int primary key, a text[])",
+        &["--alter", "alter a type varchar(5)[]"],
+        "array-with-length",
+        "column a is an array of a type with a length",
+    ),
+    refused(
+        "create table t (id int primary key)",
+        &["--alter", "add x float default random()", "--alter", "alter x type text"],
+        "added-then-altered",
+        "column x is added with a value of its own for each row",
+    ),
+    refused(
         "create table t (id int primary key); revoke truncate, trigger on t from current_user",
         REBUILD,
-        "the table's owner has given away its own right to truncate",
+        "privilege", "the table's owner has given away its own right to truncate",
     ),
     refused(
         "create table p (id int primary key); create table t (id int primary key, p int references p);
          alter table t disable trigger all",
         REBUILD,
-        "constraint t_p_fkey is switched off",
+        "disabled-constraint", "constraint t_p_fkey is disabled",
     ),
     refused(
         "create table t (id int primary key); create table child (id int references t); alter table child disable trigger all",
         REBUILD,
-        "constraint child_id_fkey is switched off",
+        "disabled-constraint", "constraint child_id_fkey is disabled",
     ),
     refused(
         "create table p (id int primary key); create table t (id int primary key, p int references p)",
         &["--alter", "disable trigger all"],
-        "constraint t_p_fkey is switched off",
+        "disabled-constraint", "constraint t_p_fkey is disabled",
     ),
     refused(
         "create table t (id int primary key, a int); create table t_a_key (x int)",
         &["--alter", "add unique (a)"],
-        "public.t_a_key is there already",
+        "index-name-taken", "a relation public.t_a_key exists already",
     ),
     refused(
         "create table t (id int generated always as identity primary key)",
         &["--alter", "alter id restart with 500"],
-        "the change restarts the identity of column id",
+        "identity-restarted", "the change restarts the identity of column id",
     ),
     refused(
         "create table t (id int generated always as identity primary key); insert into t default values",
         &["--alter", "alter id drop identity, alter id add generated always as identity (start 300)"],
-        "drops the identity of column id and makes a new one",
+        "identity-replaced", "drops the identity of column id and creates a new one",
     ),
     refused(
         "create table t (id int generated always as identity primary key); select setval('t_id_seq', 600)",
         &["--alter", "alter id set maxvalue 500"],
-        "MAXVALUE",
+        "not-accepted", "MAXVALUE",
     ),
     refused(
         "create table t (id int primary key, n serial); create table other (x int default nextval('t_n_seq'))",
         &["--alter", "drop column n"],
-        "sequence public.t_n_seq goes with column n, and is used elsewhere: default value for column x of table other",
+        "sequence-in-use", "sequence public.t_n_seq goes with column n, and is used by default value for column x of table other",
     ),
     refused(
         "create extension citext; create table t (id int primary key, v citext); create index i on t (v);
          alter index i depends on extension citext",
         REBUILD,
-        "index i depends on extension citext",
+        "extension-dependency", "index i depends on extension citext",
     ),
     refused(
         "do $$ begin execute 'create table t (id int primary key, ' ||
              (select string_agg('c' || g || ' int', ', ') from generate_series(1, 831) g) || ')'; end $$",
         REBUILD,
-        "public.t has more columns than can be carried over",
+        "too-many-columns", "public.t has more columns than can be carried over",
     ),
-    refused("create table t (id int primary key, a int, check (t is not null))", REBUILD, "whole-row"),
+    refused("create table t (id int primary key, a int, check (t is not null))", REBUILD, "not-prepared", "whole-row"),
     refused(
         "create table t (id int primary key, a int); create table child (t int references t)",
         &["--alter", "drop constraint t_pkey, add primary key (id, a)"],
-        "cannot drop constraint t_pkey",
+        "not-accepted", "cannot drop constraint t_pkey",
     ),
     refused(
         "create table t (id int primary key deferrable, a int)",
         REBUILD,
-        "has no key by which its rows could be found",
+        "no-key", "has no key that identifies its rows",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t; create materialized view m as select a from v",
         &["--alter", "alter a type bigint"],
-        "materialized view public.m can not be carried over: it reads a view that has to be made anew",
+        "not-carried-over", "materialized view public.m can not be carried over: it reads a view that has to be made anew",
     ),
     refused(
         "create table t (id int primary key, a int); create materialized view m as select a from t; create statistics s on a, (a + 1) from m",
         REBUILD,
-        "materialized view public.m can not be carried over: there are extended statistics on it",
+        "not-carried-over", "materialized view public.m can not be carried over: there are extended statistics on it",
     ),
-    refused("create table t (id int primary key); create publication p for all tables", REBUILD, "it publishes all tables"),
+    refused("create table t (id int primary key); create publication p for all tables", REBUILD, "publication", "it publishes all tables"),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t",
         &["--alter", "drop column a"],
-        "view public.v can not be carried over: it uses column a, which the change drops",
+        "column-in-use", "view public.v can not be carried over: it uses column a, which the change drops",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t where a = 5",
         &["--alter", "alter a type text"],
-        "public.v can not be carried over: operator does not exist: text = integer",
+        "not-carried-over", "public.v can not be carried over: operator does not exist: text = integer",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t;
          create function f(v) returns int language sql as 'select 1'; create view w as select f(v) from v",
         &["--alter", "alter a type bigint"],
-        "public.w can not be carried over: function public.f(public.v) does not exist",
+        "not-carried-over", "public.w can not be carried over: function public.f(public.v) does not exist",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t;
          create function f() returns int begin atomic select max(a)::int from v; end; create table u (x int default f())",
         &["--alter", "alter a type bigint"],
-        "function public.f() can not be carried over: it has to be made anew, and is used by default value",
+        "not-carried-over", "function public.f() can not be carried over: it has to be made anew, and is used by default value",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t; alter view v alter a set default 3",
         &["--alter", "alter a type boolean using a > 0", "--reverse", "a=case when a then 1 else 0 end"],
-        "public.v can not be carried over: column \"a\" is of type boolean but default expression is of type integer",
+        "not-carried-over", "public.v can not be carried over: column \"a\" is of type boolean but default expression is of type integer",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t; create rule r as on update to v
              where new.a > 3 do instead nothing",
         &["--alter", "alter a type text", "--reverse", "a=a::int"],
-        "operator does not exist: text > integer",
+        "not-carried-over", "operator does not exist: text > integer",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t; create table u (x v)",
         &["--alter", "alter a type bigint"],
-        "it depends on a view that has to be made anew",
+        "not-carried-over", "it depends on a view that has to be made anew",
     ),
     refused(
         "create table t (id int primary key, a int); create aggregate lot(t) (sfunc = array_append, stype = t[])",
         REBUILD,
-        "it is an aggregate",
+        "not-carried-over", "it is an aggregate",
     ),
     refused(
         "create table t (id int primary key, a int); create function f() returns bigint begin atomic select sum(a) from t; end",
         &["--alter", "rename a to b"],
-        "it uses column a, which the change renames",
+        "column-in-use", "it uses column a, which the change renames",
     ),
-    refused("create table t (id int primary key); create table u (x t)", REBUILD, "it uses the table's row type"),
+    refused("create table t (id int primary key); create table u (x t)", REBUILD, "relation", "it uses the table's row type"),
     refused(
         "create table t (id int primary key); create domain d as t check ((value).id > 0)",
         REBUILD,
-        "it uses the table's row type",
+        "type", "it uses the table's row type",
     ),
     refused(
         "create table t (id int primary key); create function f(t) returns text language sql as 'select 1::text';
          create cast (t as text) with function f",
         REBUILD,
-        "it depends on the table in a way that is not known here",
+        "object", "it depends on the table in a way that pgrecast does not know",
     ),
     refused(
         "create table t (id int primary key); create table u (id int);
          create function f() returns trigger language plpgsql as 'begin return null; end';
          create constraint trigger c after insert on u from t for each row execute function f()",
         REBUILD,
-        "trigger c on table",
+        "object", "trigger c on table",
     ),
     refused(
         "create table t (id int primary key); insert into t values (1)",
         &["--alter", "add column x int not null"],
-        "column x is NOT NULL and has no default for the rows that are there",
+        "not-null-without-default", "column x is NOT NULL and has no default for the existing rows",
     ),
     refused(
         "create table t (id int primary key, a text)",
         &["--alter", "alter a type timestamptz using now()"],
-        "can change from one moment to the next",
+        "volatile-expression", "can give another result each time",
     ),
 ];
 
@@ -182,8 +200,13 @@ async fn what_can_not_be_carried_over_is_refused_by_name() {
         db.execute("drop schema public cascade; create schema public; drop publication if exists p").await;
         db.execute(case.setup).await;
         let before = schema_dump(&db).await;
-        let arguments: Vec<&str> = ["run", "t"].iter().chain(case.arguments).copied().collect();
-        let output = db.pgrecast(&arguments).await.expect_code(3);
+        let arguments = [case.arguments, &["--json"]].concat();
+        let plan = db.pgrecast(&[&["plan", "t"], &arguments[..]].concat()).await.expect_code(3);
+        let refusals = plan.json()["refusals"].clone();
+        let has_code = refusals.as_array().unwrap().iter().any(|refusal| refusal["code"] == case.code);
+        assert!(has_code, "{} is expected: {}", case.code, plan.whole());
+        let output = db.pgrecast(&[&["run", "t"], &arguments[..]].concat()).await.expect_code(3);
+        assert_eq!(output.json()["error"]["code"], refusals[0]["code"], "{}", output.whole());
         assert!(output.stderr.contains(case.said), "{}\nexpected: {}", output.whole(), case.said);
         assert!(output.stderr.contains("nothing was changed"), "{}", output.whole());
         assert_eq!(diff(&before, &schema_dump(&db).await), Vec::<String>::new(), "{}", case.setup);

@@ -130,6 +130,7 @@ async fn tables_and_indexes_stay_in_their_tablespaces() {
     let owner = db.owner_role("owner", &["t"]).await;
     let output = db.pgrecast_as(&owner, &["run", "t", "--rebuild"]).await.expect_code(3);
     assert!(output.stderr.contains("permission denied for tablespace"), "{}", output.whole());
+    assert!(output.stderr.contains("not-prepared"), "{}", output.whole());
     db.execute(&format!("grant create on tablespace fast, \"Slow one\" to {}", owner.name)).await;
     let places = "select string_agg(relname || ' ' || reltablespace, ', ' order by relname) from pg_class
                   where relnamespace = 'public'::regnamespace";

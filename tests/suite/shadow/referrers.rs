@@ -93,6 +93,7 @@ async fn a_view_keeps_its_column_names_when_the_table_s_columns_are_renamed() {
     refused.execute(setup).await;
     let output =
         refused.pgrecast(&["run", "orders", "--alter", "drop column gone"]).await.expect_code(3).whole();
+    assert!(output.contains("column-in-use view public.joined"), "{output}");
     assert!(output.contains("it uses column gone, which the change drops"), "{output}");
     refused.execute("drop view joined").await;
     refused.pgrecast(&["run", "orders", "--alter", "drop column gone"]).await.expect_code(0);
@@ -197,6 +198,7 @@ async fn what_belongs_to_other_roles_stays_theirs() {
     .await;
     let run = ["run", "app.orders", "--alter", "alter column amount type bigint"];
     let refused = db.pgrecast_as(&owner, &run).await.expect_code(3).whole();
+    assert!(refused.contains("privilege "), "{refused}");
     assert!(
         refused.contains(&format!("belongs to role {a}, and this role may not act as that")),
         "{refused}"

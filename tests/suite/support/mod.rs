@@ -5,7 +5,8 @@
 //! `pgrecast` there, [`wait`] waits for conditions, [`dump`] and [`nothing_left`] say what a database
 //! looks like, [`cases`] says which of many are tried, [`workload`] writes to a table and to its [`twin`], which must stay equal: each connection is
 //! a [`worker`], and [`writes`] says what it writes. [`ending`] ends pgrecast in every way there is, some of
-//! them through a [`proxy`]; [`by_hand`] hands a migration to the test itself. [`in_place`] is a table for changes that need no copy.
+//! them through a [`proxy`]; [`by_hand`] hands a migration to the test itself. [`in_place`] is a table for changes that need
+//! no copy. [`docs`] compares printed parts of the documentation.
 
 // Each test binary uses a part of it.
 #![allow(dead_code, unused_imports, unreachable_pub)]
@@ -16,6 +17,7 @@ pub mod cases;
 pub mod cli;
 pub mod cluster;
 pub mod database;
+pub mod docs;
 pub mod dump;
 pub mod ending;
 pub mod in_place;
@@ -34,6 +36,7 @@ pub use cases::some;
 pub use cli::{Output, Running};
 pub use cluster::Cluster;
 pub use database::{Role, TestDb};
+pub use docs::expect_printed;
 pub use dump::{diff, schema_dump};
 pub use nothing_left::{assert_no_object_left, assert_nothing_left};
 pub use twin::{Table, assert_equal};

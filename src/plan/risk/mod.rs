@@ -1,5 +1,7 @@
 //! What the change can break or lose, said before it is done.
 
+mod code;
+
 use serde::Serialize;
 
 use crate::alter::{Action, ActionKind};
@@ -9,11 +11,13 @@ use crate::name::{Ident, QualifiedName};
 use super::mapping::Mapping;
 use super::{Blueprint, cast};
 
+pub use code::Code;
+
 /// Something to know before beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Risk {
     /// A stable word for scripts.
-    pub code: String,
+    pub code: Code,
     /// The object it is about.
     pub object: String,
     /// What can happen.
@@ -21,59 +25,16 @@ pub struct Risk {
 }
 
 impl Risk {
-    fn new(code: &str, object: impl Into<String>, message: impl Into<String>) -> Self {
-        debug_assert!(CODES.contains(&code), "{code} is not among the codes");
-        Risk { code: code.into(), object: object.into(), message: message.into() }
+    fn new(code: Code, object: impl Into<String>, message: impl Into<String>) -> Self {
+        Risk { code, object: object.into(), message: message.into() }
     }
 }
 
-/// The stable words of all risks.
-pub const CODES: [&str; 24] = [
-    "check-violations",
-    "child-columns",
-    "coarse-order",
-    "column-order",
-    "data-loss",
-    "disk-space",
-    "does-not-convert",
-    "duplicates",
-    "hidden-transactions",
-    "hot-table",
-    "long-transaction",
-    "not-checked",
-    "nulls",
-    "open-migration",
-    "orphans",
-    "prepared-statements",
-    "refused-early",
-    "renamed",
-    "required-column",
-    "row-loss",
-    "sequence-exhaustion",
-    "subscribers",
-    "time-dependent-check",
-    "values-change",
-];
-
-/// Those that only `--check-data` can find.
-pub const DATA_CODES: [&str; 7] = [
-    "check-violations",
-    "does-not-convert",
-    "duplicates",
-    "not-checked",
-    "nulls",
-    "orphans",
-    "values-change",
-];
-
-/// Those that nearly every change has: `any` does not mean them.
-pub const USUAL_CODES: [&str; 2] = ["hidden-transactions", "prepared-statements"];
-
 /// Rows of which something is to be said, some of them by name.
 #[must_use]
-pub fn rows(code: &str, object: &str, count: i64, words: &str, shown: &[String]) -> Risk {
+pub fn rows(code: Code, object: &str, count: i64, words: &str, shown: &[String]) -> Risk {
     let more = if count > shown.len() as i64 { "; .." } else { "" };
-    let what = if code == "duplicates" { "values" } else { "rows" };
+    let what = if code == Code::Duplicates { "values" } else { "rows" };
     Risk::new(code, object, format!("{count} {what} {words}: {}{more}", shown.join("; ")))
 }
 
@@ -81,7 +42,7 @@ pub fn rows(code: &str, object: &str, count: i64, words: &str, shown: &[String])
 #[must_use]
 pub fn sequence_exhaustion(sequence: &QualifiedName, column: &str, percent: i32) -> Risk {
     Risk::new(
-        "sequence-exhaustion",
+        Code::SequenceExhaustion,
         sequence.shown(),
         format!("it has given out {percent} percent of the values that column {column} can hold"),
     )
@@ -91,7 +52,7 @@ pub fn sequence_exhaustion(sequence: &QualifiedName, column: &str, percent: i32)
 #[must_use]
 pub fn subscribers(table: &str, publication: &str) -> Risk {
     Risk::new(
-        "subscribers",
+        Code::Subscribers,
         table,
         format!(
             "publication {publication} sends its rows to subscribers: make the same change there first where it adds or \
@@ -104,9 +65,9 @@ pub fn subscribers(table: &str, publication: &str) -> Risk {
 #[must_use]
 pub fn long_transaction(table: &str, holder: &str) -> Risk {
     Risk::new(
-        "long-transaction",
+        Code::LongTransaction,
         table,
-        format!("in the way of every lock now: {holder}; a lock is asked for when it has ended"),
+        format!("it holds a lock now: {holder}; pgrecast requests no lock until it ends"),
     )
 }
 
@@ -116,7 +77,7 @@ pub fn disk_space(table: &str, free: f64, needed: f64) -> Option<Risk> {
     let gb = |bytes: f64| bytes / 1024.0 / 1024.0 / 1024.0;
     (free < needed).then(|| {
         Risk::new(
-            "disk-space",
+            Code::DiskSpace,
             table,
             format!(
                 "{:.1} GB are free where it lies, and up to {:.1} GB may be needed for it and WAL",
@@ -138,7 +99,7 @@ pub fn hot_table(table: &str, rows: f64, seconds: f64) -> Option<Risk> {
     let rate = rows / seconds.max(60.0);
     (rate >= HOT).then(|| {
         Risk::new(
-            "hot-table",
+            Code::HotTable,
             table,
             format!(
                 "about {rate:.0} of its rows are written in a second, on average: what changes while rows are copied may \
@@ -154,7 +115,7 @@ pub fn coarse_order(table: &str, column: &str, rows: f64) -> Option<Risk> {
     const MANY: f64 = 20_000.0;
     (rows > MANY).then(|| {
         Risk::new(
-            "coarse-order",
+            Code::CoarseOrder,
             table,
             format!(
                 "about {rows:.0} rows have one value of {column}: each part of the copy sorts all of them anew. Order by an index \
@@ -187,12 +148,12 @@ fn is_moved(original: &Definition, blueprint: &Blueprint) -> bool {
 #[must_use]
 pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
     let mut risks = Vec::new();
-    let mut add = |code: &str, object: String, message: String| risks.push(Risk::new(code, object, message));
+    let mut add = |code: Code, object: String, message: String| risks.push(Risk::new(code, object, message));
     let pairs = retyped(original, &blueprint.new, &blueprint.forward);
     let is_moved = is_moved(original, blueprint);
     if is_moved {
         add(
-            "column-order",
+            Code::ColumnOrder,
             original.table.name.shown(),
             "INSERT and COPY that name no columns, and functions that write `row(..)::` of it in their text, will put \
              values into other ones; SELECT * gives them in another order"
@@ -201,7 +162,7 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
     }
     if is_moved || !pairs.is_empty() || original.columns.len() != blueprint.new.columns.len() {
         add(
-            "prepared-statements",
+            Code::PreparedStatements,
             original.table.name.shown(),
             "sessions that prepared `select *` or `returning` of a changed column get \"cached plan must not \
              change result type\" once, as after any ALTER; most drivers prepare again by themselves"
@@ -212,7 +173,7 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
         for key in original.foreign_keys_in() {
             if key.parent_columns.contains(&old.name) {
                 add(
-                    "child-columns",
+                    Code::ChildColumns,
                     format!("{}.{}", key.child.shown(), key.name.shown()),
                     format!(
                         "the referencing column keeps its type while {} becomes {}",
@@ -231,24 +192,25 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
         let is_given =
             column.default_expression.is_some() || column.is_generated || column.identity != Identity::None;
         if column.is_not_null && !is_given {
-            add("required-column", original.table.name.shown(), required(&column.name));
+            add(Code::RequiredColumn, original.table.name.shown(), required(&column.name));
         }
     }
     if let Some(filter) = &blueprint.forward.filter {
         add(
-            "row-loss",
+            Code::RowLoss,
             original.table.name.shown(),
-            format!("rows that do not fulfil {filter} are not in the new table; cleanup drops them for good"),
+            format!(
+                "rows that do not satisfy {filter} are not in the new table; cleanup drops them for good"
+            ),
         );
     }
     for check in &original.checks {
         let text = check.definition.to_lowercase();
         if ["now()", "current_", "localtime", "clock_timestamp"].iter().any(|word| text.contains(word)) {
             add(
-                "time-dependent-check",
+                Code::TimeDependentCheck,
                 check.name.shown(),
-                "it looks at the clock: rows that fulfilled it once may be refused when they are copied"
-                    .into(),
+                "it reads the clock: rows that satisfied it once may be rejected when they are copied".into(),
             );
         }
     }
@@ -256,7 +218,7 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
 }
 
 fn required(column: &Ident) -> String {
-    format!("from then on an INSERT that does not give column {} a value fails", column.shown())
+    format!("after the change an INSERT that gives column {} no value fails", column.shown())
 }
 
 /// The risks of a change that needs no copy.
@@ -272,26 +234,26 @@ pub fn in_place<'a>(original: &Definition, actions: impl Iterator<Item = &'a Act
         }
         match &action.kind {
             ActionKind::AlterColumn { column } if added_not_null.contains(&column) && action.text.ends_with("drop default") => {
-                risks.push(Risk::new("required-column", table.clone(), required(column)));
+                risks.push(Risk::new(Code::RequiredColumn, table.clone(), required(column)));
             }
             ActionKind::DropColumn { name } => risks.push(Risk::new(
-                "data-loss",
+                Code::DataLoss,
                 format!("{table}.{}", name.shown()),
                 "its values are gone for good as soon as it is done; without --strategy in-place the former table would \
                  keep them until cleanup",
             )),
             ActionKind::RenameColumn { from, .. } => risks.push(Risk::new(
-                "renamed",
+                Code::Renamed,
                 format!("{table}.{}", from.shown()),
                 "statements of the application that use the old name fail from then on",
             )),
             ActionKind::InPlaceOnly { is_name: true, .. } => risks.push(Risk::new(
-                "renamed",
+                Code::Renamed,
                 table.clone(),
                 "statements of the application that use the old name fail from then on; views and foreign keys go along",
             )),
             ActionKind::AddColumn { .. } | ActionKind::SetType { .. } => risks.push(Risk::new(
-                "prepared-statements",
+                Code::PreparedStatements,
                 table.clone(),
                 "sessions that prepared `select *` get \"cached plan must not change result type\" once; most drivers \
                  prepare again by themselves",
@@ -307,7 +269,7 @@ pub fn in_place<'a>(original: &Definition, actions: impl Iterator<Item = &'a Act
 #[must_use]
 pub fn refused_early(table: &str) -> Risk {
     Risk::new(
-        "refused-early",
+        Code::RefusedEarly,
         table,
         "from the first step on a constraint that is not proven yet refuses rows that do not fit: new ones, and any UPDATE \
          of an old one, whatever it changes; until they are corrected, or `abort`. --check-data says whether there are any",
@@ -317,7 +279,7 @@ pub fn refused_early(table: &str) -> Risk {
 /// A constraint of which --check-data can not say anything.
 #[must_use]
 pub fn not_checked(object: &str, why: &str) -> Risk {
-    Risk::new("not-checked", object, format!("its rows were not looked at: {why}"))
+    Risk::new(Code::NotChecked, object, format!("--check-data did not check its rows: {why}"))
 }
 
 /// What going back means for such a change.
@@ -337,7 +299,7 @@ pub fn rollback_in_place() -> Rollback {
 #[must_use]
 pub fn hidden_transactions(role: &Ident) -> Risk {
     Risk::new(
-        "hidden-transactions",
+        Code::HiddenTransactions,
         role.shown(),
         format!(
             "this role does not see how old the transactions of others are: it watches each for a second before \
@@ -351,7 +313,7 @@ pub fn hidden_transactions(role: &Ident) -> Risk {
 #[must_use]
 pub fn open_migration(table: &str, id: &str, phase: &str) -> Risk {
     Risk::new(
-        "open-migration",
+        Code::OpenMigration,
         table,
         format!("migration {id} of this table is open ({phase}): it has to end before another begins"),
     )

@@ -2,9 +2,15 @@
 //! things are, and what to do next; its [`Kind`] decides, in one match each, whether we try again by
 //! ourselves and with which exit code the process ends.
 
+mod code;
+mod codes;
+
 use std::fmt;
 
 use tokio_postgres::error::SqlState;
+
+pub use code::Code;
+pub(crate) use codes::codes;
 
 /// Result of everything that can fail here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -47,6 +53,10 @@ impl Kind {
 pub struct Error {
     /// Decides retry and exit code.
     pub kind: Kind,
+    /// Why it is refused; every [`Kind::Refused`] has one, no other kind has.
+    pub code: Option<Code>,
+    /// The object that a refusal is about, where it is not the table.
+    pub object: Option<String>,
     /// What could not be done.
     pub message: String,
     /// Why: usually the server's message.
@@ -62,7 +72,8 @@ pub struct Error {
 impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), cause: None, sqlstate: None, state: None, hint: None }
+        let (message, code, object) = (message.into(), None, None);
+        Error { kind, code, object, message, cause: None, sqlstate: None, state: None, hint: None }
     }
 
     /// [`Kind::Failed`]: running the same command again is safe.
@@ -75,9 +86,9 @@ impl Error {
         Self::new(Kind::Usage, message)
     }
 
-    /// [`Kind::Refused`]: the plan refuses.
-    pub fn refused(message: impl Into<String>) -> Self {
-        Self::new(Kind::Refused, message)
+    /// [`Kind::Refused`]: the plan refuses, for the reason that `code` names.
+    pub fn refused(code: Code, message: impl Into<String>) -> Self {
+        Self::new(Kind::Refused, message).refused_as(code)
     }
 
     /// [`Kind::NeedsPerson`]: somebody must decide or correct data.
@@ -122,6 +133,21 @@ impl Error {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint.get_or_insert_with(|| hint.into());
+        self
+    }
+
+    /// The same error as a refusal: [`Kind::Refused`] with this code.
+    #[must_use]
+    pub fn refused_as(mut self, code: Code) -> Self {
+        self.kind = Kind::Refused;
+        self.code = Some(code);
+        self
+    }
+
+    /// Names the object that a refusal is about.
+    #[must_use]
+    pub fn about(mut self, object: impl Into<String>) -> Self {
+        self.object = Some(object.into());
         self
     }
 

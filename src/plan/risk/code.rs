@@ -1,0 +1,104 @@
+//! Every risk, in the order of docs/operations.md, whose table is printed from here.
+
+use crate::error::codes;
+
+codes! {
+    /// What a change can break or lose.
+    pub enum Code {
+        DataLoss = "data-loss",
+            "A column is dropped on the table itself, and its values are gone.",
+            "Leave `--strategy in-place` out: the former table keeps the values until cleanup.";
+        RowLoss = "row-loss",
+            "Rows that do not satisfy `--where` are not in the new table.",
+            "The former table keeps them until cleanup, and a rollback brings them back.";
+        DoesNotConvert = "does-not-convert",
+            "Rows do not fit the new shape. The copy would stop there; the table stays in use as it is.",
+            "Correct them before.";
+        ValuesChange = "values-change",
+            "Values would be rounded, cut or moved.",
+            "Choose a type that holds them, or accept it.";
+        Nulls = "nulls",
+            "Rows are NULL in a column that becomes NOT NULL.",
+            "Correct them before.";
+        Duplicates = "duplicates",
+            "Rows are duplicates under a new unique constraint or index.",
+            "Correct them before.";
+        Orphans = "orphans",
+            "Rows have no parent under a new foreign key.",
+            "Correct them before.";
+        CheckViolations = "check-violations",
+            "Rows violate a new CHECK constraint.",
+            "Correct them before.";
+        NotChecked = "not-checked",
+            "`--check-data` cannot check the rows for one of the constraints.",
+            "Check them yourself.";
+        RefusedEarly = "refused-early",
+            "From its first step on, a constraint rejects new rows that violate it, and every UPDATE of an existing row that does.",
+            "Run with `--check-data`, and correct the rows before.";
+        RequiredColumn = "required-column",
+            "An INSERT that gives a new column no value fails after the change.",
+            "Let the application give the value first, or keep a default.";
+        Renamed = "renamed",
+            "A table or column gets another name. Statements that use the old one fail after the change.",
+            "Change the application at the same time.";
+        ColumnOrder = "column-order",
+            "`--columns` moves columns. INSERT and COPY without a column list put values into other columns; `select *` returns another order.",
+            "Name the columns in the application.";
+        ChildColumns = "child-columns",
+            "A referenced column changes its type, and the referencing columns keep theirs.",
+            "Change the referencing table too.";
+        TimeDependentCheck = "time-dependent-check",
+            "A CHECK constraint reads the clock. It may reject rows that were valid when they were written.",
+            "Look whether all existing rows still satisfy it.";
+        PreparedStatements = "prepared-statements",
+            "Sessions that prepared `select *` get one error, \"cached plan must not change result type\", as after any ALTER.",
+            "Most drivers prepare again by themselves.";
+        SequenceExhaustion = "sequence-exhaustion",
+            "A sequence has given out half of the values that its column can hold, or more.",
+            "Give the column a wider type in time.";
+        Subscribers = "subscribers",
+            "A publication sends the table's rows to subscribers, whose apply may stop.",
+            "Change the subscribers first where columns are added or widened, afterwards where they are dropped.";
+        LongTransaction = "long-transaction",
+            "A transaction older than a second holds a lock on the table now. pgrecast waits for it and blocks nobody meanwhile.",
+            "End it, or wait.";
+        HiddenTransactions = "hidden-transactions",
+            "The role cannot see how old the transactions of other roles are. pgrecast then watches for a second before it requests a lock.",
+            "Grant `pg_read_all_stats`.";
+        OpenMigration = "open-migration",
+            "Another migration of the table is open, and has to end before this one begins.",
+            "End it first.";
+        CoarseOrder = "coarse-order",
+            "Many rows are equal in the order of `--order-by`, and each part of the copy sorts them again.",
+            "Order by an index that ends with the key.";
+        DiskSpace = "disk-space",
+            "Less disk is free than the change may need. Seen only where the server is on this machine and the role may know its directory.",
+            "Free space before.";
+        HotTable = "hot-table",
+            "The application writes more than 5,000 rows a second, on average. To bring these over may take long.",
+            "Choose a quiet hour, or `--jobs` and `--nice-ratio 0`.";
+    }
+}
+
+impl Code {
+    /// Whether only `--check-data` can find it.
+    #[must_use]
+    pub fn needs_data(self) -> bool {
+        matches!(
+            self,
+            Code::CheckViolations
+                | Code::DoesNotConvert
+                | Code::Duplicates
+                | Code::NotChecked
+                | Code::Nulls
+                | Code::Orphans
+                | Code::ValuesChange
+        )
+    }
+
+    /// Whether nearly every change has it: `any` does not mean these.
+    #[must_use]
+    pub fn is_usual(self) -> bool {
+        matches!(self, Code::HiddenTransactions | Code::PreparedStatements)
+    }
+}
