@@ -353,18 +353,28 @@ pub fn unvalidated_checks(definition: &Definition, table: &QualifiedName) -> Vec
         .collect()
 }
 
+/// An object elsewhere that names the table, as it is carried over.
+#[derive(Debug)]
+pub struct Carried<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name.
+    pub name: &'a Ident,
+    /// What it stands on, or its own name with its schema.
+    pub table: &'a QualifiedName,
+    /// The role that has to make and drop it, where that is not the table's owner.
+    pub role: Option<&'a Ident>,
+    /// The statements that make it name the original, and the new table.
+    pub create: [Vec<String>; 2],
+    /// The statement that takes it off, where it is made anew.
+    pub drop: Option<String>,
+}
+
 /// An object elsewhere that names the table, put to the table that is in place. `drop` is there where it is made
 /// anew, and not where it is changed.
 #[must_use]
-#[allow(clippy::needless_pass_by_value)]
-pub fn referrer(
-    kind: Kind,
-    name: &Ident,
-    table: &QualifiedName,
-    role: Option<&Ident>,
-    [original, new]: [Vec<String>; 2],
-    drop: Option<String>,
-) -> [Dependent; 2] {
+pub fn referrer(referrer: Carried<'_>) -> [Dependent; 2] {
+    let Carried { kind, name, table, role, create: [original, new], drop } = referrer;
     [(Side::Original, original), (Side::New, new)].map(|(side, create)| Dependent {
         side,
         kind,

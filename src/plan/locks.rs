@@ -45,14 +45,16 @@ pub fn of_swap<'a>(table: &QualifiedName, dependents: impl Iterator<Item = &'a D
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::dependents::referrer;
+    use crate::plan::dependents::{Carried, referrer};
 
     #[test]
     fn what_leads_to_the_table_comes_before_it_and_each_once() {
         let name = |name: &str| QualifiedName::new("s", name);
         let of = |kind, on: &str, other: Option<&str>| {
+            let create = [Vec::new(), Vec::new()];
+            let (own, table) = (Ident::new(on), name(on));
             let [original, _] =
-                referrer(kind, &Ident::new(on), &name(on), None, [Vec::new(), Vec::new()], None);
+                referrer(Carried { kind, name: &own, table: &table, role: None, create, drop: None });
             Dependent { other_table: other.map(name), ..original }
         };
         let dependents = [

@@ -73,40 +73,7 @@ pub async fn of_copy_risks(
     let source = blueprint.forward.source(&original.table.name, &keys);
     let survey = Arc::new(Survey { questions, source, outputs, key });
 
-    events.began(Work::CheckData);
-    let blocks: i64 = sessions
-        .open("check")
-        .await?
-        .query_one(
-            "select pg_catalog.pg_relation_size($1::oid) / pg_catalog.current_setting('block_size')::int8",
-            &[&original.table.oid],
-        )
-        .await?
-        .try_get(0)?;
-    let next = Arc::new(AtomicI64::new(0));
-    let mut readers = tokio::task::JoinSet::new();
-    for n in 1..=READERS {
-        let (survey, next, sessions) = (Arc::clone(&survey), Arc::clone(&next), sessions.clone());
-        readers.spawn(async move {
-            let session = sessions.open(&format!("check {n}")).await?;
-            survey.read(&session, &next, blocks).await
-        });
-    }
-    let mut all = vec![Answer::default(); survey.questions.len() + 1];
-    let mut tick = tokio::time::interval(std::time::Duration::from_millis(500));
-    loop {
-        tokio::select! {
-            read = readers.join_next() => match read {
-                None => break,
-                Some(read) => {
-                    let answers = read.map_err(|e| Error::failed(format!("a reader failed: {e}")))??;
-                    all.iter_mut().zip(answers).for_each(|(sum, answer)| sum.add(answer));
-                }
-            },
-            _ = tick.tick() => events.progressed(next.load(Ordering::Relaxed).min(blocks), blocks, Unit::Blocks, Detail::None),
-        }
-    }
-    events.ended(Outcome::Read);
+    let mut all = read_all(sessions, original, &survey, events).await?;
     let misfits = all.pop().unwrap_or_default();
     let table = original.table.name.shown();
     let mut risks = Vec::new();
@@ -133,6 +100,50 @@ pub async fn of_copy_risks(
     Ok(risks)
 }
 
+/// Reads all rows in several sessions: an answer to each question, and the last about rows that do not convert.
+async fn read_all(
+    sessions: &Sessions,
+    original: &Definition,
+    survey: &Arc<Survey>,
+    events: &Events,
+) -> Result<Vec<Answer>> {
+    events.began(Work::CheckData);
+    let blocks: i64 = sessions
+        .open("check")
+        .await?
+        .query_one(
+            "select pg_catalog.pg_relation_size($1::oid) / pg_catalog.current_setting('block_size')::int8",
+            &[&original.table.oid],
+        )
+        .await?
+        .try_get(0)?;
+    let next = Arc::new(AtomicI64::new(0));
+    let mut readers = tokio::task::JoinSet::new();
+    for n in 1..=READERS {
+        let (survey, next, sessions) = (Arc::clone(survey), Arc::clone(&next), sessions.clone());
+        readers.spawn(async move {
+            let session = sessions.open(&format!("check {n}")).await?;
+            survey.read(&session, &next, blocks).await
+        });
+    }
+    let mut all = vec![Answer::default(); survey.questions.len() + 1];
+    let mut tick = tokio::time::interval(std::time::Duration::from_millis(500));
+    loop {
+        tokio::select! {
+            read = readers.join_next() => match read {
+                None => break,
+                Some(read) => {
+                    let answers = read.map_err(|e| Error::failed(format!("a reader failed: {e}")))??;
+                    all.iter_mut().zip(answers).for_each(|(sum, answer)| sum.add(answer));
+                }
+            },
+            _ = tick.tick() => events.progressed(next.load(Ordering::Relaxed).min(blocks), blocks, Unit::Blocks, Detail::None),
+        }
+    }
+    events.ended(Outcome::Read);
+    Ok(all)
+}
+
 impl Survey {
     /// Reads ranges until none is left. The last answer is about rows that do not convert.
     async fn read(&self, session: &Client, next: &AtomicI64, blocks: i64) -> Result<Vec<Answer>> {
@@ -156,7 +167,7 @@ impl Survey {
                     for ((answer, rows), question) in answers.iter_mut().zip(counts).zip(&self.questions) {
                         let left = NAMED.saturating_sub(answer.shown.len());
                         let shown = if rows > 0 && left > 0 {
-                            self.keys(session, question, first, end, left as i64).await?
+                            self.keys(session, question, (first, end), left as i64).await?
                         } else {
                             Vec::new()
                         };
@@ -197,8 +208,7 @@ impl Survey {
         &self,
         session: &Client,
         question: &Question,
-        first: i64,
-        end: i64,
+        (first, end): (i64, i64),
         limit: i64,
     ) -> Result<Vec<String>> {
         let list = sql!("preview/list_keys.sql")

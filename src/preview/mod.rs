@@ -16,17 +16,13 @@ use crate::db::Sessions;
 use crate::db::search_path;
 use crate::error::{Code, Error, Result};
 use crate::name::{Ident, QualifiedName};
-use crate::plan::class::Class;
-use crate::plan::estimate::Sample;
+use crate::plan::finding::{self, Copied, Finding, Way};
 use crate::plan::in_place::{Proof, Step};
-use crate::plan::layout::Layout;
-use crate::plan::report::{Action, AsItStands, ColumnChange, Handled, Lock, Plan};
 use crate::plan::shadow::Place;
-use crate::plan::{Blueprint, Refusal, estimate, locks, reason, refusal, risk};
+use crate::plan::{Blueprint, Plan, Refusal, refusal, risk};
 use crate::shadow;
 use crate::shadow::layout;
 use crate::state::{self, TableChange};
-use trial::Trial;
 
 /// A table as it is, and the plan for it.
 #[derive(Debug)]
@@ -102,12 +98,17 @@ pub async fn examine(
     let settings = Sessions::settings_to_record(client).await?;
     let refusals = before_trial(client, &original).await?;
     let found = if refusals.is_empty() {
-        try_out(sessions, client, &original, &settings, change, takes_sample).await?
+        let attached = Attached::list(client, oid).await?;
+        let session = sessions.for_migration("-", &original.table.owner, &settings).open("plan").await?;
+        session.batch_execute("begin; set local lock_timeout = '300ms'").await?;
+        let found = try_out(&session, &original, &attached, change, takes_sample).await?;
+        session.batch_execute("rollback").await?;
+        found
     } else {
-        Found { trial: None, copy: Way::Refused(refusals) }
+        Finding { trial: None, way: Way::Refused(refusals) }
     };
     let server: String = client.query_one("show server_version", &[]).await?.try_get(0)?;
-    let mut plan = report(&original, &found, change, server);
+    let mut plan = finding::report(&original, &found, change, server);
     let row = client
         .query_one(
             "select session_user::text, pg_catalog.pg_has_role(session_user, 'pg_read_all_stats', 'usage')",
@@ -128,7 +129,7 @@ pub async fn examine(
         plan.risks.push(risk::hidden_transactions(&Ident::new(row.try_get::<_, String>(0)?)));
     }
     let proofs = found.trial.map(|trial| trial.proofs).unwrap_or_default();
-    let (steps, blueprint) = match found.copy {
+    let (steps, blueprint) = match found.way {
         Way::InPlace(steps) => (steps, None),
         Way::Copy(copied) => (Vec::new(), Some(Box::new(copied.blueprint))),
         Way::Refused(_) => (Vec::new(), None),
@@ -154,61 +155,24 @@ fn or_fail(original: &Definition, error: Error) -> Result<Refusal> {
     Refusal::of_error(&error, &original.table.name).ok_or(error)
 }
 
-/// What the trial came to.
-struct Found {
-    /// What was found about single actions.
-    trial: Option<Trial>,
-    copy: Way,
-}
-
-/// Which way it will go.
-enum Way {
-    /// By steps on the table itself, those of the trial.
-    InPlace(Vec<Step>),
-    /// By a shadow.
-    Copy(Box<Copied>),
-    /// Not at all.
-    Refused(Vec<Refusal>),
-}
-
-/// The shadow that was built, and what its rows take.
-struct Copied {
-    blueprint: Blueprint,
-    layout: Layout,
-    sample: Option<Sample>,
-}
-
-impl Found {
-    fn copied(&self) -> Option<&Copied> {
-        match &self.copy {
-            Way::Copy(copied) => Some(copied),
-            _ => None,
-        }
-    }
-}
-
-/// Tries the change out on an empty clone, in place first; in a transaction that is rolled back.
+/// Tries the change out on an empty clone, in place first; in a transaction that the caller rolls back.
 async fn try_out(
-    sessions: &Sessions,
-    client: &Client,
+    session: &Client,
     original: &Definition,
-    settings: &[(String, String)],
+    attached: &[Attached],
     change: &Change,
     takes_sample: bool,
-) -> Result<Found> {
-    let attached = Attached::list(client, original.table.oid).await?;
-    let session = sessions.for_migration("-", &original.table.owner, settings).open("plan").await?;
-    session.batch_execute("begin; set local lock_timeout = '300ms'").await?;
+) -> Result<Finding> {
     let place = place_of(Uuid::new_v4(), 1, &original.table.name);
     // What an ALTER does to the tables that inherit from this one, its clone does not show.
     let stands_alone = !attached.iter().any(Attached::is_inheritance);
     let mut trial = None;
     if stands_alone {
-        trial = match trial::try_out(&session, original, &place, &change.alter).await {
+        trial = match trial::try_out(session, original, &place, &change.alter).await {
             Ok(tried) => tried,
             Err(error) => {
                 let refusal = or_fail(original, error)?;
-                return Ok(Found { trial: None, copy: Way::Refused(vec![refusal]) });
+                return Ok(Finding { trial: None, way: Way::Refused(vec![refusal]) });
             }
         };
     }
@@ -220,219 +184,29 @@ async fn try_out(
         Strategy::InPlace => !needs_copy,
     };
     if may_be_in_place && let Some(steps) = trial.as_mut().and_then(|trial| trial.steps.take()) {
-        return Ok(Found { trial, copy: Way::InPlace(steps) });
+        return Ok(Finding { trial, way: Way::InPlace(steps) });
     }
     if change.strategy == Strategy::InPlace {
         let name = original.table.name.shown();
         let why =
             "it can not be done on the table itself without rewriting all rows, or reading them under a lock";
         let refusal = Refusal::new(Code::NeedsCopy, name, why).hint("Leave --strategy in-place out.");
-        return Ok(Found { trial, copy: Way::Refused(vec![refusal]) });
+        return Ok(Finding { trial, way: Way::Refused(vec![refusal]) });
     }
-    let mut refusals = refusal::of_table(original, &attached);
+    let mut refusals = refusal::of_table(original, attached);
     refusals.extend(refusal::of_actions(original, change.alter.actions()));
     if !refusals.is_empty() {
-        return Ok(Found { trial, copy: Way::Refused(refusals) });
+        return Ok(Finding { trial, way: Way::Refused(refusals) });
     }
-    let built = shadow::build(&session, original, &place, change).await;
-    let copy = match built {
+    let built = shadow::build(session, original, &place, change).await;
+    let way = match built {
         Ok(blueprint) => {
-            let layout = layout::read(&session, original, &blueprint).await?;
+            let layout = layout::read(session, original, &blueprint).await?;
             let sample =
-                if takes_sample { sample::take(&session, original, &place, &blueprint).await? } else { None };
+                if takes_sample { sample::take(session, original, &place, &blueprint).await? } else { None };
             Way::Copy(Box::new(Copied { blueprint, layout, sample }))
         }
         Err(error) => Way::Refused(vec![or_fail(original, error)?]),
     };
-    session.batch_execute("rollback").await?;
-    Ok(Found { trial, copy })
-}
-
-fn report(original: &Definition, found: &Found, change: &Change, server: String) -> Plan {
-    let name = &original.table.name;
-    let copied = found.copied();
-    let blueprint = copied.map(|copied| &copied.blueprint);
-    let statements: Vec<String> = match &found.copy {
-        Way::InPlace(steps) => steps.iter().flat_map(|step| step.statements.clone()).collect(),
-        _ => change.alter.statements.iter().map(|s| s.sql(name).to_string()).collect(),
-    };
-    let steps = match &found.copy {
-        Way::InPlace(steps) => steps.as_slice(),
-        _ => &[],
-    };
-    let class = strategy(found);
-    Plan {
-        table: name.shown(),
-        strategy: class.as_str().into(),
-        actions: actions(change, found),
-        columns: blueprint.map(|blueprint| columns(original, blueprint)).unwrap_or_default(),
-        dependents: blueprint.map(|blueprint| handled(original, blueprint)).unwrap_or_default(),
-        locks: blueprint.map(|blueprint| swap_locks(original, blueprint)).unwrap_or_default(),
-        refusals: match &found.copy {
-            Way::Refused(refusals) => refusals.clone(),
-            _ => Vec::new(),
-        },
-        risks: match blueprint {
-            Some(blueprint) => risk::risks(original, blueprint),
-            None => in_place_risks(original, change, steps),
-        },
-        estimate: estimate::estimate(
-            original,
-            class,
-            change.filter.is_none(),
-            copied.and_then(|copied| copied.sample.as_ref()),
-        ),
-        rollback: match (blueprint, steps) {
-            (Some(blueprint), _) => risk::rollback(original, blueprint),
-            (None, []) => risk::Rollback::default(),
-            (None, _) => risk::rollback_in_place(),
-        },
-        layout: copied.map(|copied| copied.layout.clone()),
-        steps: steps.iter().map(Step::shown).collect(),
-        statements,
-        server,
-    }
-}
-
-fn in_place_risks(original: &Definition, change: &Change, steps: &[Step]) -> Vec<risk::Risk> {
-    let mut risks = risk::in_place(original, change.alter.actions());
-    if steps.iter().any(Step::refuses_rows) {
-        risks.push(risk::refused_early(&original.table.name.shown()));
-    }
-    risks
-}
-
-fn strategy(found: &Found) -> Class {
-    match &found.copy {
-        Way::InPlace(steps) if steps.len() == 1 && steps[0].is_short() => Class::Instant,
-        Way::InPlace(_) => Class::Staged,
-        _ => Class::Copy,
-    }
-}
-
-fn actions(change: &Change, found: &Found) -> Vec<Action> {
-    let known = |n: usize| found.trial.as_ref().and_then(|trial| trial.actions.get(n));
-    let all = change.alter.actions().enumerate();
-    all.map(|(n, action)| {
-        let tried = known(n);
-        let class = tried.map_or(Class::Copy, |tried| tried.class);
-        let lock = match (class, tried) {
-            (Class::Copy, _) | (_, None) => "ACCESS EXCLUSIVE in the swap".to_owned(),
-            (_, Some(tried)) => tried.lock.as_str().to_owned(),
-        };
-        Action {
-            sql: action.text.clone(),
-            class: class.as_str().into(),
-            lock,
-            as_it_stands: tried
-                .map(|tried| AsItStands { lock: action.lock.as_str().into(), cost: tried.cost }),
-            reason: reason::of(
-                action,
-                tried.map(|tried| (tried.class, tried.cost, tried.obstacle.as_deref())),
-            ),
-        }
-    })
-    .collect()
-}
-
-fn swap_locks(original: &Definition, blueprint: &Blueprint) -> Vec<Lock> {
-    locks::of_swap(&original.table.name, blueprint.dependents.iter())
-        .into_iter()
-        .map(|locked| Lock { object: locked.name.shown(), mode: "ACCESS EXCLUSIVE".into() })
-        .collect()
-}
-
-fn columns(original: &Definition, blueprint: &Blueprint) -> Vec<ColumnChange> {
-    let generated =
-        |name: &Ident| blueprint.new.columns.iter().any(|column| column.is_generated && column.name == *name);
-    let mut list: Vec<ColumnChange> = original
-        .columns
-        .iter()
-        .map(|column| {
-            let output = blueprint.forward.target_of(&column.name);
-            let computed = (column.is_generated && generated(&column.name)).then(|| column.name.shown());
-            ColumnChange {
-                from: Some(column.name.shown()),
-                to: output.map(|output| output.name.shown()).or(computed),
-                expression: output.map(|output| output.expression.to_string()),
-            }
-        })
-        .collect();
-    for column in &blueprint.new.columns {
-        let shown = column.name.shown();
-        if !list.iter().any(|change| change.to.as_ref() == Some(&shown)) {
-            let output = blueprint.forward.columns().iter().find(|output| output.name == column.name);
-            let expression = output.map(|output| output.expression.to_string());
-            list.push(ColumnChange { from: None, to: Some(shown), expression });
-        }
-    }
-    list
-}
-
-fn handled(original: &Definition, blueprint: &Blueprint) -> Vec<Handled> {
-    let mut list: Vec<Handled> = blueprint
-        .dependents
-        .iter()
-        .filter(|dependent| dependent.side == crate::plan::Side::New)
-        .map(|dependent| Handled {
-            kind: dependent.kind.as_str().into(),
-            name: match &dependent.other_table {
-                Some(other) => {
-                    format!("{} ({} to {})", dependent.name.shown(), dependent.table.shown(), other.shown())
-                }
-                None => dependent.name.shown(),
-            },
-            handling: match dependent.kind {
-                crate::plan::Kind::KeyIndex => "built on the shadow after the copy",
-                crate::plan::Kind::Index => "built on the shadow before the swap",
-                crate::plan::Kind::ForeignKey if dependent.validate.is_some() => {
-                    "made in the swap, validated after it"
-                }
-                crate::plan::Kind::ForeignKey | crate::plan::Kind::Check => {
-                    "made in the swap, NOT VALID as it is"
-                }
-                crate::plan::Kind::Identity => "GENERATED BY DEFAULT until the swap, then ALWAYS again",
-                crate::plan::Kind::Trigger => "on the shadow, enabled in the swap",
-                crate::plan::Kind::MaterializedView => {
-                    "built aside before the swap from the rows as they are then, exchanged in it"
-                }
-                crate::plan::Kind::Publication => "goes over to the new table in the swap",
-                crate::plan::Kind::View
-                | crate::plan::Kind::Function
-                | crate::plan::Kind::Rule
-                | crate::plan::Kind::Policy => match dependent.drop {
-                    Some(_) => "made anew on the new table in the swap",
-                    None => "put to the new table in the swap, as it is",
-                },
-            }
-            .into(),
-        })
-        .collect();
-    for check in blueprint.new.checks.iter().filter(|check| check.is_valid) {
-        list.push(Handled {
-            kind: "check".into(),
-            name: check.name.shown(),
-            handling: "on the shadow, checked while rows are copied".into(),
-        });
-    }
-    for sequence in &original.sequences {
-        list.push(Handled {
-            kind: "sequence".into(),
-            name: sequence.name.shown(),
-            handling: if sequence.is_identity {
-                "the new identity goes on where it stands in the swap"
-            } else {
-                "stays; owned by the new column in the swap, and widened with it"
-            }
-            .into(),
-        });
-    }
-    for object in &original.statistics {
-        list.push(Handled {
-            kind: "statistics".into(),
-            name: object.name.shown(),
-            handling: "made on the shadow, exchanged in the swap".into(),
-        });
-    }
-    list
+    Ok(Finding { trial, way })
 }

@@ -12,34 +12,11 @@ use crate::catalog::{Definition, ForeignKey, Shape, find_name, find_table};
 use crate::error::{Code, Error, Kind, Result};
 use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::class::{Class, Cost};
+use crate::plan::finding::{Trial, Tried};
 use crate::plan::in_place::{How, Proof, Step, drop_index, locked_too, recipe};
 use crate::plan::shadow::Place;
 use crate::shadow;
 use crate::shadow::parents::Parents;
-
-/// What was found.
-#[derive(Debug, Clone)]
-pub(super) struct Trial {
-    /// One for each action.
-    pub actions: Vec<Tried>,
-    /// The steps that do all of it without a copy; none if there are none.
-    pub steps: Option<Vec<Step>>,
-    /// What they prove.
-    pub proofs: Vec<Proof>,
-}
-
-/// What was found about an action.
-#[derive(Debug, Clone)]
-pub(super) struct Tried {
-    /// Its class.
-    pub class: Class,
-    /// What it would do to the rows as it stands.
-    pub cost: Cost,
-    /// The strongest lock that the steps take for it.
-    pub lock: LockMode,
-    /// What keeps it from being done in place although it costs nothing.
-    pub obstacle: Option<String>,
-}
 
 /// Tries it out in the transaction that is open on `client`, under the table's owner. `None`: nothing can be said about
 /// single actions, so it has to be a copy.
@@ -85,7 +62,10 @@ async fn on_clone(
     }
     let mut trial = Trial { actions: found.actions, steps: None, proofs: found.proofs };
     if trial.actions.iter().all(|tried| tried.class != Class::Copy) {
-        let steps = scene.steps(alter, found.before, found.last, found.after, &found.locks);
+        let steps = scene.steps(
+            alter,
+            Parts { before: found.before, last: found.last, drops: found.after, locks: found.locks },
+        );
         if scene.prove(alter, &steps).await? {
             trial.steps = Some(steps.real);
         }
@@ -131,6 +111,18 @@ struct Scene<'a> {
 
 /// A file and a number of scans.
 type Meter = (Option<u32>, i64);
+
+/// What steps are made of; each on the table and on the clone.
+struct Parts {
+    /// Steps before all others.
+    before: Vec<(Step, Step)>,
+    /// Statements of the one step under a lock.
+    last: Vec<(String, String)>,
+    /// Indexes to be dropped afterwards.
+    drops: Vec<(Step, Step)>,
+    /// The locks that those statements take, with foreign keys whose other tables they lock.
+    locks: Vec<(LockMode, Vec<ForeignKey>)>,
+}
 
 impl Scene<'_> {
     async fn meter(&self) -> Result<(Meter, bool)> {
@@ -317,14 +309,8 @@ impl Scene<'_> {
         Ok(true)
     }
 
-    fn steps(
-        &self,
-        alter: &Alter,
-        before: Vec<(Step, Step)>,
-        last: Vec<(String, String)>,
-        drops: Vec<(Step, Step)>,
-        locks: &[(LockMode, Vec<ForeignKey>)],
-    ) -> Steps {
+    fn steps(&self, alter: &Alter, parts: Parts) -> Steps {
+        let Parts { before, last, drops, locks } = parts;
         let (mut real, mut clone): (Vec<Step>, Vec<Step>) = before.into_iter().unzip();
         if !last.is_empty() {
             let (mut on_real, mut on_clone): (Vec<String>, Vec<String>) = last.into_iter().unzip();
@@ -334,7 +320,7 @@ impl Scene<'_> {
                     alter.statements.iter().map(|s| s.sql(&self.original.table.name).to_string()).collect();
                 on_clone = alter.statements.iter().map(|s| self.on_clone(s)).collect();
             }
-            let how = self.under_locks(locks);
+            let how = self.under_locks(&locks);
             real.push(Step { how: how.clone(), statements: on_real });
             clone.push(Step { how, statements: on_clone });
         }

@@ -94,16 +94,25 @@ fn numbered(name: &str, n: u32) -> String {
     format!("{}{number}", &name[..end])
 }
 
+/// What the ALTER made of the shadow.
+pub(super) struct Outcome<'a> {
+    /// Its definition.
+    pub(super) new: &'a Definition,
+    /// How its rows are filled.
+    pub(super) forward: &'a Mapping,
+    /// The key that it shares with the original.
+    pub(super) key: &'a [KeyColumn],
+}
+
 /// Refuses what the swap could not bring about. `before` says where the shadow's identity sequences
 /// stood before the ALTER ran.
 pub(super) async fn judge(
     client: &Client,
     original: &Definition,
-    new: &Definition,
-    forward: &Mapping,
-    key: &[KeyColumn],
+    outcome: &Outcome<'_>,
     before: &Standing,
 ) -> Result<()> {
+    let Outcome { new, forward, key } = *outcome;
     switched_off(client, original).await?;
     switched_off(client, new).await?;
     identities(client, original, new, forward, before).await?;

@@ -53,7 +53,7 @@ pub async fn build(
     if let Some(filter) = &change.filter {
         check_filter(client, original, place, filter).await?;
     }
-    let mut forward = apply(client, original, place, oid, change, &parents).await?;
+    let mut forward = apply(client, original, place, change, (oid, &parents)).await?;
     forward.filter.clone_from(&change.filter);
     judge::free_names(client, original, &place.shadow, oid, &forward).await?;
     let new = Definition::read(client, oid).await?;
@@ -65,7 +65,8 @@ pub async fn build(
                 format!("{} has no key that identifies its rows: {}", original.table.name.shown(), none.why);
             Error::refused(none.code, message).state("nothing was changed").hint(none.hint)
         })?;
-    judge::judge(client, original, &new, &forward, &key, &standing).await?;
+    judge::judge(client, original, &judge::Outcome { new: &new, forward: &forward, key: &key }, &standing)
+        .await?;
     if change.filter.is_some() {
         judge::left_out(original, &new, &forward, &key, &change.alter)?;
     }
@@ -217,9 +218,8 @@ async fn apply(
     client: &Client,
     original: &Definition,
     place: &Place,
-    oid: u32,
     change: &Change,
-    parents: &Parents,
+    (oid, parents): (u32, &Parents),
 ) -> Result<Mapping> {
     let mut tracker = Tracker::new(&original.table.name.name, Column::list(client, oid).await?);
     for statement in &change.alter.statements {

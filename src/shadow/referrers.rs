@@ -15,7 +15,7 @@ use crate::catalog::{Attached, Definition, Referrer, ReferrerKind, View, find_ta
 use crate::db::search_path;
 use crate::error::{Code, Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
-use crate::plan::dependents::{self, Dependent, Kind};
+use crate::plan::dependents::{self, Carried, Dependent, Kind};
 use crate::plan::shadow::Place;
 
 /// What becomes of the original's columns: the new name of each, or none where it is dropped.
@@ -134,7 +134,14 @@ impl<'a> Carrying<'a> {
         }
         self.stage.mirror_view(new, !is_same).await?;
         let role = self.other_role(Some(&old.role));
-        self.list.extend(dependents::referrer(Kind::View, &old.name.name, &old.name, role, create, drop));
+        self.list.extend(dependents::referrer(Carried {
+            kind: Kind::View,
+            name: &old.name.name,
+            table: &old.name,
+            role,
+            create,
+            drop,
+        }));
         Ok(())
     }
 
@@ -167,7 +174,14 @@ impl<'a> Carrying<'a> {
         let create = [Vec::new(), build];
         self.changing.push(old.oid);
         let kind = Kind::MaterializedView;
-        self.list.extend(dependents::referrer(kind, &old.name.name, &old.name, None, create, None));
+        self.list.extend(dependents::referrer(Carried {
+            kind,
+            name: &old.name.name,
+            table: &old.name,
+            role: None,
+            create,
+            drop: None,
+        }));
         Ok(())
     }
 
@@ -209,7 +223,14 @@ impl<'a> Carrying<'a> {
                 },
             };
             let role = self.other_role(old.role.as_ref());
-            self.list.extend(dependents::referrer(kind, &old.name.name, on, role, create, drop));
+            self.list.extend(dependents::referrer(Carried {
+                kind,
+                name: &old.name.name,
+                table: on,
+                role,
+                create,
+                drop,
+            }));
         }
         Ok(())
     }
