@@ -72,15 +72,11 @@ pub fn refuse(plan: &Plan) -> Result<()> {
     if plan.refusals.is_empty() {
         return Ok(());
     }
-    let lines: Vec<String> = plan
-        .refusals
-        .iter()
-        .map(|refusal| {
-            let hint = refusal.hint.as_ref().map(|hint| format!(" {hint}")).unwrap_or_default();
-            format!("{} {}: {}.{hint}", refusal.code, refusal.object, refusal.message)
-        })
-        .collect();
+    let lines = plan.refusals.iter().map(|refusal| {
+        let hint = refusal.hint.as_ref().map(|hint| format!(" {hint}")).unwrap_or_default();
+        format!("{} {}: {}.{hint}", refusal.code, refusal.object, refusal.message)
+    });
     Err(Error::refused(format!("{} can not be changed this way", plan.table))
-        .because(lines.join("\n  "))
+        .lines(lines)
         .state("nothing was changed"))
 }

@@ -51,8 +51,13 @@ pub struct Error {
     pub kind: Kind,
     /// What could not be done.
     pub message: String,
+    /// More of the message, each shown on a line of its own: where a syntax error is, all refusals.
+    pub lines: Vec<String>,
     /// Why: usually the server's message.
     pub cause: Option<String>,
+    /// The server's words that may hold row values. Shown to the person who runs the command; never stored, never
+    /// logged, and not part of `Display`, so that none of that happens by accident.
+    pub detail: Option<String>,
     /// The server's SQLSTATE, when the server said it.
     pub sqlstate: Option<String>,
     /// In which state things are now.
@@ -64,7 +69,16 @@ pub struct Error {
 impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), cause: None, sqlstate: None, state: None, hint: None }
+        Error {
+            kind,
+            message: message.into(),
+            lines: Vec::new(),
+            cause: None,
+            detail: None,
+            sqlstate: None,
+            state: None,
+            hint: None,
+        }
     }
 
     /// [`Kind::Failed`]: running the same command again is safe.
@@ -113,6 +127,13 @@ impl Error {
         self
     }
 
+    /// Shows more of the message on lines of their own.
+    #[must_use]
+    pub fn lines(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.lines.extend(lines);
+        self
+    }
+
     /// Says in which state things are; a state said nearer to the failure is kept.
     #[must_use]
     pub fn state(mut self, state: impl Into<String>) -> Self {
@@ -132,6 +153,25 @@ impl Error {
     pub fn with_kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self
+    }
+
+    /// What and why, in one text: what is stored, and what JSON says.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let message = [std::slice::from_ref(&self.message), &self.lines].concat().join("\n  ");
+        match &self.cause {
+            Some(cause) => format!("{message}: {cause}"),
+            None => message,
+        }
+    }
+
+    /// The message, with the SQLSTATE where no cause says it.
+    #[must_use]
+    pub fn heading(&self) -> String {
+        match (&self.cause, &self.sqlstate) {
+            (None, Some(code)) => format!("{} ({code})", self.message),
+            _ => self.message.clone(),
+        }
     }
 
     /// Whether the server reported this SQLSTATE.
@@ -159,11 +199,12 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.message)?;
-        match (&self.cause, &self.sqlstate) {
-            (Some(cause), _) => write!(f, "\ncaused by: {cause}")?,
-            (None, Some(code)) => write!(f, " ({code})")?,
-            (None, None) => {}
+        f.write_str(&self.heading())?;
+        for line in &self.lines {
+            write!(f, "\n  {line}")?;
+        }
+        if let Some(cause) = &self.cause {
+            write!(f, "\ncaused by: {cause}")?;
         }
         if let Some(state) = &self.state {
             write!(f, "\nstate: {state}")?;
@@ -190,5 +231,14 @@ mod tests {
             text,
             "1 row does not fit\ncaused by: smallint out of range (22003)\nstate: unchanged\nhint: correct it"
         );
+    }
+
+    #[test]
+    fn row_values_are_in_the_detail_only() {
+        let mut error = Error::failed("new row violates check constraint \"c\"");
+        error.detail = Some("Failing row contains (1, 123-45-6789).".into());
+        let error = error.context("1 row does not fit").lines(["more".to_owned()]);
+        assert!(!error.to_string().contains("6789") && !error.summary().contains("6789"), "{error}");
+        assert_eq!(error.summary(), "1 row does not fit\n  more: new row violates check constraint \"c\"");
     }
 }
