@@ -41,7 +41,7 @@ impl Tls {
             "require" | "verify-ca" | "verify-full" => &[SslMode::Require],
             _ => {
                 let known = "disable, allow, prefer, require, verify-ca, verify-full";
-                return Err(wrong_value("sslmode", mode, known));
+                return Err(wrong_value("sslmode", known));
             }
         };
         if system_roots && mode != "verify-full" {
@@ -58,7 +58,7 @@ impl Tls {
                 ))
                 .hint("Use sslmode=require or stronger."));
             }
-            Some(other) => return Err(wrong_value("sslnegotiation", other, "postgres, direct")),
+            Some(_) => return Err(wrong_value("sslnegotiation", "postgres, direct")),
         };
         let trust = trust(mode, settings, home)?;
         let mut config = client_config(trust, mode, settings, home)?;
@@ -109,8 +109,8 @@ fn client_config(trust: Trust, mode: &str, settings: &Settings, home: Option<&Pa
     let versions: &[_] = match settings.get("ssl_min_protocol_version") {
         None | Some("TLSv1" | "TLSv1.1" | "TLSv1.2") => &[&TLS13, &TLS12],
         Some("TLSv1.3") => &[&TLS13],
-        Some(other) => {
-            return Err(wrong_value("ssl_min_protocol_version", other, "TLSv1.2, TLSv1.3"));
+        Some(_) => {
+            return Err(wrong_value("ssl_min_protocol_version", "TLSv1.2, TLSv1.3"));
         }
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
