@@ -7,6 +7,7 @@ mod surroundings;
 mod trial;
 
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use crate::alter::TableRef;
@@ -81,6 +82,28 @@ pub fn place_of(id: Uuid, ordinal: i32, table: &QualifiedName) -> Place {
 /// [`Kind::Usage`] for a table or column that does not exist, [`Kind::Refused`] for something that is
 /// not an ordinary table; all other refusals are in the plan.
 pub async fn examine(
+    sessions: &Sessions,
+    client: &Client,
+    table: &TableRef,
+    change: &Change,
+    takes_sample: bool,
+) -> Result<Examination> {
+    look(sessions, client, table, change, takes_sample).await.map_err(|error| {
+        if !error.is_sqlstate(&SqlState::CHARACTER_NOT_IN_REPERTOIRE) {
+            return error;
+        }
+        error
+            .context("a name or a definition of this database is not UTF-8")
+            .with_kind(Kind::Refused)
+            .state("nothing was changed")
+            .hint(
+                "The encoding SQL_ASCII keeps bytes without saying what they mean. Define again in UTF-8, or drop, the \
+                 default, comment, constraint, index or trigger of the table that is not; or move to a database in UTF8.",
+            )
+    })
+}
+
+async fn look(
     sessions: &Sessions,
     client: &Client,
     table: &TableRef,
@@ -235,14 +258,10 @@ async fn try_out(
 }
 
 fn as_refusal(original: &Definition, error: &Error) -> Refusal {
-    let message = match &error.cause {
-        Some(cause) => format!("{}: {cause}", error.message),
-        None => error.message.clone(),
-    };
     Refusal {
         code: "not-accepted".into(),
         object: original.table.name.shown(),
-        message,
+        message: error.summary(),
         hint: error.hint.clone(),
     }
 }
