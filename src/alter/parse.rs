@@ -63,7 +63,7 @@ fn syntax_error(what: &str, text: &str, at: usize, message: &str) -> Error {
         "" => "its end".to_owned(),
         word => format!("\"{word}\""),
     };
-    let error = Error::usage(format!("syntax error in {what} at {near}\n{}", place(text, at)));
+    let error = Error::usage(format!("syntax error in {what} at {near}")).lines(place(text, at));
     // 'expected command' speaks of statements, of which the user may have written none.
     let error = if message.starts_with("expected command") {
         error
@@ -86,7 +86,7 @@ fn word(text: &str) -> &str {
 }
 
 /// The line of `text` in which the byte `at` stands, and a caret under it.
-pub(super) fn place(text: &str, at: usize) -> String {
+pub(super) fn place(text: &str, at: usize) -> Vec<String> {
     let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
     let end = text[at..].find('\n').map_or(text.len(), |length| at + length);
     let before = text[start..at].chars().count();
@@ -95,11 +95,9 @@ pub(super) fn place(text: &str, at: usize) -> String {
     // The beginning of the line, or so much that the caret stands at two thirds of what is shown.
     let first = if line.len() <= SHOWN || before < SHOWN * 2 / 3 { 0 } else { before - SHOWN * 2 / 3 };
     let shown: String = line.iter().skip(first).take(SHOWN).collect();
-    let label = match text.lines().count() {
-        0 | 1 => String::new(),
-        _ => format!("  line {}:\n", text[..at].matches('\n').count() + 1),
-    };
-    format!("{label}  {shown}\n  {}^", " ".repeat(before - first))
+    let number = text[..at].matches('\n').count() + 1;
+    let label = (text.lines().count() > 1).then(|| format!("line {number}:"));
+    label.into_iter().chain([shown, format!("{}^", " ".repeat(before - first))]).collect()
 }
 
 #[cfg(test)]
@@ -109,29 +107,27 @@ mod tests {
     #[test]
     fn the_caret_stands_under_what_is_not_understood() {
         let text = "add column a int, frobnicate b";
-        let message = source("alter table x ", text, "--alter").unwrap_err().message;
-        assert_eq!(
-            message,
-            "syntax error in --alter at \"frobnicate\"\n  add column a int, frobnicate b\n                    ^"
-        );
+        let error = source("alter table x ", text, "--alter").unwrap_err();
+        assert_eq!(error.message, "syntax error in --alter at \"frobnicate\"");
+        assert_eq!(error.lines, ["add column a int, frobnicate b", "                  ^"]);
     }
 
     #[test]
     fn a_long_line_is_cut_around_the_place_and_the_line_is_numbered() {
         let text =
             format!("add a int,\nadd b text default '{}' frobnicate '{}'", "ä".repeat(90), "ö".repeat(90));
-        let message = source("alter table x ", &text, "--alter").unwrap_err().message;
-        let lines: Vec<&str> = message.lines().collect();
-        assert_eq!(lines[1], "  line 2:");
-        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{message}");
-        let column = lines[3].chars().count() - 1;
-        assert_eq!(lines[2].chars().skip(column).take(10).collect::<String>(), "frobnicate");
+        let lines = source("alter table x ", &text, "--alter").unwrap_err().lines;
+        assert_eq!(lines[0], "line 2:");
+        assert!(lines.iter().all(|line| line.chars().count() <= 78), "{lines:?}");
+        let column = lines[2].chars().count() - 1;
+        assert_eq!(lines[1].chars().skip(column).take(10).collect::<String>(), "frobnicate");
     }
 
     #[test]
     fn an_end_too_early_is_shown_at_the_end() {
         let error = source("alter table x ", "add column a \n", "--alter").unwrap_err();
-        assert!(error.message.starts_with("syntax error in --alter at its end\n  add column a\n"), "{error}");
+        assert_eq!(error.message, "syntax error in --alter at its end");
+        assert_eq!(error.lines[0], "add column a");
         let error = source("alter table x ", "", "--alter").map(|_| ());
         assert!(error.is_ok(), "no action at all is for the caller to see");
     }

@@ -85,7 +85,8 @@ fn actions_of_text(text: &str) -> Result<Vec<Action>> {
     }
     if let Some(at) = parse::after_semicolon(text) {
         let place = parse::place(text, at);
-        return Err(Error::usage(format!("--alter has more text after a semicolon\n{place}"))
+        return Err(Error::usage("--alter has more text after a semicolon")
+            .lines(place)
             .hint("Give only actions, with commas between; --alter can be given more than once."));
     }
     // In parentheses, so that no text can go on with the name: `.y add a int`, `* add a int`.

@@ -210,7 +210,7 @@ fn wrong_use_of_alter_is_said() {
     for (text, says) in cases {
         let error = Alter::from_actions(&[text.to_owned()]).unwrap_err();
         assert_eq!(error.kind, Kind::Usage, "{text}: {error}");
-        assert!(error.message.contains(says), "{text}: {error}");
+        assert!(error.summary().contains(says), "{text}: {error}");
     }
     let error = Alter::from_actions(&["add a text compression lz4".to_owned()]).unwrap_err();
     assert!(error.hint.is_some_and(|hint| hint.contains("set compression")));
@@ -263,7 +263,7 @@ fn a_file_with_something_else_is_not_taken() {
         let error = Alter::from_file(text).unwrap_err();
         assert_eq!(error.code, code, "{text}: {error}");
         assert_eq!(error.kind, if code.is_some() { Kind::Refused } else { Kind::Usage }, "{text}: {error}");
-        assert!(error.message.contains(says), "{text}: {error}");
+        assert!(error.summary().contains(says), "{text}: {error}");
     }
     let error = Alter::from_file("begin; alter table a add b int; commit").unwrap_err();
     assert!(error.hint.is_some_and(|hint| hint.contains("transactions of its own")));

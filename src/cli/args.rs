@@ -7,13 +7,14 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use pgrecast::alter::{Alter, TableRef, read_assignment, read_condition, read_names};
 use pgrecast::change::{self, Strategy};
 use pgrecast::copy::CopyOptions;
-use pgrecast::db::ConnectionArgs;
+use pgrecast::db::{ConnectionArgs, may_hold_password};
 use pgrecast::engine::Options;
 use pgrecast::error::{Code, Error, Result};
 use pgrecast::lock::LockPolicy;
 
 use super::duration;
 use super::fail_on::FailOn;
+use super::terminal::acts;
 
 /// Change the shape of a live PostgreSQL table without locking it, without losing a write, and with a
 /// way back.
@@ -175,7 +176,7 @@ impl Way {
 #[derive(Debug, Default, ClapArgs)]
 pub(crate) struct Change {
     /// The table (schema.table, quoted as in SQL); for `run` also the id of a migration to go on with
-    #[arg(value_name = "TABLE")]
+    #[arg(value_name = "TABLE", value_parser = table_or_id)]
     table: Option<String>,
     /// Actions of ALTER TABLE, separated by commas; may be repeated, applied in order
     #[arg(long, value_name = "ACTIONS")]
@@ -315,9 +316,23 @@ impl Change {
     }
 }
 
-/// As one word for the shell.
+/// As one word for the shell. With control characters in it, in the form in which they are written by their numbers
+/// (`$'..'`, POSIX 2024 and bash), so that the command can still be copied.
 pub(crate) fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
+    if !text.contains(acts) {
+        return format!("'{}'", text.replace('\'', "'\\''"));
+    }
+    let mut out = String::from("$'");
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\\' | '\'' => out.extend(['\\', c]),
+            c if !acts(c) => out.push(c),
+            c if c.is_ascii() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+        }
+    }
+    out + "'"
 }
 
 fn quote_if_needed(text: &str) -> String {
@@ -340,7 +355,7 @@ fn read(path: &str) -> Result<String> {
 #[derive(Debug, Default, ClapArgs)]
 pub(crate) struct Select {
     /// Id, unique beginning of it, or table; may be left out when one migration is open
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = table_or_id)]
     pub(crate) id: Option<String>,
 }
 
@@ -383,6 +398,14 @@ pub(crate) struct Locks {
     /// After asking in vain for so long, end the sessions that hold the table (never by default)
     #[arg(long, value_parser = duration::parse)]
     kill_blockers_after: Option<Duration>,
+}
+
+/// A table or an id: not what belongs to -d, which messages about tables would repeat.
+fn table_or_id(text: &str) -> Result<String, String> {
+    if may_hold_password(text) && !text.contains('"') {
+        return Err("that is no table: a connection string goes with -d".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// A size as the server writes it, in kB.
@@ -464,6 +487,17 @@ mod tests {
     fn h_is_the_host_as_in_psql() {
         let args = Args::try_parse_from(["pgrecast", "-h", "db1", "list"]).unwrap();
         assert_eq!(args.host.as_deref(), Some("db1"));
+    }
+
+    #[test]
+    fn a_quoted_word_is_the_same_word_to_a_shell() {
+        for text in ["plain", "it's", "a\\b", "add a int,\n\tadd \"b\u{9b}'\\\" int", "\x1b[2J\u{202e}"] {
+            let script = format!("printf %s {}", quote(text));
+            let output =
+                std::process::Command::new("bash").args(["-c", &script]).env("LC_ALL", "C.UTF-8").output();
+            assert_eq!(String::from_utf8(output.unwrap().stdout).unwrap(), text);
+            assert!(!quote(text).contains(acts));
+        }
     }
 
     #[test]

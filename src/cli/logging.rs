@@ -1,10 +1,17 @@
-//! Events and errors on stderr.
+//! Events and errors on stderr. Events hold no row values: [`Error::detail`] is shown in text, and not logged.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
 
 use pgrecast::error::{Code, Error};
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::{self, Writer};
 
 use super::args::{Args, LogFormat};
-use super::terminal::tell;
+use super::page::Page;
+use super::terminal::{clean, clean_json, tell_text};
 
 /// Sends `tracing` events to stderr: warnings, and with `-v` what happens, with `-vv` every statement.
 pub(crate) fn start(args: &Args) {
@@ -15,20 +22,49 @@ pub(crate) fn start(args: &Args) {
     };
     let filter = EnvFilter::try_from_env("PGRECAST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     // A reader of stderr that goes away must not end the run.
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .log_internal_errors(false);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
     match args.log_format {
-        LogFormat::Text => subscriber.with_target(false).init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+        LogFormat::Text => {
+            let has_colors = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            let fields = format::debug_fn(write_field).delimited(" ");
+            subscriber
+                .with_writer(std::io::stderr)
+                .with_ansi(has_colors)
+                .fmt_fields(fields)
+                .with_target(false)
+                .init();
+        }
+        LogFormat::Json => subscriber.json().flatten_event(true).with_writer(|| CleanJson).init(),
     }
 }
 
-/// The error that ended the command.
+/// One field of an event: it stays on the event's line.
+fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let value = format!("{value:?}");
+    match field.name() {
+        "message" => out.write_str(&clean(&value)),
+        name => write!(out, "{name}={}", clean(&value)),
+    }
+}
+
+/// Stderr for events as JSON. Each is written in one piece.
+struct CleanJson;
+
+impl io::Write for CleanJson {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        io::stderr().lock().write_all(clean_json(&String::from_utf8_lossy(event)).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The error that ended the command: to the person in front of the terminal with its detail, to a log without.
 pub(crate) fn report(args: &Args, error: &Error) {
     match args.log_format {
-        LogFormat::Text => tell(&format!("error: {error}")),
+        LogFormat::Text => tell_text(&Page::error(error).into_text()),
         LogFormat::Json => tracing::error!(
             code = error.code.map(Code::as_str),
             sqlstate = error.sqlstate,
@@ -37,7 +73,7 @@ pub(crate) fn report(args: &Args, error: &Error) {
             hint = error.hint,
             exit_code = error.kind.exit_code(),
             "{}",
-            error.message
+            [std::slice::from_ref(&error.message), &error.lines].concat().join("\n  ")
         ),
     }
 }

@@ -5,11 +5,13 @@ mod args;
 mod duration;
 mod fail_on;
 mod logging;
+mod page;
 mod plan_view;
 mod progress;
 mod status_view;
 mod terminal;
 mod units;
+mod usage;
 mod words;
 
 use std::io::IsTerminal;
@@ -24,19 +26,22 @@ use pgrecast::run::Events;
 use uuid::Uuid;
 
 use args::{Args, Command, Select};
-use terminal::{has_said, say, tell};
+use terminal::{clean_json, clear, has_said, say, tell, tell_text};
 
 /// Parses, runs, prints, and says how it went.
 pub(crate) fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            let _ = error.print();
             if !error.use_stderr() {
+                let _ = error.print();
                 return ExitCode::SUCCESS;
             }
-            if std::env::args().any(|argument| argument == "--json") {
-                let words = error.to_string();
+            let arguments: Vec<String> =
+                std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+            let words = usage::message(error, &arguments);
+            tell_text(&words);
+            if arguments.iter().any(|argument| argument == "--json") {
                 say_error(&Error::usage(words.trim_start_matches("error: ").trim_end()));
             }
             return ExitCode::from(Kind::Usage.exit_code());
@@ -129,10 +134,23 @@ async fn run(args: &Args) -> Result<()> {
 }
 
 fn engine(args: &Args) -> Result<Engine> {
+    expect_readable_environment()?;
     let env = |name: &str| std::env::var(name).ok();
     let target = Target::resolve(&args.connection(), &env)?;
     let events = Events::new(progress::listeners(args));
     Ok(Engine::new(Sessions::new(Arc::new(target)), args.options()?, events))
+}
+
+/// A variable that cannot be read would be taken as not set, and lead to another server or database.
+fn expect_readable_environment() -> Result<()> {
+    let is_ours = |name: &str| name.starts_with("PG") || name == "USER";
+    let unreadable = std::env::vars_os().find_map(|(name, value)| {
+        name.into_string().ok().filter(|name| is_ours(name) && value.to_str().is_none())
+    });
+    match unreadable {
+        None => Ok(()),
+        Some(name) => Err(Error::usage(format!("the environment variable {name} is not UTF-8"))),
+    }
 }
 
 async fn find(engine: &Engine, select: &Select) -> Result<Uuid> {
@@ -222,7 +240,7 @@ async fn watch_status(args: &Args, engine: &Engine, select: &Select) -> Result<(
     loop {
         tick.tick().await;
         if std::io::stdout().is_terminal() {
-            say("\x1b[H\x1b[J"); // home, and clear what is below
+            clear();
         }
         show_status(args, engine, select).await?;
     }
@@ -253,6 +271,6 @@ fn say_error(error: &Error) {
 
 fn to_json(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string_pretty(value)
-        .map(|text| text + "\n")
+        .map(|text| clean_json(&text).into_owned() + "\n")
         .map_err(|error| Error::new(Kind::Failed, format!("could not write JSON: {error}")))
 }

@@ -10,7 +10,7 @@ use pgrecast::run::events::{Event, Listener, Progress};
 use uuid::Uuid;
 
 use super::args::{Args, LogFormat};
-use super::terminal::tell;
+use super::terminal::{clean, tell};
 use super::units::{clock, grouped, short};
 use super::words;
 
@@ -148,7 +148,7 @@ impl Listener for Bars {
                 if let Some(bar) = &step.bar {
                     bar.set_length(progress.total.max(1).cast_unsigned());
                     bar.set_position(progress.done.max(0).cast_unsigned());
-                    bar.set_message(text);
+                    bar.set_message(clean(&text).into_owned());
                 }
             }
             Event::Ended(outcome) => {
@@ -160,7 +160,7 @@ impl Listener for Bars {
             Event::Noted(note) => {
                 let line = format!("  note: {}", words::note(note));
                 match &step.bar {
-                    Some(bar) => bar.println(line),
+                    Some(bar) => bar.println(clean(&line)),
                     None => tell(&line),
                 }
             }

@@ -1,9 +1,9 @@
 //! Status as a person reads it: what is happening, is the application safe, what may I do now.
 
-use std::fmt::Write;
-
 use pgrecast::engine::Status;
 
+use super::page::{Page, folded};
+use super::terminal::clean;
 use super::units::{bytes, clock, grouped, short};
 
 const WIDTH: usize = 80;
@@ -18,52 +18,48 @@ fn phase(status: &Status) -> &str {
 
 /// One migration.
 pub(crate) fn one(status: &Status) -> String {
-    let mut out = String::new();
+    let mut out = Page::default();
     let id = short_id(status);
     let running = match status.runner_pid {
         Some(pid) => format!("running: backend {pid}"),
         None => "not running".to_owned(),
     };
-    let _ = writeln!(out, "{id}  {}  {}   {running}", status.tables.join(", "), phase(status));
+    out.line(format!("{id}  {}  {}   {running}", status.tables.join(", "), phase(status)));
     if matches!(phase(status), "capturing") {
         let rate = status.rows_per_second.map(|rate| format!("  {}/s", short(rate))).unwrap_or_default();
         let eta = status.eta_seconds.map(|eta| format!("  ETA {}", clock(eta))).unwrap_or_default();
-        let _ = writeln!(
-            out,
+        out.line(format!(
             "      copied {} of about {} rows{rate}{eta}",
             grouped(status.rows_copied),
             grouped(status.rows_estimated)
-        );
+        ));
     }
     let done = status.steps.iter().filter(|step| step.done).count();
     if let Some(next) = status.steps.get(done).filter(|_| phase(status) == "planned") {
-        let _ = writeln!(
-            out,
+        out.line(format!(
             "      step {} of {}: {}",
             done + 1,
             status.steps.len(),
-            next.statements.join("; ")
-        );
+            folded(&next.statements.join("; "))
+        ));
     }
     if let Some(backlog) = status.log_backlog {
-        let _ = writeln!(
-            out,
+        out.line(format!(
             "      log {} changes to bring over; {} keys brought over in {} rounds",
             grouped(backlog),
             grouped(status.keys_replayed),
             grouped(status.rounds)
-        );
+        ));
     }
     if let Some(reason) = &status.throttle.reason {
-        let _ = writeln!(out, "      {reason}");
+        out.line(format!("      {reason}"));
     }
     if status.runner_pid.is_some() && !status.lock.blockers.is_empty() {
-        let _ = writeln!(
-            out,
+        out.line(format!(
             "      lock not granted in {} tries, held by {}",
             status.lock.attempts,
             status.lock.blockers.join("; ")
-        );
+        ));
     }
     if let Some(verify) = &status.verify {
         let words = match (verify.rows, verify.differences) {
@@ -71,35 +67,33 @@ pub(crate) fn one(status: &Status) -> String {
             (_, Some(_)) => "rows differ".to_owned(),
             _ => "did not come to an end".to_owned(),
         };
-        let _ = writeln!(out, "      verified {words} ({})", verify.finished_at.as_deref().unwrap_or("-"));
+        out.line(format!("      verified {words} ({})", verify.finished_at.as_deref().unwrap_or("-")));
     }
     if let Some(held) = status.lock.held_ms.filter(|_| status.steps.is_empty()) {
-        let _ = writeln!(
-            out,
+        out.line(format!(
             "      swap held its locks {held:.0} ms; {} attempts, waited {:.0} ms",
             status.lock.attempts, status.lock.waited_ms
-        );
+        ));
     }
     if let Some(retired) = retired(status) {
         let what = if phase(status) == "rolled_back" { "kept" } else { "retired" };
-        let _ = writeln!(out, "      {what} {retired}");
+        out.line(format!("      {what} {retired}"));
     }
     if !status.not_validated.is_empty() {
-        let _ = writeln!(
-            out,
+        out.line(format!(
             "      NOT VALID until `pgrecast run` goes on: {}",
             status.not_validated.join(", ")
-        );
+        ));
     }
     if let Some(error) = &status.error {
         let since = error.since.as_ref().map(|since| format!(" (since {since})")).unwrap_or_default();
-        let _ = writeln!(out, "      last error{since}: {}", error.message);
+        out.line(format!("      last error{since}: {}", error.message));
     }
-    let _ = writeln!(out, "      {}", safety(status));
+    out.line(format!("      {}", safety(status)));
     for line in next(status) {
-        let _ = writeln!(out, "      {line}");
+        out.line(format!("      {line}"));
     }
-    out
+    out.into_text()
 }
 
 /// `schema.table (38 GB); 12 changes behind`.
@@ -150,7 +144,7 @@ pub(crate) fn list(all: &[Status], open_only: bool) -> String {
             if open_only { "no migration is open" } else { "no migration was ever begun in this database" };
         return format!("{what}\n");
     }
-    let mut out = String::new();
+    let mut out = Page::default();
     for status in all {
         let begun = status.begun_at.as_deref().unwrap_or("-").get(..16).unwrap_or("-");
         let line = format!(
@@ -158,63 +152,58 @@ pub(crate) fn list(all: &[Status], open_only: bool) -> String {
             short_id(status),
             phase(status),
             status.tables.join(", "),
-            status.change.join("; ")
+            folded(&status.change.join("; "))
         );
-        let _ = writeln!(out, "{}", line.chars().take(WIDTH).collect::<String>().trim_end());
+        out.line(clean(&line).chars().take(WIDTH).collect::<String>().trim_end());
     }
-    out
+    out.into_text()
 }
 
 /// The closing lines of a command that did what it was asked for.
 pub(crate) fn ending(status: &Status, what: &str) -> String {
-    let mut out = String::new();
+    let mut out = Page::default();
     let tables = status.tables.join(", ");
     match what {
         "abort" => {
-            let _ = writeln!(
-                out,
+            out.line(format!(
                 "migration {} is aborted: nothing of it is left on {tables}.",
                 short_id(status)
-            );
+            ));
         }
         "cleanup" => {
-            let _ = writeln!(
-                out,
+            out.line(format!(
                 "migration {} is cleaned up: nothing is left but its history in schema pgrecast.",
                 short_id(status)
-            );
+            ));
         }
         "verify" => {
             let rows = status.verify.as_ref().and_then(|verify| verify.rows).unwrap_or_default();
-            let _ =
-                writeln!(out, "{} rows of {tables} are equal in both tables, 0 differences.", grouped(rows));
+            out.line(format!("{} rows of {tables} are equal in both tables, 0 differences.", grouped(rows)));
         }
         "rollback" => {
-            let _ = writeln!(
-                out,
+            out.line(format!(
                 "{tables} is back in its former shape, with everything written since as far as that holds it."
-            );
+            ));
         }
         _ if status.steps.is_empty() => {
-            let _ = writeln!(out, "{tables} is changed.");
+            out.line(format!("{tables} is changed."));
         }
         _ => {
-            let _ = writeln!(
-                out,
+            out.line(format!(
                 "{tables} is changed, on the table itself: nothing is kept, nothing is left to do."
-            );
+            ));
         }
     }
     if let Some(retired) = retired(status) {
-        let _ = match phase(status) {
-            "rolled_back" => writeln!(out, "The table that was new is kept in {retired}."),
-            _ => writeln!(out, "The former table is kept for the way back in {retired}."),
-        };
+        match phase(status) {
+            "rolled_back" => out.line(format!("The table that was new is kept in {retired}.")),
+            _ => out.line(format!("The former table is kept for the way back in {retired}.")),
+        }
     }
     if what != "cleanup" {
         for line in next(status) {
-            let _ = writeln!(out, "  {line}");
+            out.line(format!("  {line}"));
         }
     }
-    out
+    out.into_text()
 }

@@ -133,7 +133,9 @@ where
     while let Some(message) = messages.next().await {
         match message {
             Ok(AsyncMessage::Notice(notice)) => {
-                tracing::debug!(severity = notice.severity(), message = notice.message(), "server notice");
+                // Without its words: what a trigger of the application raises may hold row values.
+                let (code, routine) = (notice.code().code(), notice.routine());
+                tracing::debug!(severity = notice.severity(), sqlstate = code, routine, "server notice");
             }
             Ok(_) => {}
             Err(error) => {

@@ -6,7 +6,7 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-use super::settings::Settings;
+use super::settings::{Settings, at};
 use super::uri;
 use crate::error::{Error, Result};
 
@@ -17,7 +17,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Settings>> {
         return uri::parse(rest).map(Some);
     }
     if !text.contains('=') {
-        return Ok(None);
+        return Ok(None); // Settings::set refuses a name that is like a URI.
     }
     parse_pairs(text).map(Some)
 }
@@ -25,7 +25,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Settings>> {
 fn parse_pairs(text: &str) -> Result<Settings> {
     let mut settings = Settings::default();
     let mut chars = text.chars().peekable();
-    loop {
+    for number in 1.. {
         skip_space(&mut chars);
         if chars.peek().is_none() {
             return Ok(settings);
@@ -41,8 +41,9 @@ fn parse_pairs(text: &str) -> Result<Settings> {
         }
         skip_space(&mut chars);
         let value = value(&mut chars)?;
-        settings.set(&keyword, &value)?;
+        settings.set(&keyword, &value).map_err(|error| at(number, error))?;
     }
+    Ok(settings)
 }
 
 fn skip_space(chars: &mut Peekable<Chars<'_>>) {
@@ -77,6 +78,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::db::{ConnectionArgs, Target};
 
     fn pairs(text: &str) -> Settings {
         parse(text).unwrap().unwrap()
@@ -99,15 +101,48 @@ mod tests {
 
     #[test]
     fn mistakes_are_said_without_the_password() {
-        for text in ["password=my secret host=a", "password='secret"] {
-            let error = parse(text).unwrap_err().to_string();
-            assert!(!error.contains("secret"), "{error}");
+        for text in [
+            "password=my Hunter2 host=a",
+            "password='Hunter2",
+            "host=h password=a Hunter2=b",
+            "host=h port=Hunter2",
+            "sslmode=Hunter2",
+            "connect_timeout=Hunter2",
+            "hostaddr=Hunter2",
+            "postgres://app:Hunter2/x@127.0.0.1/db",
+            "postgres://app:5432,Hunter2/x@127.0.0.1/db",
+            "postgres://app:pa@Hunter2@h/db",
+            "postgres://app:%zzHunter2@h/db",
+            "postgres://app:Hunter2%2@h/db",
+            "postgres://h/db?password=a&Hunter2=b",
+            "postgres://h/db?password=a&Hunter2",
+            "postgres://h/db?passwrd=Hunter2",
+            "postgres:/u:Hunter2@h/db",
+            "Postgres://u:Hunter2@h/db",
+            "u:Hunter2@h/db",
+            "u:Hunter2@h/db?sslmode=require",
+            "host=u:Hunter2@h",
+            "dbname=postgres://u:Hunter2@h/db",
+        ] {
+            let args = ConnectionArgs { dbname: Some(text.into()), ..ConnectionArgs::default() };
+            let env = |name: &str| (name == "USER").then(|| "me".to_owned());
+            let error = Target::resolve(&args, &env).unwrap_err();
+            assert!(!format!("{error:?}").contains("Hunter2"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_misspelt_keyword_is_found_by_its_place_and_the_one_it_is_like() {
+        let error = parse("host=a usr=b").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "unknown connection setting\ncaused by: it is setting 2 of the connection string\nhint: Is \"user\" meant?"
+        );
     }
 
     proptest! {
         #[test]
-        fn what_is_quoted_reads_back(user in ".{1,20}", password in ".{1,20}", host in "[a-z.]{1,9}") {
+        fn what_is_quoted_reads_back(user in "[^:@\n]{1,20}", password in ".{1,20}", host in "[a-z.]{1,9}") {
             let quote = |text: &str| text.replace('\\', r"\\").replace('\'', r"\'");
             let text = format!("user='{}' host={host} password = '{}'", quote(&user), quote(&password));
             let settings = pairs(&text);
@@ -120,6 +155,30 @@ mod tests {
         fn no_text_makes_it_panic(text in r"[ =a-z'\\:/@%\[\]?&,]{0,40}") {
             let _ = parse(&text);
             let _ = parse(&format!("postgres://{text}"));
+        }
+
+        /// Whatever is in a password that was not percent-encoded, or wrongly: an error shows nothing of it, and without
+        /// an error it was read whole, or the part of it that was taken for something else is not shown either.
+        #[test]
+        fn no_error_shows_a_piece_of_a_password(
+            pieces in proptest::collection::vec(("[/?#@:%&=, \\[\\]'\\\\]{0,2}", "SECRET[a-z]{0,3}"), 1..4),
+            quoted in any::<bool>(),
+        ) {
+            let password: String = pieces.iter().flat_map(|(mark, word)| [mark.as_str(), word.as_str()]).collect();
+            let quote = if quoted { "'" } else { "" };
+            for text in [
+                format!("postgres://app:{password}@127.0.0.1:1/db"),
+                format!("postgres://127.0.0.1:1/db?user=app&password={password}"),
+                format!("host=127.0.0.1 port=1 password={quote}{password}{quote} user=app dbname=db"),
+            ] {
+                let args = ConnectionArgs { dbname: Some(text.clone()), ..ConnectionArgs::default() };
+                let env = |name: &str| (name == "USER").then(|| "me".to_owned());
+                let said = match Target::resolve(&args, &env) {
+                    Ok(target) => format!("{target} {target:?}"),
+                    Err(error) => format!("{error:?}"),
+                };
+                prop_assert!(!said.contains("SECRET"), "{}: {}", text, said);
+            }
         }
     }
 }

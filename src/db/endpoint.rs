@@ -13,6 +13,8 @@ const DEFAULT_PORT: u16 = 5432;
 /// Where a local server's socket may be: as packages of Linux distributions have it, and as
 /// a server built from source has it.
 const SOCKET_DIRECTORIES: [&str; 2] = ["/var/run/postgresql", "/tmp"];
+/// What is in the place of a port may be the rest of a password, so it is not shown.
+const ENCODED: &str = "In a URI, write \"/\" in a password as %2F, \"@\" as %40 and \":\" as %3A.";
 /// One server that may be the one.
 #[derive(Clone)]
 pub(super) struct Endpoint {
@@ -57,16 +59,18 @@ pub(super) fn from_settings(settings: &Settings) -> Result<Vec<Endpoint>> {
     }
     (0..count)
         .map(|i| {
-            let port = match ports.get(i).unwrap_or(&ports[0]).trim() {
-                "" => DEFAULT_PORT,
-                text => text.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
-                    Error::usage(format!("\"{text}\" is not a port")).hint("Ports are from 1 to 65535.")
-                })?,
-            };
+            let port =
+                match ports.get(i).unwrap_or(&ports[0]).trim() {
+                    "" => DEFAULT_PORT,
+                    text => text.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
+                        Error::usage("the port is not a number from 1 to 65535").hint(ENCODED)
+                    })?,
+                };
             let address = addresses.get(i).filter(|text| !text.is_empty());
             let address: Option<IpAddr> = address
                 .map(|text| {
-                    text.parse().map_err(|_| Error::usage(format!("\"{text}\" is not an IP address")))
+                    text.parse()
+                        .map_err(|_| Error::usage("the connection setting \"hostaddr\" is not an IP address"))
                 })
                 .transpose()?;
             let host = match (hosts.get(i).filter(|host| !host.is_empty()), address) {

@@ -4,7 +4,7 @@
 //! environment and files: <https://www.postgresql.org/docs/current/libpq-connect.html>. Where we do
 //! less than libpq and leaving it out would make the connection weaker, the setting is refused.
 //!
-//! In reading order: `settings` holds what was asked for, filled from `conninfo`, `uri`,
+//! In reading order: `secret` says what is not shown; `settings` holds what was asked for, filled from `conninfo`, `uri`,
 //! `service` files and the environment; `target` makes of it where to connect: each
 //! `endpoint` with a password from the `passfile`, and `tls`, which trusts a `certificate` or
 //! not; `connect` goes there, with `failure` saying why it did not work; `connection` is the
@@ -18,6 +18,7 @@ mod endpoint;
 mod failure;
 mod passfile;
 pub mod search_path;
+mod secret;
 mod service;
 mod session;
 mod settings;
@@ -26,5 +27,6 @@ mod tls;
 mod uri;
 
 pub use connection::{Canceller, Connection, ServerVersion, all_closed};
+pub use secret::may_hold_password;
 pub use session::{Session, Sessions};
 pub use target::{ConnectionArgs, Target};

@@ -1,11 +1,12 @@
 //! Connection settings by their libpq keyword, from whichever source.
 //!
-//! Relies on nothing. Afterwards every keyword in a [`Settings`] is one that libpq knows and we act
+//! Afterwards every keyword in a [`Settings`] is one that libpq knows and we act
 //! upon, and none is empty: libpq takes an empty value as "not set" almost everywhere.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::secret::is_like_uri;
 use crate::error::{Error, Result};
 
 /// Keywords we act upon, each with its environment variable if libpq reads one.
@@ -110,6 +111,13 @@ impl Settings {
                 .because("connections are encrypted by TLS only")
                 .hint("Use sslmode=require or stronger."));
         }
+        if is_place(keyword) && value.split(',').any(|value| is_misplaced(keyword, value)) {
+            return Err(Error::usage(format!(
+                "the connection setting \"{keyword}\" is like a connection URI"
+            ))
+            .because("its value is not shown, since it may hold a password")
+            .hint("A URI goes with -d and begins with postgresql://."));
+        }
         if let Some((known, _)) = USED.iter().find(|(name, _)| *name == keyword) {
             self.0.insert(known, value.to_owned());
             return Ok(());
@@ -118,7 +126,12 @@ impl Settings {
             tracing::debug!(keyword, "connection setting has no effect here");
             return Ok(());
         }
-        Err(Error::usage(format!("unknown connection setting \"{keyword}\"")))
+        // Not named: after a mistake in the string before it, it may be a piece of the password.
+        let error = Error::usage("unknown connection setting");
+        Err(match similar(keyword) {
+            Some(known) => error.hint(format!("Is \"{known}\" meant?")),
+            None => error,
+        })
     }
 
     /// Takes over from `other` whatever it says, over what is set here.
@@ -143,7 +156,8 @@ impl Settings {
     pub(super) fn number(&self, keyword: &str) -> Result<Option<i64>> {
         self.get(keyword)
             .map(|text| {
-                let wrong = || Error::usage(format!("\"{text}\" is not a whole number for \"{keyword}\""));
+                let wrong =
+                    || Error::usage(format!("the connection setting \"{keyword}\" is not a whole number"));
                 text.trim().parse().map_err(|_| wrong())
             })
             .transpose()
@@ -156,9 +170,54 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// The error for a value that is none of the words `keyword` knows.
-pub(super) fn wrong_value(keyword: &str, value: &str, known: &str) -> Error {
-    Error::usage(format!("\"{value}\" is not a value of the connection setting \"{keyword}\""))
+/// Says which setting it is about, since its keyword may be a piece of a password.
+pub(super) fn at(number: usize, mut error: Error) -> Error {
+    let place = format!("it is setting {number} of the connection string");
+    error.cause = Some(match error.cause.take() {
+        Some(cause) => format!("{cause}; {place}"),
+        None => place,
+    });
+    error
+}
+
+/// Whether messages show its value.
+fn is_place(keyword: &str) -> bool {
+    matches!(keyword, "host" | "hostaddr" | "dbname" | "user" | "service")
+}
+
+fn is_misplaced(keyword: &str, value: &str) -> bool {
+    // A host that begins so is a socket, in a directory or without one.
+    let is_socket = value.starts_with(['/', '@']);
+    is_like_uri(value) || (keyword.starts_with("host") && value.contains('@') && !is_socket)
+}
+
+/// The keyword that was meant, if no more than a third of its letters are wrong.
+fn similar(keyword: &str) -> Option<&'static str> {
+    // Of short ones that would be most of the letters.
+    let near = |known: &&str| distance(known, keyword) <= known.len() / 3;
+    let used = USED.iter().map(|(name, _)| *name);
+    used.filter(near).min_by_key(|known| distance(known, keyword))
+}
+
+/// How many letters have to be put in, taken out or replaced (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// The error for a value that is none of the words `keyword` knows. The value is not shown: it may be a piece of a
+/// password that ends too early.
+pub(super) fn wrong_value(keyword: &str, known: &str) -> Error {
+    Error::usage(format!("the connection setting \"{keyword}\" has an unknown value"))
         .hint(format!("Use one of {known}."))
 }
 
@@ -167,9 +226,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_keyword_is_named() {
-        let error = Settings::default().set("hots", "localhost").unwrap_err();
-        assert_eq!(error.to_string(), "unknown connection setting \"hots\"");
+    fn an_unknown_keyword_is_not_named_but_the_one_that_is_meant() {
+        let error = Settings::default().set("passwrd", "x").unwrap_err();
+        assert_eq!(error.to_string(), "unknown connection setting\nhint: Is \"password\" meant?");
+        assert!(Settings::default().set("Hunter2", "x").unwrap_err().hint.is_none());
         assert_eq!(error.kind, crate::error::Kind::Usage);
     }
 

@@ -25,7 +25,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
 /// What the command line says about the connection, as for psql.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct ConnectionArgs {
     /// `-d`: a database name, a `key=value` string, or a URI. The latter two win over the rest.
     pub dbname: Option<String>,
@@ -35,6 +35,13 @@ pub struct ConnectionArgs {
     pub port: Option<u16>,
     /// `-U`.
     pub user: Option<String>,
+}
+
+/// Without its values: the string may hold a password.
+impl fmt::Debug for ConnectionArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ConnectionArgs")
+    }
 }
 
 /// Where to connect and as whom. Shows itself without the password.
@@ -168,13 +175,13 @@ fn session_config(settings: &Settings, env: &impl Fn(&str) -> Option<String>) ->
     config.target_session_attrs(match settings.get("target_session_attrs") {
         None | Some("any") => TargetSessionAttrs::Any,
         Some("read-write" | "primary") => TargetSessionAttrs::ReadWrite,
-        Some(other) => return Err(wrong_value("target_session_attrs", other, "any, read-write, primary")),
+        Some(_) => return Err(wrong_value("target_session_attrs", "any, read-write, primary")),
     });
     config.channel_binding(match settings.get("channel_binding") {
         None | Some("prefer") => ChannelBinding::Prefer,
         Some("disable") => ChannelBinding::Disable,
         Some("require") => ChannelBinding::Require,
-        Some(other) => return Err(wrong_value("channel_binding", other, "disable, prefer, require")),
+        Some(_) => return Err(wrong_value("channel_binding", "disable, prefer, require")),
     });
     Ok(config)
 }

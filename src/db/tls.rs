@@ -41,7 +41,7 @@ impl Tls {
             "require" | "verify-ca" | "verify-full" => &[SslMode::Require],
             _ => {
                 let known = "disable, allow, prefer, require, verify-ca, verify-full";
-                return Err(wrong_value("sslmode", mode, known));
+                return Err(wrong_value("sslmode", known));
             }
         };
         if system_roots && mode != "verify-full" {
@@ -58,7 +58,7 @@ impl Tls {
                 ))
                 .hint("Use sslmode=require or stronger."));
             }
-            Some(other) => return Err(wrong_value("sslnegotiation", other, "postgres, direct")),
+            Some(_) => return Err(wrong_value("sslnegotiation", "postgres, direct")),
         };
         let trust = trust(mode, settings, home)?;
         let mut config = client_config(trust, mode, settings, home)?;
@@ -101,16 +101,29 @@ fn trust(mode: &str, settings: &Settings, home: Option<&Path>) -> Result<Trust> 
     if roots.is_empty() {
         return Err(Error::failed(format!("{} has no certificate that can be trusted", file.display())));
     }
+    expect_no_revocations(home)?;
     // With a root file, `require` verifies the chain: libpq does so too.
     Ok(if mode == "verify-full" { Trust::SignedByForHost(roots) } else { Trust::SignedBy(roots) })
+}
+
+/// Refuses where libpq would check a list of revoked certificates: it loads the usual file, if it is there, whenever it
+/// verifies against a root file (`initialize_SSL` in fe-secure-openssl.c). It does not for `sslrootcert=system`. `sslcrl`
+/// and `sslcrldir`, which would name others, are refused as settings.
+fn expect_no_revocations(home: Option<&Path>) -> Result<()> {
+    match usual_file(home, "root.crl").filter(|file| file.exists()) {
+        None => Ok(()),
+        Some(file) => Err(Error::usage(format!("revoked certificates are listed in {}", file.display()))
+            .because("certificate revocation lists are not checked: a revoked certificate would be accepted")
+            .hint("Move the file away, or set HOME to a directory without it, if connections may be made without that check.")),
+    }
 }
 
 fn client_config(trust: Trust, mode: &str, settings: &Settings, home: Option<&Path>) -> Result<ClientConfig> {
     let versions: &[_] = match settings.get("ssl_min_protocol_version") {
         None | Some("TLSv1" | "TLSv1.1" | "TLSv1.2") => &[&TLS13, &TLS12],
         Some("TLSv1.3") => &[&TLS13],
-        Some(other) => {
-            return Err(wrong_value("ssl_min_protocol_version", other, "TLSv1.2, TLSv1.3"));
+        Some(_) => {
+            return Err(wrong_value("ssl_min_protocol_version", "TLSv1.2, TLSv1.3"));
         }
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -191,5 +204,30 @@ mod tests {
         std::fs::write(home.path().join(".postgresql/root.crt"), "nothing").unwrap();
         assert!(resolve("sslmode=require", Some(home.path())).is_err());
         assert!(resolve("sslmode=prefer", Some(home.path())).is_ok());
+    }
+
+    #[test]
+    fn a_list_of_revoked_certificates_that_libpq_would_check_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let file = |name: &str| home.path().join(".postgresql").join(name);
+        std::fs::create_dir(home.path().join(".postgresql")).unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let root = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+        std::fs::write(file("root.crl"), "").unwrap();
+        assert!(resolve("sslmode=require", Some(home.path())).is_ok(), "nothing is verified");
+        std::fs::write(file("root.crt"), root.pem()).unwrap();
+        for mode in ["require", "verify-ca", "verify-full"] {
+            let text = format!("sslmode={mode}");
+            let error = resolve(&text, Some(home.path())).err().unwrap();
+            assert!(error.to_string().contains("root.crl"), "{error}");
+            let named = format!("{text} sslrootcert={}", file("root.crt").display());
+            assert!(
+                resolve(&named, Some(home.path())).is_err(),
+                "it is not the root file's neighbour that counts"
+            );
+        }
+        assert!(resolve("sslmode=prefer", Some(home.path())).is_ok());
+        std::fs::remove_file(file("root.crl")).unwrap();
+        assert!(resolve("sslmode=verify-full", Some(home.path())).is_ok());
     }
 }

@@ -2,8 +2,11 @@
 //!
 //! Read as libpq reads them (`conninfo_uri_parse_options` in fe-connect.c), which is simpler than
 //! RFC 3986: every part may be percent-encoded, so that a socket directory can stand as the host.
+//!
+//! One thing is refused that libpq takes: an "@" as it is in host or database. It is the end of a password in which
+//! "/" or "@" was not encoded, and the rest of the password would be shown as the host or the database.
 
-use super::settings::Settings;
+use super::settings::{Settings, at};
 use crate::error::{Error, Result};
 
 /// What follows the scheme, if `text` is a connection URI.
@@ -26,19 +29,22 @@ pub(super) fn parse(text: &str) -> Result<Settings> {
     rest = parse_hosts(rest, &mut settings)?;
     if let Some(path) = rest.strip_prefix('/') {
         let (dbname, after) = split_before(path, &['?']);
+        expect_no_at(dbname)?;
         settings.set("dbname", &decode(dbname)?)?;
         rest = after;
     }
-    for pair in rest.trim_start_matches('?').split('&').filter(|pair| !pair.is_empty()) {
+    let pairs = rest.trim_start_matches('?').split('&').filter(|pair| !pair.is_empty());
+    for (number, pair) in (1..).zip(pairs) {
         let (keyword, value) = pair.split_once('=').ok_or_else(|| {
             Error::usage("a parameter of the connection URI has no \"=\"")
                 .hint("Write a \"&\" in a value as %26.")
         })?;
-        match (decode(keyword)?.as_str(), decode(value)?.as_str()) {
+        let done = match (decode(keyword)?.as_str(), decode(value)?.as_str()) {
             // What JDBC calls it; libpq accepts this one value.
-            ("ssl", "true") => settings.set("sslmode", "require")?,
-            (keyword, value) => settings.set(keyword, value)?,
-        }
+            ("ssl", "true") => settings.set("sslmode", "require"),
+            (keyword, value) => settings.set(keyword, value),
+        };
+        done.map_err(|error| at(number, error))?;
     }
     Ok(settings)
 }
@@ -58,6 +64,7 @@ fn parse_hosts<'a>(text: &'a str, settings: &mut Settings) -> Result<&'a str> {
             Some(after) => split_before(after, &['/', '?', ',']),
             None => ("", after),
         };
+        expect_no_at(host)?;
         hosts.push(decode(host)?);
         ports.push(decode(port)?);
         if let Some(next) = after.strip_prefix(',') {
@@ -70,6 +77,15 @@ fn parse_hosts<'a>(text: &'a str, settings: &mut Settings) -> Result<&'a str> {
             return Err(Error::usage("after \"]\" in the connection URI follows neither \":\" nor \"/\""));
         }
     }
+}
+
+fn expect_no_at(part: &str) -> Result<()> {
+    if part.contains('@') {
+        return Err(Error::usage("the connection URI has a \"@\" that does not end user and password").hint(
+            "In a password write \"@\" as %40, \"/\" as %2F and \":\" as %3A; \"@\" as %40 in the name of a host or a database, too.",
+        ));
+    }
+    Ok(())
 }
 
 fn split_before<'a>(text: &'a str, stops: &[char]) -> (&'a str, &'a str) {

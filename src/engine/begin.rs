@@ -70,15 +70,11 @@ fn same_or_error(open: &Migration, asked: &Record) -> Result<Uuid> {
 /// [`crate::error::Kind::Refused`] naming every one.
 pub fn refuse(plan: &Plan) -> Result<()> {
     let Some(first) = plan.refusals.first() else { return Ok(()) };
-    let lines: Vec<String> = plan
-        .refusals
-        .iter()
-        .map(|refusal| {
-            let hint = refusal.hint.as_ref().map(|hint| format!(" {hint}")).unwrap_or_default();
-            format!("{} {}: {}.{hint}", refusal.code, refusal.object, refusal.message)
-        })
-        .collect();
+    let lines = plan.refusals.iter().map(|refusal| {
+        let hint = refusal.hint.as_ref().map(|hint| format!(" {hint}")).unwrap_or_default();
+        format!("{} {}: {}.{hint}", refusal.code, refusal.object, refusal.message)
+    });
     Err(Error::refused(first.code, format!("{} can not be changed this way", plan.table))
-        .because(lines.join("\n  "))
+        .lines(lines)
         .state("nothing was changed"))
 }

@@ -139,15 +139,11 @@ pub struct Failure {
 
 impl Failure {
     fn of(error: &Error) -> Self {
-        let message = match &error.cause {
-            Some(cause) => format!("{}: {cause}", error.message),
-            None => error.message.clone(),
-        };
         Failure {
             since: None,
             code: error.code,
             sqlstate: error.sqlstate.clone(),
-            message,
+            message: error.summary(),
             state: error.state.clone(),
             hint: error.hint.clone(),
         }

@@ -4,6 +4,7 @@
 
 mod code;
 mod codes;
+mod server;
 
 use std::fmt;
 
@@ -59,8 +60,13 @@ pub struct Error {
     pub object: Option<String>,
     /// What could not be done.
     pub message: String,
+    /// More of the message, each shown on a line of its own: where a syntax error is, all refusals.
+    pub lines: Vec<String>,
     /// Why: usually the server's message.
     pub cause: Option<String>,
+    /// The server's words that may hold row values. Shown to the person who runs the command; never stored, never
+    /// logged, and not part of `Display`, so that none of that happens by accident.
+    pub detail: Option<String>,
     /// The server's SQLSTATE, when the server said it.
     pub sqlstate: Option<String>,
     /// In which state things are now.
@@ -72,8 +78,18 @@ pub struct Error {
 impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        let (message, code, object) = (message.into(), None, None);
-        Error { kind, code, object, message, cause: None, sqlstate: None, state: None, hint: None }
+        Error {
+            kind,
+            code: None,
+            object: None,
+            message: message.into(),
+            lines: Vec::new(),
+            cause: None,
+            detail: None,
+            sqlstate: None,
+            state: None,
+            hint: None,
+        }
     }
 
     /// [`Kind::Failed`]: running the same command again is safe.
@@ -122,6 +138,13 @@ impl Error {
         self
     }
 
+    /// Shows more of the message on lines of their own.
+    #[must_use]
+    pub fn lines(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.lines.extend(lines);
+        self
+    }
+
     /// Says in which state things are; a state said nearer to the failure is kept.
     #[must_use]
     pub fn state(mut self, state: impl Into<String>) -> Self {
@@ -158,6 +181,25 @@ impl Error {
         self
     }
 
+    /// What and why, in one text: what is stored, and what JSON says.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let message = [std::slice::from_ref(&self.message), &self.lines].concat().join("\n  ");
+        match &self.cause {
+            Some(cause) => format!("{message}: {cause}"),
+            None => message,
+        }
+    }
+
+    /// The message, with the SQLSTATE where no cause says it.
+    #[must_use]
+    pub fn heading(&self) -> String {
+        match (&self.cause, &self.sqlstate) {
+            (None, Some(code)) => format!("{} ({code})", self.message),
+            _ => self.message.clone(),
+        }
+    }
+
     /// Whether the server reported this SQLSTATE.
     #[must_use]
     pub fn is_sqlstate(&self, state: &SqlState) -> bool {
@@ -183,11 +225,12 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.message)?;
-        match (&self.cause, &self.sqlstate) {
-            (Some(cause), _) => write!(f, "\ncaused by: {cause}")?,
-            (None, Some(code)) => write!(f, " ({code})")?,
-            (None, None) => {}
+        f.write_str(&self.heading())?;
+        for line in &self.lines {
+            write!(f, "\n  {line}")?;
+        }
+        if let Some(cause) = &self.cause {
+            write!(f, "\ncaused by: {cause}")?;
         }
         if let Some(state) = &self.state {
             write!(f, "\nstate: {state}")?;
@@ -200,62 +243,6 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
-
-/// What a SQLSTATE means for us: the list of those that pass by themselves is written out here and
-/// nowhere else. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-fn kind_of(state: &SqlState) -> Kind {
-    const PASSING: [&SqlState; 7] = [
-        &SqlState::LOCK_NOT_AVAILABLE,
-        &SqlState::QUERY_CANCELED, // our own statement_timeout: the budget of a lock request
-        // The same, when it struck after the answer to Parse and before ReadyForQuery, where nobody listens.
-        &SqlState::IN_FAILED_SQL_TRANSACTION,
-        &SqlState::T_R_SERIALIZATION_FAILURE,
-        &SqlState::T_R_DEADLOCK_DETECTED,
-        &SqlState::OBJECT_IN_USE,
-        &SqlState::TOO_MANY_CONNECTIONS,
-    ];
-    const LOST: [&SqlState; 3] =
-        [&SqlState::ADMIN_SHUTDOWN, &SqlState::CRASH_SHUTDOWN, &SqlState::CANNOT_CONNECT_NOW];
-    if PASSING.contains(&state) {
-        Kind::Transient
-    } else if LOST.contains(&state)
-        || state.code().starts_with("08")
-        || state.code() == "25P03" // idle_in_transaction_session_timeout
-        || state.code() == "57P05"
-    // idle_session_timeout
-    {
-        Kind::ConnectionLost
-    } else {
-        Kind::Failed
-    }
-}
-
-impl From<tokio_postgres::Error> for Error {
-    fn from(error: tokio_postgres::Error) -> Self {
-        if let Some(db) = error.as_db_error() {
-            let mut message = db.message().to_owned();
-            if let Some(detail) = db.detail() {
-                message = format!("{message}: {detail}");
-            }
-            let mut out = Error::new(kind_of(db.code()), message);
-            out.sqlstate = Some(db.code().code().to_owned());
-            out.hint = db.hint().map(str::to_owned);
-            return out;
-        }
-        let why = std::error::Error::source(&error).map(ToString::to_string);
-        let mut out = if error.is_closed() || is_io(&error) {
-            Error::new(Kind::ConnectionLost, "the connection to the server was lost")
-        } else {
-            Error::failed(error.to_string())
-        };
-        out.cause = why;
-        out
-    }
-}
-
-fn is_io(error: &tokio_postgres::Error) -> bool {
-    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
-}
 
 #[cfg(test)]
 mod tests {
@@ -273,9 +260,11 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_timeout_passes_by_itself_and_a_syntax_error_does_not() {
-        assert_eq!(kind_of(&SqlState::LOCK_NOT_AVAILABLE), Kind::Transient);
-        assert_eq!(kind_of(&SqlState::SYNTAX_ERROR), Kind::Failed);
-        assert_eq!(kind_of(&SqlState::CONNECTION_FAILURE), Kind::ConnectionLost);
+    fn row_values_are_in_the_detail_only() {
+        let mut error = Error::failed("new row violates check constraint \"c\"");
+        error.detail = Some("Failing row contains (1, 123-45-6789).".into());
+        let error = error.context("1 row does not fit").lines(["more".to_owned()]);
+        assert!(!error.to_string().contains("6789") && !error.summary().contains("6789"), "{error}");
+        assert_eq!(error.summary(), "1 row does not fit\n  more: new row violates check constraint \"c\"");
     }
 }

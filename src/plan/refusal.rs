@@ -31,10 +31,7 @@ impl Refusal {
     /// The refusal that an error says; about the table, where it names no other object. None for an error of another kind.
     #[must_use]
     pub fn of_error(error: &Error, table: &QualifiedName) -> Option<Self> {
-        let message = match &error.cause {
-            Some(cause) => format!("{}: {cause}", error.message),
-            None => error.message.clone(),
-        };
+        let message = error.summary();
         let object = error.object.clone().unwrap_or_else(|| table.shown());
         Some(Refusal { code: error.code?, object, message, hint: error.hint.clone() })
     }

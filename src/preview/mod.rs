@@ -7,6 +7,7 @@ mod surroundings;
 mod trial;
 
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use crate::alter::TableRef;
@@ -76,6 +77,28 @@ pub fn place_of(id: Uuid, ordinal: i32, table: &QualifiedName) -> Place {
 /// # Errors
 /// [`Kind::Usage`](crate::error::Kind::Usage) for a table or column that does not exist. Refusals are in the plan.
 pub async fn examine(
+    sessions: &Sessions,
+    client: &Client,
+    table: &TableRef,
+    change: &Change,
+    takes_sample: bool,
+) -> Result<Examination> {
+    look(sessions, client, table, change, takes_sample).await.map_err(|error| {
+        if !error.is_sqlstate(&SqlState::CHARACTER_NOT_IN_REPERTOIRE) {
+            return error;
+        }
+        error
+            .context("a name or a definition of this database is not UTF-8")
+            .refused_as(Code::NotUtf8)
+            .state("nothing was changed")
+            .hint(
+                "The encoding SQL_ASCII keeps bytes without saying what they mean. Define again in UTF-8, or drop, the \
+                 default, comment, constraint, index or trigger of the table that is not; or move to a database in UTF8.",
+            )
+    })
+}
+
+async fn look(
     sessions: &Sessions,
     client: &Client,
     table: &TableRef,

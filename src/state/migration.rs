@@ -219,10 +219,7 @@ impl Migration {
         if error.kind == Kind::Stopped {
             return record(client, self.id, "stopped", &error.message).await;
         }
-        let message = match &error.cause {
-            Some(cause) => format!("{}: {cause}", error.message),
-            None => error.message.clone(),
-        };
+        let message = error.summary();
         client
             .execute(
                 &sql!("state/record_error.sql").text(),

@@ -17,6 +17,7 @@ mod change {
 }
 mod cli {
     mod bad_input;
+    mod shown;
 }
 mod copy {
     mod moved_rows;
