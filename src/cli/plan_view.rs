@@ -3,6 +3,7 @@
 use pgrecast::plan::Plan;
 use pgrecast::plan::estimate::Span;
 use pgrecast::plan::layout::{HEADER, Layout};
+use pgrecast::plan::report::ColumnChange;
 
 use super::args::{Change, quote};
 use super::page::{Page, folded};
@@ -10,75 +11,12 @@ use super::units::{bytes, clock, short};
 
 pub(crate) fn show(plan: &Plan, change: &Change) -> String {
     let mut out = Page::default();
-    let e = &plan.estimate;
-    out.line(format!(
-        "{}   {} rows   {} with indexes   PostgreSQL {}",
-        plan.table,
-        short(e.rows as f64),
-        bytes(e.total_bytes),
-        plan.server.split(' ').next().unwrap_or_default()
-    ));
-    out.gap();
-    for action in &plan.actions {
-        out.wrap("", "    ", folded(&action.sql));
-        if plan.refusals.is_empty() {
-            out.wrap("    ", "    ", format!("{}: {}", action.class, action.reason));
-        }
-    }
-    if plan.actions.is_empty() {
-        out.line("rebuild, no change of shape");
-    }
-    for words in change.which_rows() {
-        out.wrap("", "    ", &words);
-    }
-    let how = match plan.strategy.as_str() {
-        "instant" => "on the table itself, in one short transaction",
-        "staged" => "on the table itself, in steps; nothing is copied",
-        _ => "shadow table, captured writes, swap in one short transaction",
-    };
-    if plan.refusals.is_empty() {
-        out.line(format!("strategy: {}   {how}", plan.strategy));
-        out.gap();
-    }
+    head(&mut out, plan, change);
     if !plan.refusals.is_empty() {
-        out.line("refused");
-        for refusal in &plan.refusals {
-            let hint = refusal.hint.as_ref().map(|hint| format!(" {hint}")).unwrap_or_default();
-            item(
-                &mut out,
-                &format!("{} {}", refusal.code, refusal.object),
-                &format!("{}.{hint}", refusal.message),
-            );
-        }
-        out.line("nothing was changed.");
+        refusals(&mut out, plan);
         return out.into_text();
     }
-    let changed: Vec<_> = plan
-        .columns
-        .iter()
-        .filter(|c| c.from != c.to || c.expression.as_ref().is_some_and(|e| !e.ends_with('"')))
-        .collect();
-    if !changed.is_empty() {
-        out.line("columns");
-        for column in changed {
-            let text = match (&column.from, &column.to) {
-                (Some(from), None) => format!("{from} is dropped"),
-                (None, Some(to)) => match &column.expression {
-                    Some(given) if given.starts_with("(null)") => {
-                        format!("{to} is new, NULL in rows that are there")
-                    }
-                    Some(given) => format!("{to} is new, {given} in rows that are there"),
-                    None => format!("{to} is new"),
-                },
-                (Some(from), Some(to)) => {
-                    let by = column.expression.clone().unwrap_or_default();
-                    if from == to { format!("{to} := {by}") } else { format!("{from} becomes {to} := {by}") }
-                }
-                (None, None) => continue,
-            };
-            out.wrap("  ", "    ", folded(&text));
-        }
-    }
+    columns(&mut out, plan);
     if !plan.dependents.is_empty() {
         out.line("carried over");
         for dependent in &plan.dependents {
@@ -112,6 +50,77 @@ pub(crate) fn show(plan: &Plan, change: &Change) -> String {
     out.into_text()
 }
 
+/// The table, what was asked for, and how it is done.
+fn head(out: &mut Page, plan: &Plan, change: &Change) {
+    let e = &plan.estimate;
+    out.line(format!(
+        "{}   {} rows   {} with indexes   PostgreSQL {}",
+        plan.table,
+        short(e.rows as f64),
+        bytes(e.total_bytes),
+        plan.server.split(' ').next().unwrap_or_default()
+    ));
+    out.gap();
+    let is_possible = plan.refusals.is_empty();
+    for action in &plan.actions {
+        out.wrap("", "    ", folded(&action.sql));
+        if is_possible {
+            out.wrap("    ", "    ", format!("{}: {}", action.class, action.reason));
+        }
+    }
+    if plan.actions.is_empty() {
+        out.line("rebuild, no change of shape");
+    }
+    for words in change.which_rows() {
+        out.wrap("", "    ", &words);
+    }
+    let how = match plan.strategy.as_str() {
+        "instant" => "on the table itself, in one short transaction",
+        "staged" => "on the table itself, in steps; nothing is copied",
+        _ => "shadow table, captured writes, swap in one short transaction",
+    };
+    if is_possible {
+        out.line(format!("strategy: {}   {how}", plan.strategy));
+        out.gap();
+    }
+}
+
+fn refusals(out: &mut Page, plan: &Plan) {
+    out.line("refused");
+    for refusal in &plan.refusals {
+        let hint = refusal.hint.as_ref().map(|hint| format!(" {hint}")).unwrap_or_default();
+        item(out, &format!("{} {}", refusal.code, refusal.object), &format!("{}.{hint}", refusal.message));
+    }
+    out.line("nothing was changed.");
+}
+
+/// Columns that do not stay as they are.
+fn columns(out: &mut Page, plan: &Plan) {
+    let is_changed =
+        |c: &&ColumnChange| c.from != c.to || c.expression.as_ref().is_some_and(|e| !e.ends_with('"'));
+    let changed: Vec<_> = plan.columns.iter().filter(is_changed).collect();
+    if changed.is_empty() {
+        return;
+    }
+    out.line("columns");
+    for column in changed {
+        let text = match (&column.from, &column.to) {
+            (Some(from), None) => format!("{from} is dropped"),
+            (None, Some(to)) => match &column.expression {
+                Some(given) if given.starts_with("(null)") => format!("{to} is new, NULL for existing rows"),
+                Some(given) => format!("{to} is new, {given} for existing rows"),
+                None => format!("{to} is new"),
+            },
+            (Some(from), Some(to)) => {
+                let by = column.expression.clone().unwrap_or_default();
+                if from == to { format!("{to} := {by}") } else { format!("{from} becomes {to} := {by}") }
+            }
+            (None, None) => continue,
+        };
+        out.wrap("  ", "    ", folded(&text));
+    }
+}
+
 /// What is done on the table itself.
 fn steps(out: &mut Page, plan: &Plan) {
     out.line("steps");
@@ -124,7 +133,7 @@ fn steps(out: &mut Page, plan: &Plan) {
             out.wrap("     ", "       ", folded(statement));
         }
     }
-    out.line("  a lock is asked for at most 300 ms at a time, then let go and tried again");
+    out.line("  each lock is requested for at most 300 ms at a time, and retried");
     out.line("needs");
     out.line(format!("  {}", time(plan)));
 }
@@ -138,7 +147,7 @@ fn locks(out: &mut Page, plan: &Plan) {
     let objects: Vec<&str> = plan.locks.iter().map(|lock| lock.object.as_str()).collect();
     let line = format!("swap             ACCESS EXCLUSIVE on {}, some tens of ms", objects.join(", "));
     out.wrap("  ", "                   ", &line);
-    out.line("  each asked for at most 300 ms at a time, then let go and tried again");
+    out.line("  each requested for at most 300 ms at a time, and retried");
     let basis = if e.basis == "sample" { "measured on a sample" } else { "from its size: --sample measures" };
     out.line(format!("needs ({basis})"));
     out.line(format!("  {} of disk until cleanup, {} of WAL", between(e.disk_bytes), between(e.wal_bytes)));

@@ -25,75 +25,81 @@ pub(crate) fn one(status: &Status) -> String {
         None => "not running".to_owned(),
     };
     out.line(format!("{id}  {}  {}   {running}", status.tables.join(", "), phase(status)));
-    if matches!(phase(status), "capturing") {
-        let rate = status.rows_per_second.map(|rate| format!("  {}/s", short(rate))).unwrap_or_default();
-        let eta = status.eta_seconds.map(|eta| format!("  ETA {}", clock(eta))).unwrap_or_default();
-        out.line(format!(
-            "      copied {} of about {} rows{rate}{eta}",
-            grouped(status.rows_copied),
-            grouped(status.rows_estimated)
-        ));
-    }
-    let done = status.steps.iter().filter(|step| step.done).count();
-    if let Some(next) = status.steps.get(done).filter(|_| phase(status) == "planned") {
-        out.line(format!(
-            "      step {} of {}: {}",
-            done + 1,
-            status.steps.len(),
-            folded(&next.statements.join("; "))
-        ));
-    }
-    if let Some(backlog) = status.log_backlog {
-        out.line(format!(
-            "      log {} changes to bring over; {} keys brought over in {} rounds",
-            grouped(backlog),
-            grouped(status.keys_replayed),
-            grouped(status.rounds)
-        ));
-    }
-    if let Some(reason) = &status.throttle.reason {
-        out.line(format!("      {reason}"));
-    }
-    if status.runner_pid.is_some() && !status.lock.blockers.is_empty() {
-        out.line(format!(
-            "      lock not granted in {} tries, held by {}",
-            status.lock.attempts,
-            status.lock.blockers.join("; ")
-        ));
-    }
-    if let Some(verify) = &status.verify {
-        let words = match (verify.rows, verify.differences) {
-            (Some(rows), Some(0)) => format!("{} rows equal, 0 differences", grouped(rows)),
-            (_, Some(_)) => "rows differ".to_owned(),
-            _ => "did not come to an end".to_owned(),
-        };
-        out.line(format!("      verified {words} ({})", verify.finished_at.as_deref().unwrap_or("-")));
-    }
-    if let Some(held) = status.lock.held_ms.filter(|_| status.steps.is_empty()) {
-        out.line(format!(
-            "      swap held its locks {held:.0} ms; {} attempts, waited {:.0} ms",
-            status.lock.attempts, status.lock.waited_ms
-        ));
-    }
-    if let Some(retired) = retired(status) {
-        let what = if phase(status) == "rolled_back" { "kept" } else { "retired" };
-        out.line(format!("      {what} {retired}"));
-    }
-    if !status.not_validated.is_empty() {
-        out.line(format!(
-            "      NOT VALID until `pgrecast run` goes on: {}",
-            status.not_validated.join(", ")
-        ));
-    }
-    if let Some(error) = &status.error {
-        let since = error.since.as_ref().map(|since| format!(" (since {since})")).unwrap_or_default();
-        out.line(format!("      last error{since}: {}", error.message));
-    }
-    out.line(format!("      {}", safety(status)));
-    for line in next(status) {
+    let parts = [
+        copied(status),
+        step(status),
+        log(status),
+        status.throttle.reason.clone(),
+        blocked(status),
+        verified(status),
+        held(status),
+        kept(status),
+        not_valid(status),
+        last_error(status),
+        Some(safety(status).to_owned()),
+    ];
+    for line in parts.into_iter().flatten().chain(next(status)) {
         out.line(format!("      {line}"));
     }
     out.into_text()
+}
+
+fn copied(status: &Status) -> Option<String> {
+    let rate = status.rows_per_second.map(|rate| format!("  {}/s", short(rate))).unwrap_or_default();
+    let eta = status.eta_seconds.map(|eta| format!("  ETA {}", clock(eta))).unwrap_or_default();
+    let (rows, of) = (grouped(status.rows_copied), grouped(status.rows_estimated));
+    (phase(status) == "capturing").then(|| format!("copied {rows} of about {of} rows{rate}{eta}"))
+}
+
+fn step(status: &Status) -> Option<String> {
+    let done = status.steps.iter().filter(|step| step.done).count();
+    let next = status.steps.get(done).filter(|_| phase(status) == "planned")?;
+    let statements = folded(&next.statements.join("; "));
+    Some(format!("step {} of {}: {statements}", done + 1, status.steps.len()))
+}
+
+fn log(status: &Status) -> Option<String> {
+    let backlog = grouped(status.log_backlog?);
+    let (keys, rounds) = (grouped(status.keys_replayed), grouped(status.rounds));
+    Some(format!("log {backlog} changes to replay; {keys} keys replayed in {rounds} rounds"))
+}
+
+fn blocked(status: &Status) -> Option<String> {
+    let (tries, who) = (status.lock.attempts, status.lock.blockers.join("; "));
+    let is_blocked = status.runner_pid.is_some() && !who.is_empty();
+    is_blocked.then(|| format!("lock not granted in {tries} tries, held by {who}"))
+}
+
+fn verified(status: &Status) -> Option<String> {
+    let verify = status.verify.as_ref()?;
+    let words = match (verify.rows, verify.differences) {
+        (Some(rows), Some(0)) => format!("{} rows equal, 0 differences", grouped(rows)),
+        (_, Some(_)) => "rows differ".to_owned(),
+        _ => "did not come to an end".to_owned(),
+    };
+    Some(format!("verified {words} ({})", verify.finished_at.as_deref().unwrap_or("-")))
+}
+
+fn held(status: &Status) -> Option<String> {
+    let held = status.lock.held_ms.filter(|_| status.steps.is_empty())?;
+    let (tries, waited) = (status.lock.attempts, status.lock.waited_ms);
+    Some(format!("swap held its locks {held:.0} ms; {tries} tries, waited {waited:.0} ms"))
+}
+
+fn kept(status: &Status) -> Option<String> {
+    let what = if phase(status) == "rolled_back" { "kept" } else { "retired" };
+    Some(format!("{what} {}", retired(status)?))
+}
+
+fn not_valid(status: &Status) -> Option<String> {
+    let names = status.not_validated.join(", ");
+    (!names.is_empty()).then(|| format!("NOT VALID until `pgrecast run` goes on: {names}"))
+}
+
+fn last_error(status: &Status) -> Option<String> {
+    let error = status.error.as_ref()?;
+    let since = error.since.as_ref().map(|since| format!(" (since {since})")).unwrap_or_default();
+    Some(format!("last error{since}: {}", error.message))
 }
 
 /// `schema.table (38 GB); 12 changes behind`.

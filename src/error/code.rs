@@ -192,7 +192,7 @@ codes! {
             "The table has more columns than can be carried over.",
             "A table may have 831 columns with a key of one column.";
         NotUtf8 = "not-utf8",
-            "A name or a definition of the database is not UTF-8, which SQL_ASCII allows.",
+            "A name or a definition of the database is not UTF-8, which `SQL_ASCII` allows.",
             "Define it again in UTF-8, or drop it.";
 
         FailOn = "fail-on",

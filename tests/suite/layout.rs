@@ -149,9 +149,9 @@ fn no_files_use_each_other_in_a_circle() {
         }
         for module in &done {
             left.remove(module);
-            left.values_mut().for_each(|uses| {
+            for uses in left.values_mut() {
                 uses.remove(module);
-            });
+            }
         }
     }
     assert!(left.is_empty(), "these files use each other in a circle: {left:#?}");

@@ -317,7 +317,7 @@ async fn rows_that_are_there_get_what_the_added_column_gives_them() {
                add u uuid not null default gen_random_uuid()";
     let then = "alter at drop default, alter u drop default";
     let plan = db.pgrecast(&["plan", "t", "--alter", add, "--alter", then]).await.expect_code(0);
-    assert!(plan.stdout.contains("z is new, ('7')::seven in rows that are there"), "{}", plan.whole());
+    assert!(plan.stdout.contains("z is new, ('7')::seven for existing rows"), "{}", plan.whole());
     let next: i64 = db.query_value("select nextval('own')").await;
     assert_eq!(next, 1, "a plan takes no value from a sequence");
     let run = db.spawn(&["run", "t", "--alter", add, "--alter", then]);

@@ -42,9 +42,9 @@ async fn what_hangs_on_a_table_and_is_not_carried_is_refused_by_name() {
     assert_nothing_left(&db).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_ordinary_table_with_a_key_is_refused() {
-    let db = TestDb::create("tables").await;
+/// Relations of every kind.
+async fn relations(hint: &str) -> TestDb<'static> {
+    let db = TestDb::create(hint).await;
     db.execute(
         "create table t (id int primary key, a int); create view v as select 1 as id;
          create materialized view mv as select 1 as id; create table keyless (a int);
@@ -55,6 +55,12 @@ async fn what_is_no_ordinary_table_with_a_key_is_refused() {
          create foreign table abroad (id int) server away",
     )
     .await;
+    db
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_ordinary_table_with_a_key_is_refused() {
+    let db = relations("tables").await;
     let before = schema_dump(&db).await;
     for (table, code, word) in [
         ("v", "view", "is a view"),
@@ -72,6 +78,14 @@ async fn what_is_no_ordinary_table_with_a_key_is_refused() {
         let plan = db.pgrecast(&["plan", table, "--rebuild", "--json"]).await.expect_code(3);
         assert_eq!(plan.json()["refusals"][0]["code"], code, "{}", plan.whole());
     }
+    assert_eq!(diff(&before, &schema_dump(&db).await), Vec::<String>::new());
+    assert_nothing_left(&db).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_that_are_not_done_are_refused_by_code() {
+    let db = relations("changes").await;
+    let before = schema_dump(&db).await;
     for (alter, code, word) in [
         ("alter nothing type bigint", "not-accepted", "column \"nothing\""),
         ("alter a type no_such_type", "not-accepted", "no_such_type"),
@@ -93,6 +107,14 @@ async fn what_is_no_ordinary_table_with_a_key_is_refused() {
         assert!(lower.contains(&word.to_lowercase()), "{alter}: {word:?} is not said:\n{}", said.whole());
         assert_eq!(said.json()["error"]["code"], code, "{alter}: {}", said.whole());
     }
+    assert_eq!(diff(&before, &schema_dump(&db).await), Vec::<String>::new());
+    assert_nothing_left(&db).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_meant_is_wrong_usage() {
+    let db = relations("usage").await;
+    let before = schema_dump(&db).await;
     for (alter, word) in [
         ("alter a typ bigint", "typ bigint"),
         ("alter a type bigint; drop table t", ""),

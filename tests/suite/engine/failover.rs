@@ -4,7 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use crate::support::*;
-use tokio_postgres::NoTls;
+use tokio_postgres::{Client, NoTls};
+
+/// Writes until the server is gone, and knows what was committed.
+async fn write(client: Client, committed: Arc<AtomicI32>) {
+    for n in 1.. {
+        let write = format!(
+            "update t set v = 'w{n}' where id = {n}; insert into t values ({}, 1, 'new')",
+            500_000 + n
+        );
+        if client.batch_execute(&write).await.is_err() {
+            return;
+        }
+        committed.store(n, Ordering::Relaxed);
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_goes_on_against_the_standby_that_was_promoted() {
@@ -31,23 +45,8 @@ async fn a_run_goes_on_against_the_standby_that_was_promoted() {
         "--chunk-time",
         "1ms",
     ]);
-    // A writer that knows what was committed.
     let committed = Arc::new(AtomicI32::new(0));
-    let writer = {
-        let (client, committed) = (db.connect().await, Arc::clone(&committed));
-        tokio::spawn(async move {
-            for n in 1.. {
-                let write = format!(
-                    "update t set v = 'w{n}' where id = {n}; insert into t values ({}, 1, 'new')",
-                    500_000 + n
-                );
-                if client.batch_execute(&write).await.is_err() {
-                    return;
-                }
-                committed.store(n, Ordering::Relaxed);
-            }
-        })
-    };
+    let writer = tokio::spawn(write(db.connect().await, Arc::clone(&committed)));
     wait_until("some rows are copied, and some written", async || {
         let status = db.pgrecast(&["list", "--json"]).await.expect_code(0).json();
         status[0]["rows_copied"].as_i64() > Some(10_000) && committed.load(Ordering::Relaxed) > 50
