@@ -35,7 +35,7 @@ select coalesce(pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact))
     select 'trigger ' || pg_catalog.concat_ws('|', t.oid::int8 * {identity}, pg_catalog.pg_get_triggerdef(t.oid), t.tgenabled)
     from pg_catalog.pg_trigger t
     where t.tgrelid = $1 and not t.tgisinternal
-      and t.tgname not in ('!pgrecast_capture', '!pgrecast_capture_truncate', 'pgrecast_guard')
+      and t.tgname not in ('!pgrecast_capture', '!pgrecast_capture_truncate') and not pg_catalog.starts_with(t.tgname, 'pgrecast_guard')
     union all
     select 'constraint trigger ' || pg_catalog.concat_ws('|', t.tgconstraint::int8 * {identity}, t.tgtype, t.tgenabled)
     from pg_catalog.pg_trigger t where t.tgrelid = $1 and t.tgisinternal

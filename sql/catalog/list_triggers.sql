@@ -6,5 +6,5 @@ select t.tgname::text as name,
        pg_catalog.obj_description(t.oid, 'pg_trigger') as comment
 from pg_catalog.pg_trigger t
 where t.tgrelid = $1 and not t.tgisinternal
-  and t.tgname not in ('!pgrecast_capture', '!pgrecast_capture_truncate', 'pgrecast_guard')
+  and t.tgname not in ('!pgrecast_capture', '!pgrecast_capture_truncate') and not pg_catalog.starts_with(t.tgname, 'pgrecast_guard')
 order by t.tgname

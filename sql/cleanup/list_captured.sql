@@ -1,14 +1,11 @@
--- The tables on which triggers of a migration are, whatever they are called by now. A newer migration of the
+-- The tables on which capture triggers of a migration are, whatever they are called by now. A newer migration of the
 -- same table has functions of its own.
--- $1 schema and $2 names of the migration's functions, $3 name of the guard's function, $4 the swap's xid, the guard's
--- argument. Lock: none.
+-- $1 schema and $2 names of the migration's functions. Lock: none.
 select distinct c.oid, n.nspname::text as schema_name, c.relname::text as table_name
 from pg_catalog.pg_trigger t
-join pg_catalog.pg_proc p on p.oid = t.tgfoid
+join pg_catalog.pg_proc p on p.oid = t.tgfoid and p.proname = any($2)
 join pg_catalog.pg_namespace pn on pn.oid = p.pronamespace and pn.nspname = $1
 join pg_catalog.pg_class c on c.oid = t.tgrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where not t.tgisinternal
-  and (p.proname = any($2)
-       or p.proname = $3 and t.tgargs = pg_catalog.convert_to($4, 'SQL_ASCII') || '\x00'::bytea)
 order by 2, 3

@@ -168,10 +168,11 @@ create table pgrecast.event (
     message text not null
 );
 
--- The guard of the swap: a transaction that took its snapshot before the swap does not see what the
--- last round brought, and its UPDATE of such a row would change nothing in silence. It gets the error
--- that REPEATABLE READ and SERIALIZABLE transactions must expect anyway. The argument is the swap's xid.
-create function pgrecast.guard() returns trigger language plpgsql as $guard$
+-- The guard of the swap: a statement whose snapshot is older than the swap does not see what the last round brought, and its
+-- UPDATE of such a row would change nothing in silence. It gets the error that REPEATABLE READ and SERIALIZABLE
+-- transactions must expect anyway. STABLE: it looks with the snapshot of the statement, which in READ COMMITTED too may have
+-- been taken before the table was locked, as by COPY (UPDATE ..) TO. The argument is the swap's xid.
+create function pgrecast.guard() returns trigger stable language plpgsql as $guard$
 begin
     if not pg_catalog.pg_visible_in_snapshot(tg_argv[0]::pg_catalog.xid8, pg_catalog.pg_current_snapshot()) then
         raise exception using errcode = '40001',

@@ -68,4 +68,7 @@ set build_statements = case when pg_catalog.starts_with(create_statements[2], 'C
     refuses_rows = not pg_catalog.starts_with(create_statements[2], 'CREATE INDEX ')
 where kind in ('index', 'key index');
 
+-- It looks with the snapshot of the statement from now on.
+alter function pgrecast.guard() stable;
+
 update pgrecast.version set schema_version = 3

@@ -1,7 +1,9 @@
--- Sessions in this database that may still read by a snapshot older than a point: their transaction began
--- before it and their snapshot reaches back behind it. Of a session that this role may not look into,
--- nothing is known. Vacuum and replication senders do not read tables by name; our own sessions know better.
--- $1 transaction id at the point, $2 its time. Lock: none.
+-- Sessions in this database that may still read by a snapshot older than a point: their snapshot reaches back behind all
+-- that was running then (as one that was imported or that a replication slot exports does, whenever its transaction
+-- began), or their transaction began before it and their snapshot reaches back behind it. Of a session that this role may
+-- not look into, nothing is known. Vacuum does not read tables by name; our own sessions know better.
+-- $1 transaction id at the point, $2 its time, $3 the oldest transaction that was running then, or null where that is not
+-- known, $4 whether standbys count, whose feedback says how far their snapshots reach back. Lock: none.
 select a.pid, coalesce(a.application_name, '') as application, coalesce(a.usename, '')::text as role_name,
        coalesce(a.state, '') as state,
        coalesce(extract(epoch from pg_catalog.clock_timestamp() - a.xact_start), 0)::float8 as transaction_seconds,
@@ -9,8 +11,17 @@ select a.pid, coalesce(a.application_name, '') as application, coalesce(a.usenam
 from pg_catalog.pg_stat_activity a
 where a.datname = pg_catalog.current_database() and a.pid <> pg_catalog.pg_backend_pid() and a.usesysid is not null
   and not pg_catalog.starts_with(coalesce(a.application_name, ''), 'pgrecast ')
-  and a.backend_type is distinct from 'walsender'
-  and (a.query = '<insufficient privilege>'
+  and (a.query = '<insufficient privilege>' and a.backend_type is distinct from 'walsender'
+       or pg_catalog.age(a.backend_xmin) > pg_catalog.age($3::text::xid8::xid)
        or a.xact_start < $2::text::timestamptz
           and pg_catalog.age(a.backend_xmin) >= pg_catalog.age($1::text::xid8::xid))
-order by a.xact_start nulls last
+union all
+select r.pid, 'standby ' || coalesce(r.application_name, ''), coalesce(r.usename, '')::text, 'standby',
+       coalesce(extract(epoch from pg_catalog.clock_timestamp() - r.reply_time), 0)::float8, false
+from pg_catalog.pg_stat_replication r
+where $4 and pg_catalog.age(r.backend_xmin) > pg_catalog.age($3::text::xid8::xid)
+union all
+select coalesce(s.active_pid, 0), 'standby at slot ' || s.slot_name, '', 'standby', 0, false
+from pg_catalog.pg_replication_slots s
+where $4 and s.active and s.slot_type = 'physical' and pg_catalog.age(s.xmin) > pg_catalog.age($3::text::xid8::xid)
+order by 5 desc

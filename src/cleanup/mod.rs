@@ -5,7 +5,6 @@
 //! Run twice: takes away what is left. Killed midway: so does the next run.
 
 use tokio_postgres::Client;
-use tokio_postgres::types::ToSql;
 
 use crate::alter::LockMode;
 use crate::capture::segment;
@@ -17,6 +16,7 @@ use crate::run::Run;
 use crate::run::events::Purpose;
 use crate::state::segment as records;
 use crate::state::{self, Migration, TableChange};
+use crate::swap::finish::Guard;
 use crate::swap::matviews;
 
 /// Takes our triggers off the tables that applications use, also off one that was renamed, under a short lock of its own.
@@ -30,26 +30,34 @@ pub async fn triggers(
     let own = ["capture_forward", "capture_reverse", "truncate_forward", "truncate_reverse"]
         .map(|what| change.own(what).name.as_str().to_owned());
     let statement = sql!("cleanup/list_captured.sql").text();
-    let (schema, guard) = (state::schema(), state::guard());
-    let functions: [&(dyn ToSql + Sync); 4] =
-        [&schema.as_str(), &own.as_slice(), &guard.name.as_str(), &migration.swap_xid];
-    for row in client.query(&statement, &functions).await? {
+    let schema = state::schema();
+    for row in client.query(&statement, &[&schema.as_str(), &own.as_slice()]).await? {
         let table = QualifiedName::new(
             row.try_get::<_, String>("schema_name")?,
             row.try_get::<_, String>("table_name")?,
         );
-        let oid: u32 = row.try_get("oid")?;
-        let mut locking = Locking::new(run, &[change.id], Purpose::Removal, policy);
-        locking.acquire(&Request::table(&table, oid), LockMode::AccessExclusive).await?;
-        let mut text = String::new();
-        for trigger in trigger_names() {
-            text.push_str(&format!("drop trigger if exists {trigger} on {table};"));
+        let drops = trigger_names().map(|trigger| format!("drop trigger if exists {trigger} on {table}"));
+        drop_under_lock(run, change, (&table, row.try_get("oid")?), &drops, policy).await?;
+    }
+    if let Some(xid) = &migration.swap_xid {
+        for guard in Guard::list(client, xid).await? {
+            let drop = [guard.drop_statement()];
+            drop_under_lock(run, change, (&guard.table, guard.oid), &drop, policy).await?;
         }
-        client
-            .batch_execute(&format!("{text} drop trigger if exists pgrecast_guard on {table}; commit"))
-            .await?;
     }
     Ok(())
+}
+
+async fn drop_under_lock(
+    run: &Run,
+    change: &TableChange,
+    (table, oid): (&QualifiedName, u32),
+    statements: &[String],
+    policy: LockPolicy,
+) -> Result<()> {
+    let mut locking = Locking::new(run, &[change.id], Purpose::Removal, policy);
+    locking.acquire(&Request::table(table, oid), LockMode::AccessExclusive).await?;
+    Ok(run.control.batch_execute(&format!("{}; commit", statements.join("; "))).await?)
 }
 
 /// Drops our tables, functions and schemas, in the transaction that is open on `client`.

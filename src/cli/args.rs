@@ -12,6 +12,8 @@ use pgrecast::engine::Options;
 use pgrecast::error::{Code, Error, Result};
 use pgrecast::lock::LockPolicy;
 
+use pgrecast::swap::snapshots::{OldSnapshots, SnapshotPolicy};
+
 use super::duration;
 use super::fail_on::FailOn;
 use super::terminal::acts;
@@ -380,6 +382,28 @@ pub(crate) struct Pace {
     nice_ratio: f64,
 }
 
+/// What to do about transactions older than the new table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Old {
+    /// Wait for them up to --snapshot-timeout, then stop; the same command goes on later
+    #[default]
+    Wait,
+    /// Wait for them up to --snapshot-timeout, then swap: their writes to the table fail with 40001, their reads may miss rows
+    Guard,
+    /// Do not wait: stop at once
+    Fail,
+}
+
+impl Old {
+    fn policy(self) -> OldSnapshots {
+        match self {
+            Old::Wait => OldSnapshots::Wait,
+            Old::Guard => OldSnapshots::Guard,
+            Old::Fail => OldSnapshots::Fail,
+        }
+    }
+}
+
 /// How patiently.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Locks {
@@ -395,6 +419,9 @@ pub(crate) struct Locks {
     /// How long to wait for transactions that are older than the new table, before the swap and after it
     #[arg(long, default_value = "10min", value_parser = duration::parse)]
     snapshot_timeout: Duration,
+    /// What to do about such transactions
+    #[arg(long, value_enum, default_value = "wait")]
+    old_snapshots: Old,
     /// After asking in vain for so long, end the sessions that hold the table (never by default)
     #[arg(long, value_parser = duration::parse)]
     kill_blockers_after: Option<Duration>,
@@ -461,7 +488,8 @@ impl Args {
             {
                 return Err(Error::usage("--lock-timeout and --max-lock-time must be at least 1ms"));
             }
-            options.snapshot_timeout = locks.snapshot_timeout;
+            options.snapshots =
+                SnapshotPolicy { old: locks.old_snapshots.policy(), timeout: locks.snapshot_timeout };
             options.lock = LockPolicy {
                 lock_timeout: locks.lock_timeout,
                 max_lock_time: locks.max_lock_time,

@@ -77,6 +77,9 @@ pub(crate) fn note(note: &Note) -> String {
         Note::OlderTransactions(who) => {
             format!("waiting for transactions older than the new table: {}", who.join("; "))
         }
+        Note::OlderIgnored(who) => {
+            format!("going on in spite of older transactions (--old-snapshots guard): {}", who.join("; "))
+        }
         Note::GuardStays(who) => {
             format!(
                 "the guard stays until `pgrecast run` finds no transaction older than the swap: {}",

@@ -13,7 +13,7 @@ use crate::replay::{self, bring_level};
 use crate::run::events::{Note, Outcome, Work};
 use crate::run::{Run, definition, pairs};
 use crate::state::{Migration, Phase, TableChange};
-use crate::swap::snapshots::{self, Point};
+use crate::swap::snapshots::{self, Readers};
 use crate::swap::{self, finish, matviews};
 use crate::{capture, in_place, verify as comparison};
 
@@ -134,25 +134,12 @@ async fn verify_all(
     Ok(())
 }
 
-/// Brings `to` level, and waits for every transaction that would not see it so: it keeps level meanwhile.
+/// Waits for every transaction that is older than the table that is to come into place.
 async fn outwait_older(run: &Run, change: &TableChange, pair: &Pair, options: &Options) -> Result<()> {
     let control = &run.control;
     run.events.began(Work::Snapshots);
     definition::check(control, &Fingerprint::prepare(control).await?, change, pair).await?;
-    let again = async || bring_level(run, change, pair).await;
-    again().await?;
-    let level = Point::now(control).await?;
-    let limit = options.snapshot_timeout;
-    let (is_free, left) = snapshots::wait(run, change, &level, limit, again).await?;
-    if !is_free {
-        return Err(Error::failed("a transaction that is older than the new table is still open")
-            .because(left.join("; "))
-            .hint(format!(
-                "After the swap it would find rows missing. Wait for it or end it, then run the same command \
-                 again; --snapshot-timeout says how long to wait (now {} s).",
-                limit.as_secs()
-            )));
-    }
+    snapshots::outwait_older(run, change, pair, Readers::Everywhere, options.snapshots).await?;
     run.events.ended(Outcome::NoneOlder);
     Ok(())
 }
@@ -205,7 +192,7 @@ async fn swap_all(
             matviews::fill(&run.control, change, direction).await?;
         }
     }
-    let (held, story) = swap::swap(run, migration, &tables, options.lock).await?;
+    let (held, story) = swap::swap(run, migration, &tables, (options.lock, options.snapshots)).await?;
     run.events.ended(Outcome::Swapped { held, attempts: story.attempts });
     Ok(())
 }
@@ -232,7 +219,7 @@ async fn after_swap(run: &Run, migration: &Migration, options: &Options, directi
         run.events.began(Work::Finish);
         finish::validate(run, change, side, options.lock).await?;
         let without_guard =
-            finish::drop_guard(run, migration, change, options.lock, options.snapshot_timeout).await?;
+            finish::drop_guard(run, migration, change, options.lock, options.snapshots.timeout).await?;
         run.events.ended(Outcome::Validated { without_guard });
         if direction == Direction::Forward {
             run.events.began(Work::Reverse);

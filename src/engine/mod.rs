@@ -26,6 +26,7 @@ use crate::lock::LockPolicy;
 use crate::pair::Direction;
 use crate::run::{Events, Run, pairs};
 use crate::state::{self, Migration, Phase};
+use crate::swap::snapshots::{OldSnapshots, SnapshotPolicy};
 
 /// How to work. May differ from run to run of one migration.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +37,8 @@ pub struct Options {
     pub lock: LockPolicy,
     /// How long to pause after a piece of work, in times of how long it took.
     pub nice_ratio: f64,
-    /// How long to wait for transactions whose snapshot is older than the new table, or than the swap.
-    pub snapshot_timeout: Duration,
+    /// What to do about transactions whose snapshot is older than the new table, or than the swap.
+    pub snapshots: SnapshotPolicy,
     /// Indexes that are built at the same time.
     pub index_jobs: usize,
     /// Memory for each of them, in kB.
@@ -56,7 +57,7 @@ impl Default for Options {
                 kill_blockers_after: None,
             },
             nice_ratio,
-            snapshot_timeout: Duration::from_mins(10),
+            snapshots: SnapshotPolicy { old: OldSnapshots::Wait, timeout: Duration::from_mins(10) },
             index_jobs: 1,
             maintenance_work_mem: None,
         }

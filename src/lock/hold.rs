@@ -7,6 +7,10 @@ use tokio_postgres::error::SqlState;
 
 use super::LockPolicy;
 use crate::error::{Error, Kind, Result};
+use crate::name::{Literal, sql};
+
+/// What is left for the commit.
+const COMMIT: Duration = Duration::from_millis(10);
 
 /// Since when the locks are held, and for how long they may be.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +36,27 @@ impl Hold {
     #[must_use]
     pub fn is_over(self) -> bool {
         self.elapsed() + Duration::from_millis(1) > self.most
+    }
+
+    /// Whether there is no time left for the commit, which waits for the disk and is not limited by the server.
+    #[must_use]
+    pub fn is_too_late_to_commit(self) -> bool {
+        self.elapsed() + COMMIT > self.most.max(2 * COMMIT)
+    }
+
+    /// Statements in one message that together take no longer than what is left: the server applies
+    /// `statement_timeout` to each of them separately, so it is set anew before each.
+    /// <https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-STATEMENT-TIMEOUT>
+    #[must_use]
+    pub fn limited(self, statements: &[String]) -> String {
+        let left = self.most.saturating_sub(self.elapsed()).as_millis().max(1);
+        let deadline = sql!("lock/set_deadline.sql").fill("left", &Literal(&format!("{left} ms"))).text();
+        let limit = sql!("lock/limit_statement.sql").text();
+        let mut text = deadline;
+        for statement in statements {
+            text.push_str(&format!(";\n{limit};\n{statement}"));
+        }
+        text
     }
 
     /// Leaves the server no more time for a statement than is left in all: it holds to that also when

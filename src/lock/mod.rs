@@ -275,11 +275,11 @@ async fn ask(
     let owner: String =
         client.query_one("select pg_catalog.quote_ident(current_user)", &[]).await?.try_get(0)?;
     let (budget, most) = (policy.lock_timeout.as_millis(), policy.max_lock_time.as_millis());
+    // Before the first lock is requested: should this process stand still when it is granted, the server ends the
+    // session after so long.
     client
         .batch_execute(&format!(
-            "set local lock_timeout = '{budget}ms';\
-             set local idle_in_transaction_session_timeout = '{}ms'",
-            most + 5000
+            "set local lock_timeout = '{budget}ms'; set local idle_in_transaction_session_timeout = '{most}ms'"
         ))
         .await?;
     let asked = Instant::now();
@@ -291,10 +291,5 @@ async fn ask(
         }
         client.batch_execute(&format!("set local statement_timeout = '{left}ms'; {statement}")).await?;
     }
-    client
-        .batch_execute(&format!(
-            "set local statement_timeout = '{most}ms'; set local idle_in_transaction_session_timeout = '{most}ms'"
-        ))
-        .await?;
-    Ok(())
+    Ok(client.batch_execute(&format!("set local statement_timeout = '{most}ms'")).await?)
 }

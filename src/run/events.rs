@@ -254,6 +254,8 @@ pub enum Note {
     VerificationGaveWay(String),
     /// Transactions older than the new table are waited for.
     OlderTransactions(Vec<String>),
+    /// The swap goes on in spite of these older transactions, as told.
+    OlderIgnored(Vec<String>),
     /// The guard stays: these transactions are older than the swap.
     GuardStays(Vec<String>),
     /// An index or constraint is left alone, since this migration did not make it.

@@ -5,19 +5,20 @@
 
 use std::time::Duration;
 
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::snapshots::{self, Point};
+use super::snapshots::{self, Point, Readers};
 use crate::alter::LockMode;
 use crate::catalog::{Fingerprint, find_table};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
 use crate::lock::{LockPolicy, Locking, Purpose, Request, Target};
-use crate::name::sql;
+use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::{Kind as DependentKind, Side};
 use crate::run::events::{Detail, Note, Unit};
 use crate::run::{Run, definition};
-use crate::state::{Migration, TableChange, load_dependents, mark_validated};
+use crate::state::{self, Migration, TableChange, load_dependents, mark_validated};
 
 /// Validates the foreign keys of the shape that is in place now.
 ///
@@ -77,7 +78,7 @@ pub async fn validate(run: &Run, change: &TableChange, side: Side, policy: LockP
     Ok(())
 }
 
-/// Drops the guard as soon as no snapshot older than the swap lives. `false`: one still does after `limit`; try again
+/// Drops the guards as soon as no snapshot older than the swap lives. `false`: one still does after `limit`; try again
 /// later.
 pub async fn drop_guard(
     run: &Run,
@@ -87,27 +88,61 @@ pub async fn drop_guard(
     limit: Duration,
 ) -> Result<bool> {
     let client = &run.control;
-    let (Some(oid), Some(xid), Some(at)) = (
-        find_table(client, &change.name.to_string()).await?,
-        migration.swap_xid.clone(),
-        migration.swapped_at.as_ref(),
-    ) else {
-        return Ok(true);
-    };
-    let row = client.query_one(&sql!("swap/find_guard.sql").text(), &[&oid, &xid]).await?;
-    if !row.try_get::<_, bool>("is_there")? {
+    let (Some(xid), Some(at)) = (&migration.swap_xid, &migration.swapped_at) else { return Ok(true) };
+    let guards = Guard::list(client, xid).await?;
+    if guards.is_empty() {
         return Ok(true);
     }
-    let swapped = Point::after_swap(client, xid, at).await?;
-    let (is_free, left) = snapshots::wait(run, change, &swapped, limit, async || Ok(())).await?;
+    let swapped = Point::after_swap(client, xid.clone(), at).await?;
+    let (is_free, left) =
+        snapshots::wait(run, change, (&swapped, Readers::Here), limit, async || Ok(())).await?;
     if !is_free {
         run.events.noted(Note::GuardStays(left));
         return Ok(false);
     }
     Failpoint::GuardIdle.pass();
-    let mut locking = Locking::new(run, &[change.id], Purpose::Guard, policy);
-    locking.acquire(&Request::table(&change.name, oid), LockMode::AccessExclusive).await?;
-    client.batch_execute(&format!("drop trigger pgrecast_guard on {}; commit", change.name)).await?;
+    for guard in guards {
+        let mut locking = Locking::new(run, &[change.id], Purpose::Guard, policy);
+        locking.acquire(&Request::table(&guard.table, guard.oid), LockMode::AccessExclusive).await?;
+        client.batch_execute(&format!("{}; commit", guard.drop_statement())).await?;
+    }
     Failpoint::GuardOff.pass();
     Ok(true)
+}
+
+/// A guard of a swap, on the table that was swapped or on one whose foreign key leads to it.
+pub(crate) struct Guard {
+    /// The table's oid.
+    pub(crate) oid: u32,
+    /// The table.
+    pub(crate) table: QualifiedName,
+    trigger: Ident,
+}
+
+impl Guard {
+    /// Those of the swap of this transaction.
+    pub(crate) async fn list(client: &Client, xid: &str) -> Result<Vec<Self>> {
+        let function = state::guard();
+        let rows = client
+            .query(
+                &sql!("swap/list_guards.sql").text(),
+                &[&function.schema.as_str(), &function.name.as_str(), &xid],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let table: (String, String) = (row.try_get("schema_name")?, row.try_get("table_name")?);
+                Ok(Guard {
+                    oid: row.try_get("oid")?,
+                    table: QualifiedName::new(table.0, table.1),
+                    trigger: Ident::new(row.try_get::<_, String>("trigger_name")?),
+                })
+            })
+            .collect()
+    }
+
+    /// The statement that drops it.
+    pub(crate) fn drop_statement(&self) -> String {
+        format!("drop trigger if exists {} on {}", self.trigger, self.table)
+    }
 }

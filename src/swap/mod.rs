@@ -23,11 +23,12 @@ use crate::failpoint::Failpoint;
 use crate::lock::{Hold, LockPolicy, LockStory, Locking, Purpose, Request};
 use crate::name::sql;
 use crate::pair::{Direction, Pair};
-use crate::replay::{self, bring_level};
+use crate::replay;
 use crate::run::events::Note;
 use crate::run::{Run, definition};
 use crate::state::{LockCost, Migration, Phase, TableChange};
 use exchange::Exchange;
+use snapshots::{Readers, SnapshotPolicy, outwait_older};
 
 /// Exchanges the tables of all pairs, in one transaction with the phase: [`Phase::Swapped`], or [`Phase::RolledBack`] on
 /// the way back. Says how long the locks were held and what it took to get them.
@@ -38,7 +39,7 @@ pub async fn swap(
     run: &Run,
     migration: &mut Migration,
     tables: &[(TableChange, Pair)],
-    policy: LockPolicy,
+    (policy, snapshots): (LockPolicy, SnapshotPolicy),
 ) -> Result<(Duration, LockStory)> {
     let ids: Vec<i64> = tables.iter().map(|(change, _)| change.id).collect();
     let mut locking = Locking::new(run, &ids, Purpose::Swap, policy);
@@ -48,8 +49,9 @@ pub async fn swap(
             exchanges.push(Exchange::prepare(&run.control, change, pair).await?);
         }
         for (change, pair) in tables {
-            // As near as can be before others have to wait for it.
-            bring_level(run, change, pair).await?;
+            // As near as can be before others have to wait for it; and who began while all rows were compared would
+            // not see what was brought over since.
+            outwait_older(run, change, pair, Readers::Here, snapshots).await?;
         }
         let request = Request::all(exchanges.iter().map(|exchange| &exchange.locks));
         if locking.try_acquire(&request, LockMode::AccessExclusive).await? {
@@ -76,7 +78,7 @@ async fn once(
     let client = &run.control;
     let hold = Hold::begin(policy);
     let error = match under_lock(client, migration, exchanges, story, hold).await {
-        Ok(to) if !hold.is_over() => {
+        Ok(to) if !hold.is_too_late_to_commit() => {
             Failpoint::SwapReady.pass();
             client.batch_execute("commit").await?;
             let took = hold.elapsed();
@@ -137,7 +139,7 @@ async fn under_lock(
         tracing::debug!(statement, "swap");
     }
     hold.limit(client).await?;
-    client.batch_execute(&all.join(";\n")).await?;
+    client.batch_execute(&hold.limited(&all)).await?;
     for (exchange, values) in exchanges.iter().zip(&values) {
         let Exchange { change, pair, digest, .. } = exchange;
         sequences::set_identities(client, exchange, values).await?;

@@ -9,6 +9,8 @@ use tokio_postgres::Client;
 
 use crate::error::{Error, Kind, Result};
 use crate::name::sql;
+use crate::pair::Pair;
+use crate::replay::bring_level;
 use crate::run::Run;
 use crate::run::events::Note;
 use crate::state::{Migration, TableChange};
@@ -27,6 +29,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(50);
 pub struct Point {
     /// The next transaction then.
     pub xid: String,
+    /// The oldest transaction that was running then: every snapshot that reaches back further is older.
+    pub xmin: Option<String>,
     /// The server's time then.
     pub at: String,
 }
@@ -34,26 +38,42 @@ pub struct Point {
 impl Point {
     /// Now: a snapshot that is not older sees all that was committed until now.
     pub async fn now(client: &Client) -> Result<Self> {
-        let row = client
-            .query_one(
-                "select pg_catalog.pg_current_xact_id()::text as xid, pg_catalog.clock_timestamp()::text as at",
-                &[],
-            )
-            .await?;
-        Ok(Point { xid: row.try_get("xid")?, at: row.try_get("at")? })
+        const NOW: &str =
+            "select pg_catalog.pg_current_xact_id()::text as xid, pg_catalog.clock_timestamp()::text as at,
+             pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text as xmin";
+        let row = client.query_one(NOW, &[]).await?;
+        Ok(Point { xid: row.try_get("xid")?, xmin: row.try_get("xmin")?, at: row.try_get("at")? })
     }
 
     /// The end of a swap, of which the transaction and the time of its last statement but a few are known: a margin
     /// makes up for these.
     pub async fn after_swap(client: &Client, xid: String, at: &str) -> Result<Self> {
         const LATER: &str = "select ($1::text::timestamptz + interval '10 seconds')::text";
-        Ok(Point { xid, at: client.query_one(LATER, &[&at]).await?.try_get(0)? })
+        Ok(Point { xid, xmin: None, at: client.query_one(LATER, &[&at]).await?.try_get(0)? })
     }
 }
 
+/// Who may read by an older snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// Sessions of this server.
+    Here,
+    /// Those of standbys too, as far as these say what they still read (`hot_standby_feedback`). They say so every
+    /// `wal_receiver_status_interval`, 10 s by default.
+    Everywhere,
+}
+
 /// Those that may have a snapshot older than a point, in words.
-pub async fn older(client: &Client, change: &TableChange, point: &Point) -> Result<Vec<String>> {
-    let rows = client.query(&sql!("swap/list_older.sql").text(), &[&point.xid, &point.at]).await?;
+pub async fn older(
+    client: &Client,
+    change: &TableChange,
+    point: &Point,
+    readers: Readers,
+) -> Result<Vec<String>> {
+    let everywhere = readers == Readers::Everywhere;
+    let rows = client
+        .query(&sql!("swap/list_older.sql").text(), &[&point.xid, &point.at, &point.xmin, &everywhere])
+        .await?;
     let mut found = Vec::new();
     let mut hidden = Vec::new();
     for row in rows {
@@ -94,7 +114,7 @@ async fn is_free_of_older(client: &Client, change: &TableChange) -> Result<bool>
 pub async fn wait(
     run: &Run,
     change: &TableChange,
-    point: &Point,
+    (point, readers): (&Point, Readers),
     limit: Duration,
     mut meanwhile: impl AsyncFnMut() -> Result<()>,
 ) -> Result<(bool, Vec<String>)> {
@@ -102,7 +122,7 @@ pub async fn wait(
     let began = Instant::now();
     let (mut said, mut look) = (Vec::new(), FIRST_LOOK);
     loop {
-        let found = older(client, change, point).await?;
+        let found = older(client, change, point, readers).await?;
         if found != said {
             say(client, change, &found).await?;
         }
@@ -128,4 +148,57 @@ pub async fn wait(
 async fn say(client: &Client, change: &TableChange, found: &[String]) -> Result<()> {
     let who = (!found.is_empty()).then(|| found.join("; "));
     Migration::record_waiting(client, change.migration_id, who.as_deref()).await
+}
+
+/// What to do about transactions older than the table that is to come into place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OldSnapshots {
+    /// Wait for them, and give up when they are still there.
+    #[default]
+    Wait,
+    /// Wait for them, then go on: the guard gives 40001 to what they write, and their reads may be stale.
+    Guard,
+    /// Give up at once.
+    Fail,
+}
+
+/// That, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct SnapshotPolicy {
+    /// What to do.
+    pub old: OldSnapshots,
+    /// How long to wait.
+    pub timeout: Duration,
+}
+
+/// Brings `to` level, and waits for every transaction that would not see it so: it is kept level meanwhile.
+///
+/// # Errors
+/// When one is still open after the time for it, naming those that are.
+pub async fn outwait_older(
+    run: &Run,
+    change: &TableChange,
+    pair: &Pair,
+    readers: Readers,
+    policy: SnapshotPolicy,
+) -> Result<()> {
+    let again = async || bring_level(run, change, pair).await;
+    again().await?;
+    let level = Point::now(&run.control).await?;
+    let limit = if policy.old == OldSnapshots::Fail { Duration::ZERO } else { policy.timeout };
+    let (is_free, left) = wait(run, change, (&level, readers), limit, again).await?;
+    if is_free {
+        return Ok(());
+    }
+    if policy.old == OldSnapshots::Guard {
+        run.events.noted(Note::OlderIgnored(left));
+        return Ok(());
+    }
+    Err(Error::failed("a transaction that is older than the new table is still open")
+        .because(left.join("; "))
+        .hint(format!(
+            "After the swap it would find rows missing. Wait for it or end it, then run the same command again. \
+             --snapshot-timeout sets how long to wait (now {} s); --old-snapshots guard goes on without it.",
+            limit.as_secs()
+        )))
 }

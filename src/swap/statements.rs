@@ -4,12 +4,12 @@ use super::exchange::Exchange;
 use crate::capture;
 use crate::catalog::StatisticsObject;
 use crate::db::search_path;
-use crate::name::{Ident, Literal};
+use crate::name::{Ident, Literal, QualifiedName};
 use crate::pair::Direction;
 use crate::plan::sequence::SequenceMove;
 use crate::plan::{Dependent, Kind as DependentKind};
 use crate::shadow::stage::as_role;
-use crate::state;
+use crate::state::{self, TableChange};
 
 /// All of them, for sequences that stand where `values` say, and a guard that knows this transaction.
 pub(super) fn all(exchange: &Exchange, values: &[(i64, bool)], xid: &str) -> Vec<String> {
@@ -36,6 +36,8 @@ fn exchange_statements(exchange: &Exchange) -> Vec<String> {
         out.push(format!("drop trigger if exists {trigger} on {name}"));
     }
     out.push(format!("drop trigger if exists pgrecast_guard on {name}"));
+    let guard = guard_of_others(change);
+    out.extend(referencing(exchange).map(|child| format!("drop trigger if exists {guard} on {child}")));
     if !exchange.outgoing.triggers.is_empty() {
         out.push(format!("alter table {name} disable trigger user"));
     }
@@ -116,14 +118,36 @@ fn capture_statements(exchange: &Exchange, xid: &str) -> Vec<String> {
     if pair.direction == Direction::Forward {
         out.push(capture::trigger_statements(change, Direction::Reverse, name));
     }
-    // Transactions with a snapshot older than the swap get the error they must expect anyway, instead
-    // of an UPDATE that silently finds nothing. `finish` takes it off as soon as no such snapshot lives.
+    // Statements with a snapshot older than the swap get the error that they must expect anyway, instead of an UPDATE that
+    // silently finds nothing. `finish` drops it as soon as no such snapshot lives.
+    let call = format!("for each statement execute function {}({})", state::guard(), Literal(xid));
     out.push(format!(
-        "create trigger pgrecast_guard before update or delete on {name} for each statement \
-         execute function {}({})",
-        state::guard(),
-        Literal(xid)
+        "create trigger pgrecast_guard before insert or update or delete or truncate on {name} {call}"
     ));
     out.push(format!("alter table {name} enable always trigger pgrecast_guard"));
+    // The check of a foreign key would not find the row either, and say that it does not exist (23503).
+    let guard = guard_of_others(change);
+    for child in referencing(exchange) {
+        out.push(format!("create trigger {guard} before insert or update on {child} {call}"));
+        out.push(format!("alter table {child} enable always trigger {guard}"));
+    }
     out
+}
+
+/// The guard on tables whose foreign keys lead to the table: one for each migration, since such a table may have its own.
+fn guard_of_others(change: &TableChange) -> Ident {
+    Ident::new(format!("pgrecast_guard_{}", &change.migration_id.simple().to_string()[..8]))
+}
+
+/// The tables whose foreign keys lead to the table that comes into place.
+fn referencing(exchange: &Exchange) -> impl Iterator<Item = &QualifiedName> {
+    let keys = exchange.make.iter().map(|stored| &stored.dependent);
+    let mut tables: Vec<&QualifiedName> = keys
+        .filter(|dependent| dependent.kind == DependentKind::ForeignKey)
+        .map(|dependent| &dependent.table)
+        .filter(|table| **table != exchange.change.name)
+        .collect();
+    tables.sort();
+    tables.dedup();
+    tables.into_iter()
 }

@@ -16,6 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::name::{Fragment, Statement, sql};
 use crate::pace::backoff;
 use crate::pair::{Direction, Pair};
+use crate::replay;
 use crate::run::Run;
 use crate::run::events::{Detail, Note, Unit};
 use crate::state::TableChange;
@@ -63,6 +64,9 @@ const SLICE_BYTES: i64 = 16 << 30;
 
 /// How often to look whether somebody waits for the table: well below what others may wait for a lock.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How often changes are brought over meanwhile.
+const ROUND: Duration = Duration::from_secs(1);
 
 /// Compares the two tables of a pair, up to the first slice in which rows differ.
 ///
@@ -118,6 +122,7 @@ async fn giving_way(run: &Run, session: &Session, pair: &Pair, slice: Slice) -> 
     loop {
         let mut slice = std::pin::pin!(verify_slice(session, pair, slice));
         let mut tick = tokio::time::interval(LOOK);
+        let mut rounds = tokio::time::interval(ROUND);
         let mut waits = None;
         let found = loop {
             tokio::select! {
@@ -128,6 +133,7 @@ async fn giving_way(run: &Run, session: &Session, pair: &Pair, slice: Slice) -> 
                         waits = Some(somebody);
                     }
                 }
+                _ = rounds.tick() => keep_level(client, pair).await?,
             }
         };
         match (found, waits) {
@@ -139,6 +145,17 @@ async fn giving_way(run: &Run, session: &Session, pair: &Pair, slice: Slice) -> 
             (found, _) => return found,
         }
     }
+}
+
+/// A round beside the comparison, so that a transaction that begins now sees the table as it is now. What a round brings over
+/// and the entries that it takes away become visible together, so that each slice sees both or neither. A TRUNCATE is
+/// obeyed later: it would need the lock that the slice holds.
+async fn keep_level(client: &Client, pair: &Pair) -> Result<()> {
+    let truncated = client.query_one(&pair.fill(sql!("replay/has_truncate_mark.sql")).text(), &[]).await?;
+    if !truncated.try_get::<_, bool>("truncated")? {
+        replay::round(client, pair).await?;
+    }
+    Ok(())
 }
 
 /// Cancels what a session of ours does: the role that logged in may, the table's owner may not.

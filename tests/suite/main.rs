@@ -72,6 +72,7 @@ mod state {
 }
 mod swap {
     mod referrers_live;
+    mod snapshots;
 }
 mod verify {
     mod slices;

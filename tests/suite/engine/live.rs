@@ -211,7 +211,7 @@ async fn a_definition_changed_by_somebody_else_is_noticed() {
 async fn swapped_under_an_old_snapshot(db: &TestDb<'_>) -> Client {
     let reader = db.connect().await;
     reader.batch_execute("begin; select count(*) from t").await.unwrap();
-    let run = db.spawn(&["run", "t", "--snapshot-timeout", "1s"]);
+    let run = db.spawn(&["run", "t", "--snapshot-timeout", "1s", "--old-snapshots", "guard"]);
     wait_until("the run waits for the reader", async || {
         run.stderr_so_far().contains("swap: lock not granted")
     })

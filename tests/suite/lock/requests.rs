@@ -96,3 +96,21 @@ async fn several_tables_are_locked_in_one_request_without_saying_one_twice() {
     assert_eq!(names, ["public.u", "public.t"]);
     assert_eq!(all.mains, [1, 0]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_stands_still_when_its_lock_is_granted_holds_nobody() {
+    let db = TestDb::create("frozen").await;
+    db.execute("create table t (id int primary key, n int)").await;
+    let hand = ByHand::from(&db, &RUN, Failpoint::Shadowed).await;
+    let oid: u32 = db.query_value("select 't'::regclass::oid").await;
+    let request = Request::table(&QualifiedName::new("public", "t"), oid);
+    let mut locking = Locking::new(&hand.run, &[hand.change.id], Purpose::Swap, POLICY);
+    assert!(locking.try_acquire(&request, LockMode::AccessExclusive).await.unwrap());
+    // Nothing more is said: the server ends the session, and who waits goes on.
+    db.execute("insert into t values (1, 1)").await;
+    wait_until("the session is over", async || hand.run.control.is_closed()).await;
+    drop(locking);
+    drop(hand);
+    db.pgrecast(&["abort", "t"]).await.expect_code(0);
+    assert_nothing_left(&db).await;
+}
