@@ -191,7 +191,7 @@ codes! {
         TooManyColumns = "too-many-columns",
             "The table has more columns than can be carried over.",
             "A table may have 831 columns with a key of one column.";
-        NotUtf8 = "not-utf8",
+        NotUtf8 = "encoding",
             "A name or a definition of the database is not UTF-8, which `SQL_ASCII` allows.",
             "Define it again in UTF-8, or drop it.";
 
