@@ -34,5 +34,15 @@ part "Formatting" cargo fmt --check
 part "Lints" cargo clippy --locked -- -D warnings
 part "Lints, with failpoints" cargo clippy --locked --all-targets --features failpoints -- -D warnings
 part "Tests" cargo test --locked --features failpoints "$@"
+# One test of each kind of work on the newest server; scripts/test-matrix.sh runs them all, on each version.
+[ $# -gt 0 ] || part "Tests on PostgreSQL 18" env -u PGRECAST_TEST_PGBIN scripts/test-matrix.sh 18 -- \
+    integer_key::equals_the_plain_alter \
+    integer_key::rolls_back_without_losing_a_write \
+    a_row_that_differs_is_named_and_there_is_no_swap \
+    columns_keep_all_that_is_set_on_them \
+    sequences_go_on_where_they_are \
+    views_read_the_new_table \
+    a_session_that_found_the_sequence_of_an_identity_before_the_swap \
+    a_name_that_is_taken_is_said
 
 heading "All good, $SECONDS s"

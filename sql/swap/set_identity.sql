@@ -1,15 +1,23 @@
--- Lets a sequence go on where another one stands. Whoever waits for the other one's lock has found it by its
--- name already and takes values of it when the lock is let go: these are left out here.
--- $1 name of the sequence, $2 oid of the other one, $3 its last value, $4 whether that was taken.
+-- Lets a sequence go on where another one stands. A session that has looked up the other one by its name takes values
+-- from it as soon as the swap has committed: then this one goes on 1000 values later, if its range has them. Such a
+-- session need not wait for a lock yet. So there is no gap only where nobody has taken a value since this sequence was
+-- last set to the other one's, and nobody is in a transaction now.
+-- $1 name of the sequence, $2 last value of the other one, $3 whether that was taken.
 -- Lock: ROW EXCLUSIVE on the sequence.
-select pg_catalog.setval(g.seqrelid, case when g.is_gap then g.later else $3::int8 end, g.is_gap or $4)
+select pg_catalog.setval(g.seqrelid, case when g.is_gap then g.later::bigint else $2::int8 end, g.is_gap or $3)
 from (
-    select s.seqrelid, v.later,
-           exists (select from pg_catalog.pg_locks l where l.relation = $2 and not l.granted)
-               and v.later between s.seqmin and s.seqmax as is_gap
+    select s.seqrelid, n.later,
+           n.later between s.seqmin and s.seqmax
+               and (pg_catalog.pg_sequence_last_value(s.seqrelid) is distinct from case when $3 then $2::int8 end
+                    or exists (
+                        -- All may see these columns of other sessions. Autovacuum has no role.
+                        select from pg_catalog.pg_locks l
+                        join pg_catalog.pg_stat_activity a on a.pid = l.pid
+                        where l.locktype = 'virtualxid' and l.mode = 'ExclusiveLock'
+                          and a.datname = pg_catalog.current_database() and a.usesysid is not null
+                          and a.application_name not like 'pgrecast %')) as is_gap
     from pg_catalog.pg_sequence s
     -- in numeric: no overflow near the end of bigint
-    cross join lateral (select $3::int8::numeric + 1000 * s.seqcache::numeric * s.seqincrement) n(later)
-    cross join lateral (select case when n.later between s.seqmin and s.seqmax then n.later::bigint else s.seqmax end) v(later)
+    cross join lateral (select $2::int8::numeric + 1000 * s.seqcache::numeric * s.seqincrement) n(later)
     where s.seqrelid = $1::text::regclass
 ) g

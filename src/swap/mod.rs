@@ -140,9 +140,8 @@ async fn under_lock(
     }
     hold.limit(client).await?;
     client.batch_execute(&hold.limited(&all)).await?;
-    for (exchange, values) in exchanges.iter().zip(&values) {
+    for exchange in exchanges {
         let Exchange { change, pair, digest, .. } = exchange;
-        sequences::set_identities(client, exchange, values).await?;
         expect_unnamed(client, exchange).await?;
         hold.limit(client).await?;
         to = match pair.direction {
@@ -160,6 +159,10 @@ async fn under_lock(
     migration.phase = before;
     let held_ms = Some(hold.elapsed().as_secs_f64() * 1000.0);
     migration.record_swap(client, &xid, &LockCost { held_ms, ..story.cost() }).await?;
+    // The last look at who is in a transaction.
+    for (exchange, values) in exchanges.iter().zip(&values) {
+        sequences::set_identities(client, exchange, values).await?;
+    }
     Ok(to)
 }
 

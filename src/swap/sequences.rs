@@ -21,19 +21,17 @@ pub(super) async fn take(client: &Client, sequences: &[SequenceMove]) -> Result<
     Ok(values)
 }
 
-/// Lets the identity sequences of the incoming table go on where the outgoing ones stand; with a gap where
-/// somebody waits for one of these and will take a value of it after the commit.
+/// Lets the identity sequences of the incoming table go on where the outgoing ones stand; with a gap where somebody
+/// may have looked one of these up by its name, and will take a value from it after the commit.
 pub(super) async fn set_identities(
     client: &Client,
     exchange: &Exchange,
     values: &[(i64, bool)],
 ) -> Result<()> {
     for (step, (last_value, is_called)) in exchange.sequences.iter().zip(values) {
-        if let SequenceMove::Value { from, to } = step {
+        if let SequenceMove::Value { to, .. } = step {
             let to = to.name.in_schema(&exchange.change.name.schema).to_string();
-            client
-                .execute(&sql!("swap/set_identity.sql").text(), &[&to, &from.oid, last_value, is_called])
-                .await?;
+            client.execute(&sql!("swap/set_identity.sql").text(), &[&to, last_value, is_called]).await?;
         }
     }
     Ok(())

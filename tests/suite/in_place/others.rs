@@ -190,7 +190,7 @@ async fn the_time_under_a_lock_counts_for_all_statements_together() {
     db.execute(TABLE).await;
     db.execute(
         "create function slow() returns event_trigger language plpgsql as
-             $$ begin if tg_tag = 'ALTER TABLE' then perform pg_sleep(0.2); end if; end $$;
+             $$ begin if tg_tag = 'ALTER TABLE' then perform pg_sleep(1); end if; end $$;
          create event trigger slow on ddl_command_end execute function slow()",
     )
     .await;
@@ -199,12 +199,13 @@ async fn the_time_under_a_lock_counts_for_all_statements_together() {
         "alter table orders rename amount to a; alter table orders rename code to c; alter table orders rename note to n",
     );
     let mut arguments = run.arguments();
-    arguments.extend(["--max-lock-time", "300ms"]);
+    // Each of the three statements alone would have time enough.
+    arguments.extend(["--max-lock-time", "2s", "--lock-attempts", "1"]);
     let output = db.pgrecast(&arguments).await.expect_code(1);
-    assert!(output.stderr.contains("300 ms"), "{}", output.whole());
+    assert!(output.stderr.contains("2000 ms"), "{}", output.whole());
     assert_eq!(schema_dump(&db).await, before);
     let mut arguments = run.arguments();
-    arguments.extend(["--max-lock-time", "3s"]);
+    arguments.extend(["--max-lock-time", "1min"]);
     db.pgrecast(&arguments).await.expect_code(0);
     assert_eq!(phase(&db).await, "finished");
 }

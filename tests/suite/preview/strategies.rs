@@ -300,22 +300,21 @@ async fn compare(db: &TestDb<'_>, action: &str, zone: &str, table: &mut String) 
 async fn every_prediction_is_what_the_server_does() {
     let db = TestDb::create("strategies").await;
     db.execute(TABLE).await;
-    let version: i32 = db.query_value("select current_setting('server_version_num')::int / 10000").await;
     let mut table =
         String::from("| action | as it stands | by pgrecast | lock of pgrecast |\n|---|---|---|---|\n");
     let (mut seen, mut wrong) = (0, Vec::new());
     for (action, since) in ACTIONS {
-        if since <= version {
+        if since <= db.version {
             seen += 1;
             wrong.extend(compare(&db, action, "UTC", &mut table).await);
         }
     }
-    if version >= 15 {
+    if db.version >= 15 {
         db.execute("set allow_in_place_tablespaces = on").await;
         db.execute("create tablespace strategies_side location ''").await;
     }
     for (setup, action, zone, since) in ELSEWHERE {
-        if since <= version {
+        if since <= db.version {
             seen += 1;
             let db = TestDb::create("elsewhere").await;
             db.execute(setup).await;
@@ -340,7 +339,7 @@ async fn every_prediction_is_what_the_server_does() {
     }
     assert!(wrong.is_empty(), "{} of {seen}:\n{}", wrong.len(), wrong.join("\n"));
     assert!(seen >= 80, "{seen}");
-    if version == 15 {
+    if db.version == 15 {
         crate::support::expect_printed(
             "docs/strategies.md",
             "printed by tests/suite/preview/strategies.rs",

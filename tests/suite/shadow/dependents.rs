@@ -51,7 +51,7 @@ async fn indexes_of_every_kind_keep_their_definition() {
         create index t_brin on t using brin (id);
         create index t_hash on t using hash (e);
         create index t_coll on t (a collate "C" desc);
-        create unique index "Größter ""Index""" on t ("Big Name") nulls not distinct;
+        create unique index "Größter ""Index""" on t ("Big Name") /*since 15*/nulls not distinct/*end*/;
         alter table t add constraint t_a_later unique (a, b) deferrable initially deferred;
         alter table t add constraint t_excl exclude using gist (c with &&, b with =) where (b > 0);
         create index t_a_name_that_is_sixty_three_bytes_long_as_long_as_a_name_is on t (b);

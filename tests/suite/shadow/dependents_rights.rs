@@ -82,7 +82,7 @@ async fn a_foreign_key_needs_no_right_to_read_the_other_table() {
     let owner = db.owner_role("owner", &["t"]).await;
     db.execute(&format!(
         "grant usage on schema parents to {0}; grant references on parents.p to {0}; set role {0};
-         alter table t add foreign key (a, b) references parents.p on delete set null (b) deferrable,
+         alter table t add foreign key (a, b) references parents.p on delete set null /*since 15*/(b)/*end*/ deferrable,
              add constraint other foreign key (b, a) references parents.p (b, a) match full on update set default not valid;
          comment on constraint other on t is 'other'; reset role",
         owner.name
@@ -137,8 +137,9 @@ async fn tables_and_indexes_stay_in_their_tablespaces() {
     let before: String = db.query_value(places).await;
     assert_eq!(changed(&db, &owner, "t", &["--rebuild"]).await, Vec::<String>::new());
     assert_eq!(db.query_value::<String>(places).await, before);
-    let lines =
-        changed(&db, &owner, "t", &["--alter", "set tablespace \"Slow one\", alter id type bigint"]).await;
-    assert!(lines.iter().any(|line| line.starts_with("+ TABLE public.t | id bigint")), "{lines:#?}");
+    changed(&db, &owner, "t", &["--alter", "set tablespace \"Slow one\", alter id type bigint"]).await;
+    let kind =
+        "select atttypid::regtype::text from pg_attribute where attrelid = 't'::regclass and attname = 'id'";
+    assert_eq!(db.query_value::<String>(kind).await, "bigint");
     forget(&db, &[&owner]).await;
 }

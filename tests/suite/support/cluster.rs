@@ -16,6 +16,11 @@ use tokio_postgres::{Client, Config, NoTls};
 /// The script that makes, starts and at the end removes a cluster.
 const LIFE_OF_A_CLUSTER: &str = include_str!("cluster.sh");
 
+/// Makes a standby's directory from the one of a server that runs. Arguments: from, to, how to connect to that server.
+const COPY_OF_A_SERVER: &str =
+    "mkdir -m 700 \"$2\" && { cp -R \"$1\"/. \"$2\"; rm -f \"$2\"/postmaster.*; } &&
+    touch \"$2\"/standby.signal && echo \"primary_conninfo = '$3'\" >>\"$2\"/postgresql.auto.conf";
+
 /// Attempts to start: another process may take the free port before the server does.
 const START_ATTEMPTS: usize = 3;
 
@@ -132,27 +137,28 @@ impl Cluster {
     /// Starts a synchronous standby of this server, in the same directory; gives its port.
     pub async fn start_standby(&self) -> u16 {
         let (port, data) = (free_port(), self.directory.join("standby"));
-        let socket = self.directory.to_str().expect("a plain path");
-        let from = [
-            "-h",
-            socket,
-            "-p",
-            &self.port.to_string(),
-            "-U",
-            "postgres",
-            "-R",
-            "-X",
-            "stream",
-            "-c",
-            "fast",
-        ]
-        .map(str::to_owned);
-        let mut backup = as_server_user(bin_directory().join("pg_basebackup"));
-        assert!(is_done(backup.arg("-D").arg(&data).args(from)), "{backup:?} failed");
+        let client = self.connect("postgres", "postgres").await;
+        // By hand: pg_basebackup refuses a server newer than itself.
+        let is_14 = client.query_one("select current_setting('server_version_num')::int < 150000", &[]).await;
+        let (start, stop) = if is_14.expect("a query").get(0) {
+            ("pg_start_backup('standby', true, false)", "pg_stop_backup(false)")
+        } else {
+            ("pg_backup_start('standby', true)", "pg_backup_stop()")
+        };
+        client.batch_execute(&format!("select {start}")).await.expect("a backup begins");
+        let mut copy = as_server_user("sh");
+        copy.args(["-c", COPY_OF_A_SERVER, "sh"]).arg(self.directory.join("data")).arg(&data);
+        copy.arg(format!("host={} port={} user=postgres", self.directory.display(), self.port));
+        // A file that goes away meanwhile is an error to cp and none to the backup: the last command decides.
+        assert!(is_done(&mut copy), "{copy:?} failed");
+        let label =
+            client.query_one(&format!("select labelfile from {stop}"), &[]).await.expect("a backup ends");
+        let mut write = as_server_user("sh");
+        write.args(["-c", "printf %s \"$2\" >\"$1\"", "sh"]).arg(data.join("backup_label"));
+        assert!(is_done(write.arg(label.get::<_, String>(0))), "{write:?} failed");
         let options = format!("-p {port}");
         let log = self.directory.join("standby.log");
         self.pg_ctl_of("standby", &["-o", &options, "-l", log.to_str().expect("a plain path"), "start"]);
-        let client = self.connect("postgres", "postgres").await;
         client.batch_execute("alter system set synchronous_standby_names = '*'").await.expect("a setting");
         client.batch_execute("select pg_reload_conf()").await.expect("a reload");
         super::wait::wait_until("the standby is synchronous", async || {

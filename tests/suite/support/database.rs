@@ -19,6 +19,8 @@ pub struct TestDb<'c> {
     name: String,
     admin: Client,
     roles: Mutex<Vec<String>>,
+    /// The server's major version.
+    pub version: i32,
     pub(super) little_is_much: bool,
 }
 
@@ -49,7 +51,9 @@ impl<'c> TestDb<'c> {
             .await
             .unwrap_or_else(|error| panic!("could not create database {name}: {error:?}"));
         let admin = cluster.connect(&name, SUPERUSER).await;
-        TestDb { cluster, name, admin, roles: Mutex::default(), little_is_much: false }
+        let version = "select current_setting('server_version_num')::int / 10000";
+        let version = admin.query_one(version, &[]).await.expect("a server has a version").get(0);
+        TestDb { cluster, name, admin, roles: Mutex::default(), version, little_is_much: false }
     }
 
     /// Small tables go the ways of large ones: several sessions bring even a few changes over.
@@ -89,11 +93,28 @@ impl<'c> TestDb<'c> {
         self.cluster.connect(&self.name, &role.name).await
     }
 
-    /// Runs statements, separated by semicolons; panics with the server's message if one fails.
+    /// Runs statements, separated by semicolons; panics with the server's message if one fails. What stands in
+    /// `/*since 15*/ .. /*end*/` is left out on servers older than that.
     pub async fn execute(&self, statements: &str) {
+        let statements = &self.as_it_knows(statements);
         if let Err(error) = self.admin.batch_execute(statements).await {
             panic!("{}\nin: {statements}", said(&error));
         }
+    }
+
+    /// Statements without what this server is too old for.
+    fn as_it_knows(&self, statements: &str) -> String {
+        let mut parts = statements.split("/*since ");
+        let mut out = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (since, rest) = part.split_once("*/").expect("/*since 15*/");
+            let (words, after) = rest.split_once("/*end*/").expect("/*end*/ after /*since ..*/");
+            if self.version >= since.parse().expect("a major version") {
+                out.push_str(words);
+            }
+            out.push_str(after);
+        }
+        out
     }
 
     /// The rows of a query.

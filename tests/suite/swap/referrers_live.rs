@@ -194,10 +194,13 @@ async fn a_subscriber_goes_on_before_during_and_after_the_swap() {
     db.execute(
         "create table orders (id int primary key, amount int not null, note text, secret text);
          insert into orders select g, g, 'n' || g, 's' from generate_series(1, 2000) g;
-         create publication p for table orders (id, amount, note) where (id >= 0)",
+         create publication p for table orders /*since 15*/(id, amount, note) where (id >= 0)/*end*/",
     )
     .await;
-    copy.execute("create table orders (id bigint primary key, amount bigint, note text)").await;
+    // A subscriber needs all that is published.
+    let all = if db.version < 15 { ", secret text" } else { "" };
+    copy.execute(&format!("create table orders (id bigint primary key, amount bigint, note text{all})"))
+        .await;
     copy.execute(&format!(
         "create subscription s connection 'host={} port={} user=postgres dbname={}' publication p",
         publisher.socket_directory().display(),
@@ -209,10 +212,10 @@ async fn a_subscriber_goes_on_before_during_and_after_the_swap() {
         db.execute("update orders set note = note || '.' where id % 10 = 1").await;
         wait_until(&format!("the subscriber is level {when}"), async || rows(&db).await == rows(&copy).await)
             .await;
-        let errors: i64 = copy
-            .query_value("select apply_error_count + sync_error_count from pg_stat_subscription_stats")
-            .await;
-        assert_eq!(errors, 0, "{when}");
+        if copy.version >= 15 {
+            let errors = "select apply_error_count + sync_error_count from pg_stat_subscription_stats";
+            assert_eq!(copy.query_value::<i64>(errors).await, 0, "{when}");
+        }
     };
     level("at first").await;
     let traffic = Traffic::start(
