@@ -175,7 +175,7 @@ pub enum ActionKind {
         /// Whether it need not be there.
         if_exists: bool,
     },
-    /// What a table that takes another's place can not be given.
+    /// What a table that takes another's place cannot be given.
     InPlaceOnly {
         /// Why.
         why: &'static str,

@@ -175,7 +175,7 @@ pub async fn check(client: &Client, change: &TableChange, pair: &Pair) -> Result
             format!("Run `pgrecast abort {}` and begin again.", change.name.shown())
         }
         Direction::Reverse => format!(
-            "The retired table can not be brought level any more. `pgrecast cleanup {}` keeps the change.",
+            "The retired table cannot be brought level any more. `pgrecast cleanup {}` keeps the change.",
             change.name.shown()
         ),
     }))

@@ -50,7 +50,7 @@ pub struct View {
     pub owner: Ident,
     /// The role that makes it: a superuser that connects, or else the owner.
     pub role: Ident,
-    /// Why it can not be made to name another relation, if it can not.
+    /// Why it cannot be made to name another relation, if it cannot.
     pub obstacle: Option<String>,
     /// Whether the role that connects may act as its owner.
     pub may_act: bool,
@@ -173,7 +173,7 @@ pub struct Referrer {
     pub may_act: bool,
     /// The GRANT that its owner still needs.
     pub missing: Option<String>,
-    /// Why it can not be made to name another relation, if it can not.
+    /// Why it cannot be made to name another relation, if it cannot.
     pub obstacle: Option<String>,
     /// What would have to go while it is dropped.
     pub used_by: Option<String>,

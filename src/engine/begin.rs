@@ -74,7 +74,7 @@ pub fn refuse(plan: &Plan) -> Result<()> {
         let hint = refusal.hint.as_ref().map(|hint| format!(" {hint}")).unwrap_or_default();
         format!("{} {}: {}.{hint}", refusal.code, refusal.object, refusal.message)
     });
-    Err(Error::refused(first.code, format!("{} can not be changed this way", plan.table))
+    Err(Error::refused(first.code, format!("{} cannot be changed this way", plan.table))
         .lines(lines)
         .state("nothing was changed"))
 }

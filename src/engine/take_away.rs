@@ -35,7 +35,7 @@ impl Engine {
             for change in &migration.tables {
                 if in_place::is_final(&run.control, change).await? {
                     return Err(Error::usage("the change is made: what is left is to drop indexes")
-                        .because("a dropped index can not be taken back")
+                        .because("a dropped index cannot be taken back")
                         .hint(format!("Run `pgrecast run {}` to finish.", migration.short_id())));
                 }
                 in_place::undo(run, change, options.lock).await?;

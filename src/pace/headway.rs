@@ -1,4 +1,4 @@
-//! With how many sessions to bring changed rows over, and when it can not be done.
+//! With how many sessions to bring changed rows over, and when it cannot be done.
 
 use std::time::Duration;
 

@@ -135,7 +135,7 @@ fn comparable(logged: &Fragment, from: &Column, to: &Column) -> Option<(&'static
     both(&["text", "varchar"]).then(|| (EQUAL, text()))
 }
 
-/// Two values of different collations can not be compared without saying which one counts: the
+/// Two values of different collations cannot be compared without saying which one counts: the
 /// column's own, which is also its index's.
 fn collated(value: &Fragment, column: &Column) -> Fragment {
     match &column.collation {

@@ -25,7 +25,7 @@ pub fn assign(expression: &Fragment, to: &Column) -> Fragment {
     Fragment::trusted(text)
 }
 
-/// Whether [`assign`] can stand for the assignment cast. It can not for arrays of types with a length,
+/// Whether [`assign`] can stand for the assignment cast. It cannot for arrays of types with a length,
 /// whose elements an explicit cast would cut.
 #[must_use]
 pub fn can_assign(to: &Column) -> bool {

@@ -306,7 +306,7 @@ impl Tracker {
     /// The finished mapping onto the columns as they are now.
     ///
     /// # Errors
-    /// A sentence about a column whose values for existing rows can not be told.
+    /// A sentence about a column whose values for existing rows cannot be told.
     pub fn finish(mut self) -> Result<Mapping, String> {
         let mut last = self.outputs();
         for added in &self.each {

@@ -25,7 +25,7 @@ impl Order {
     /// By what was written: the name of an index, or the columns with which one begins.
     ///
     /// # Errors
-    /// A sentence that says why it can not be done.
+    /// A sentence that says why it cannot be done.
     pub fn find(indexes: &[OrderIndex], written: &[Ident]) -> Result<Order, String> {
         let begins = |index: &OrderIndex| {
             index.columns.len() >= written.len()

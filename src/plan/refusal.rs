@@ -81,7 +81,7 @@ pub fn of_rights(original: &Definition, missing: &[Missing]) -> Vec<Refusal> {
     missing.iter().map(refuse).collect()
 }
 
-/// Of actions that a copy can not do.
+/// Of actions that a copy cannot do.
 pub fn of_actions<'a>(
     original: &Definition,
     actions: impl Iterator<Item = &'a Action>,
@@ -89,7 +89,7 @@ pub fn of_actions<'a>(
     let name = original.table.name.shown();
     actions.filter_map(move |action| match action.kind {
         ActionKind::InPlaceOnly { why, .. } => {
-            let message = format!("the change needs a copy, which can not {}: {why}", action.text);
+            let message = format!("the change needs a copy, which cannot {}: {why}", action.text);
             let refusal = Refusal::new(Code::InPlaceOnly, &name, message);
             Some(refusal.hint("Run it by itself, before or after the change."))
         }

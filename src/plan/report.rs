@@ -50,7 +50,7 @@ pub struct Action {
     pub class: String,
     /// The strongest lock that pgrecast takes on the table for it.
     pub lock: String,
-    /// What PostgreSQL would do if it were run as it stands; null where that can not be told for it alone.
+    /// What PostgreSQL would do if it were run as it stands; null where that cannot be told for it alone.
     pub as_it_stands: Option<AsItStands>,
     /// Why it is done this way.
     pub reason: String,

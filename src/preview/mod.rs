@@ -212,7 +212,7 @@ async fn try_out(
     if change.strategy == Strategy::InPlace {
         let name = original.table.name.shown();
         let why =
-            "it can not be done on the table itself without rewriting all rows, or reading them under a lock";
+            "it cannot be done on the table itself without rewriting all rows, or reading them under a lock";
         let refusal = Refusal::new(Code::NeedsCopy, name, why).hint("Leave --strategy in-place out.");
         return Ok(Finding { trial, way: Way::Refused(vec![refusal]) });
     }

@@ -158,7 +158,7 @@ impl Scene<'_> {
         stand_ins.get(table).or_else(|| self.parents.real().get(table)).unwrap_or(table).clone()
     }
 
-    /// Runs an action by itself and sees what it does. `false`: it can not be run by itself.
+    /// Runs an action by itself and sees what it does. `false`: it cannot be run by itself.
     async fn act(&self, action: &Action, found: &mut Found) -> Result<bool> {
         let statement = AlterStatement { actions: vec![action.clone()] };
         let drops = self.index_to_drop(action).await?;

@@ -2,7 +2,7 @@
 //!
 //! First the key set, each batch some blocks of it. Then the log, each session the keys of one remainder of
 //! their hash: so no two sessions have a key in common. A batch is a transaction of its own, exact for its keys
-//! in its own snapshot; whatever changes later is in the log. What a batch can not do is left to the round that
+//! in its own snapshot; whatever changes later is in the log. What a batch cannot do is left to the round that
 //! follows, which sees everything: the other half of an exchange of unique values may be in another batch, and
 //! a row that has moved from key to key has two.
 //! Run twice: brings over what waits. Killed midway: batches that are committed are done.
@@ -215,7 +215,7 @@ struct Outcome {
     taken: i64,
     /// Some are for a round to do.
     has_rest: bool,
-    /// Why the other shape can not take a row.
+    /// Why the other shape cannot take a row.
     misfit: Option<Error>,
 }
 

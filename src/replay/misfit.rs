@@ -9,7 +9,7 @@ use crate::name::sql;
 use crate::pair::Pair;
 
 /// The key of one changed row that does not fit, as a person reads it. `None`: each fits by itself, or what
-/// does not can not be told from here.
+/// does not cannot be told from here.
 pub(super) async fn find(client: &Client, pair: &Pair) -> Result<Option<String>> {
     client
         .batch_execute(

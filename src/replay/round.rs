@@ -293,7 +293,7 @@ fn text(pair: &Pair, statement: Statement) -> String {
     pair.fill(statement).text()
 }
 
-/// Data that the other shape can not take is for a person to decide. Not within a transaction.
+/// Data that the other shape cannot take is for a person to decide. Not within a transaction.
 pub(super) async fn explain(error: Error, client: &Client, pair: &Pair) -> Error {
     if !error.is_misfit() {
         return error;

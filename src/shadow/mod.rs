@@ -125,7 +125,7 @@ pub(crate) async fn furnished(
     Ok((oid, parents))
 }
 
-/// Creates the bare shadow. The server names the array type of its rows after it, and SET SCHEMA can not
+/// Creates the bare shadow. The server names the array type of its rows after it, and SET SCHEMA cannot
 /// change that name: where it will be taken, a passing domain keeps the server from choosing it.
 async fn create(
     client: &Client,
@@ -360,7 +360,7 @@ async fn check_mappings(
         {
             let column = output.name.shown();
             let message = format!(
-                "column {column} is an array of a type with a length: its conversion can not be checked value by value"
+                "column {column} is an array of a type with a length: its conversion cannot be checked value by value"
             );
             return Err(Error::refused(Code::ArrayWithLength, message)
                 .about(column)
@@ -372,7 +372,7 @@ async fn check_mappings(
     let forward = blueprint.forward.source(table, &[]);
     client.prepare(&format!("select * from {forward} f")).await.map_err(|error| {
         Error::from(error)
-            .context("an expression (USING, --set, --where) can not be read against the original")
+            .context("an expression (USING, --set, --where) cannot be read against the original")
             .refused_as(Code::UnreadableExpression)
             .state("nothing was changed")
     })?;

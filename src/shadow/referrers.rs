@@ -25,7 +25,7 @@ pub(super) type NewNames = Vec<(Ident, Option<Ident>)>;
 /// with its indexes.
 ///
 /// # Errors
-/// [`crate::error::Kind::Refused`] for what can not be made to name the new table, by name.
+/// [`crate::error::Kind::Refused`] for what cannot be made to name the new table, by name.
 pub(super) async fn carry(
     client: &Client,
     original: &Definition,
@@ -330,7 +330,7 @@ fn may_create(what: &str, missing: Option<&str>) -> Result<()> {
     }
 }
 
-/// Refuses what names a column that the change drops, and what can not follow a renamed one.
+/// Refuses what names a column that the change drops, and what cannot follow a renamed one.
 async fn check_columns(client: &Client, original: &Definition, names: &NewNames) -> Result<()> {
     let statement = sql!("catalog/list_column_uses.sql").text();
     let dropped = names.iter().filter(|(_, new)| new.is_none());

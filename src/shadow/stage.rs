@@ -152,7 +152,7 @@ impl<'a> Stage<'a> {
                 return error;
             }
             let mut error = error
-                .context(format!("{} can not be carried over", what.shown()))
+                .context(format!("{} cannot be carried over", what.shown()))
                 .refused_as(Code::NotCarriedOver)
                 .about(what.shown())
                 .state("nothing was changed")
@@ -193,10 +193,10 @@ fn renamed_function(definition: &str, name: &QualifiedName) -> String {
     format!("create {kind} {name}{}", &definition[open..])
 }
 
-/// For what can not be made to name another table.
+/// For what cannot be made to name another table.
 #[must_use]
 pub fn refused(code: Code, what: &str, why: &str) -> Error {
-    Error::refused(code, format!("{what} can not be carried over: {why}"))
+    Error::refused(code, format!("{what} cannot be carried over: {why}"))
         .about(what)
         .state("nothing was changed")
         .hint("Drop it before and create it again after the swap.")

@@ -133,7 +133,7 @@ impl Phase {
         if is_legal {
             Ok(to)
         } else {
-            Err(Error::failed(format!("a migration that is {self} can not become {to}")))
+            Err(Error::failed(format!("a migration that is {self} cannot become {to}")))
         }
     }
 }

@@ -276,7 +276,7 @@ pub fn refused_early(table: &str) -> Risk {
     )
 }
 
-/// A constraint of which --check-data can not say anything.
+/// A constraint of which --check-data cannot say anything.
 #[must_use]
 pub fn not_checked(object: &str, why: &str) -> Risk {
     Risk::new(Code::NotChecked, object, format!("--check-data did not check its rows: {why}"))
@@ -303,7 +303,7 @@ pub fn hidden_transactions(role: &Ident) -> Risk {
         role.shown(),
         format!(
             "this role does not see how old the transactions of others are: it watches each for a second before \
-             it asks for a lock, and can not say whose old snapshot it waits for. To see them: grant \
+             it asks for a lock, and cannot say whose old snapshot it waits for. To see them: grant \
              pg_read_all_stats to {role};"
         ),
     )

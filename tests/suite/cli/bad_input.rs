@@ -1,4 +1,4 @@
-//! What can not be done is said clearly, with the right exit code, and leaves nothing behind.
+//! What cannot be done is said clearly, with the right exit code, and leaves nothing behind.
 
 use crate::support::*;
 

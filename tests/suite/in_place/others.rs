@@ -36,7 +36,7 @@ async fn what_others_make_under_our_names_is_neither_taken_for_ours_nor_dropped(
     .await;
     db.pgrecast(&["run", "orders"]).await.expect_code(5);
     let output = db.pgrecast(&["abort", "orders"]).await.expect_code(0);
-    assert!(output.stderr.contains("constraint k was not made by this migration"), "{}", output.whole());
+    assert!(output.stderr.contains("this migration did not create constraint k"), "{}", output.whole());
     let left: i64 = db.query_value("select count(*) from pg_constraint where conname = 'k'").await;
     assert_eq!(left, 1, "the constraint of the other session was dropped");
 
@@ -74,7 +74,7 @@ async fn an_index_is_dropped_last_and_only_the_one_that_is_meant() {
         .await
         .expect_code(0);
 
-    // What can not be taken back comes after all that can fail.
+    // What cannot be taken back comes after all that can fail.
     db.execute("update orders set code = 'c1' where id = 2").await;
     let before = schema_dump(&db).await;
     db.pgrecast(&run("drop index by_note; create unique index by_code on orders (code)"))

@@ -219,6 +219,6 @@ async fn verification_gives_way_to_a_truncate() {
     db.execute("truncate t; insert into t values (2, 2)").await;
     assert!(began.elapsed() < Duration::from_secs(5), "the application waited {:?}", began.elapsed());
     let said = run.wait().await.expect_code(0);
-    assert!(said.stderr.contains("verification gave way to pid"), "{}", said.whole());
+    assert!(said.stderr.contains("verification paused for pid"), "{}", said.whole());
     assert_eq!(db.query_value::<i64>("select count(*) from t").await, 1);
 }

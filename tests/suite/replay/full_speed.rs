@@ -1,4 +1,4 @@
-//! Writers at full speed: the new table gets level all the same, and where it can not, that is said with both rates.
+//! Writers at full speed: the new table gets level all the same, and where it cannot, that is said with both rates.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! What can not be carried over is refused by name, before anything has been changed.
+//! What cannot be carried over is refused by name, before anything has been changed.
 
 use crate::support::*;
 
@@ -106,40 +106,40 @@ const REFUSED: &[Refused] = &[
     refused(
         "create table t (id int primary key, a int); create view v as select a from t; create materialized view m as select a from v",
         &["--alter", "alter a type bigint"],
-        "not-carried-over", "materialized view public.m can not be carried over: it reads a view that has to be made anew",
+        "not-carried-over", "materialized view public.m cannot be carried over: it reads a view that has to be made anew",
     ),
     refused(
         "create table t (id int primary key, a int); create materialized view m as select a from t; create statistics s on a, (a + 1) from m",
         REBUILD,
-        "not-carried-over", "materialized view public.m can not be carried over: there are extended statistics on it",
+        "not-carried-over", "materialized view public.m cannot be carried over: there are extended statistics on it",
     ),
     refused("create table t (id int primary key); create publication p for all tables", REBUILD, "publication", "it publishes all tables"),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t",
         &["--alter", "drop column a"],
-        "column-in-use", "view public.v can not be carried over: it uses column a, which the change drops",
+        "column-in-use", "view public.v cannot be carried over: it uses column a, which the change drops",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t where a = 5",
         &["--alter", "alter a type text"],
-        "not-carried-over", "public.v can not be carried over: operator does not exist: text = integer",
+        "not-carried-over", "public.v cannot be carried over: operator does not exist: text = integer",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t;
          create function f(v) returns int language sql as 'select 1'; create view w as select f(v) from v",
         &["--alter", "alter a type bigint"],
-        "not-carried-over", "public.w can not be carried over: function public.f(public.v) does not exist",
+        "not-carried-over", "public.w cannot be carried over: function public.f(public.v) does not exist",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t;
          create function f() returns int begin atomic select max(a)::int from v; end; create table u (x int default f())",
         &["--alter", "alter a type bigint"],
-        "not-carried-over", "function public.f() can not be carried over: it has to be made anew, and is used by default value",
+        "not-carried-over", "function public.f() cannot be carried over: it has to be made anew, and is used by default value",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t; alter view v alter a set default 3",
         &["--alter", "alter a type boolean using a > 0", "--reverse", "a=case when a then 1 else 0 end"],
-        "not-carried-over", "public.v can not be carried over: column \"a\" is of type boolean but default expression is of type integer",
+        "not-carried-over", "public.v cannot be carried over: column \"a\" is of type boolean but default expression is of type integer",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t; create rule r as on update to v
