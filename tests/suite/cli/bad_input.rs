@@ -26,7 +26,7 @@ async fn what_hangs_on_a_table_and_is_not_carried_is_refused_by_name() {
             "create index i on t (a); update pg_index set indisvalid = false where indexrelid = 'i'::regclass",
             "drop index i",
             "invalid-index",
-            "a build of it failed",
+            "its build failed",
         ),
     ] {
         db.execute("create table t (id int primary key, a int)").await;
