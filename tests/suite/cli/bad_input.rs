@@ -66,7 +66,7 @@ async fn what_is_no_ordinary_table_with_a_key_is_refused() {
         ("v", "view", "is a view"),
         ("mv", "view", "materialized view"),
         ("keyless", "no-key", "no primary key"),
-        ("nullable", "no-key", "Index nullable_a_key would do, but a may be NULL"),
+        ("nullable", "no-key", "Index nullable_a_key would be sufficient, but a may be NULL"),
         ("parted", "partitioned-table", "partitioned"),
         ("part", "partition", "partition"),
         ("typed", "typed-table", "OF a type"),

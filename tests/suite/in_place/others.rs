@@ -218,7 +218,7 @@ async fn a_name_that_is_taken_is_said() {
     {
         let run = Run::of(statement);
         let output = db.pgrecast(&run.arguments()).await.expect_code(2);
-        assert!(output.stderr.contains("there is a relation"), "{}", output.whole());
+        assert!(output.stderr.contains(" already exists"), "{}", output.whole());
     }
     // Since the plan.
     let change = "add constraint k check (amount > 0), add constraint once unique (code)";

@@ -32,7 +32,7 @@ const REFUSED: &[Refused] = &[
         "create table t (id int primary key)",
         &["--alter", "add x float default random()", "--alter", "alter x type text"],
         "added-then-altered",
-        "column x is added with a value of its own for each row",
+        "column x is added with a different value for each row",
     ),
     refused(
         "create table t (id int primary key); revoke truncate, trigger on t from current_user",
@@ -58,7 +58,7 @@ const REFUSED: &[Refused] = &[
     refused(
         "create table t (id int primary key, a int); create table t_a_key (x int)",
         &["--alter", "add unique (a)"],
-        "index-name-taken", "a relation public.t_a_key exists already",
+        "index-name-taken", "relation public.t_a_key already exists",
     ),
     refused(
         "create table t (id int generated always as identity primary key)",
