@@ -1,10 +1,10 @@
 //! Catch-up: brings much over before a round does the rest, in batches and by several sessions at once.
 //!
-//! First the key set, each batch some blocks of it. Then the log, each session the keys of one remainder of
-//! their hash: so no two sessions have a key in common. A batch is a transaction of its own, exact for its keys
-//! in its own snapshot; whatever changes later is in the log. What a batch cannot do is left to the round that
-//! follows, which sees everything: the other half of an exchange of unique values may be in another batch, and
-//! a row that has moved from key to key has two.
+//! First the key set, each batch some blocks of it. Then the log, each session the keys of one remainder of their hash:
+//! so no two sessions have a key in common. A batch is a transaction of its own, exact for its keys in its own
+//! snapshot; whatever changes later is in the log. What a batch cannot do is left to the round that follows, which sees
+//! everything: the other half of an exchange of unique values may be in another batch, and a row that has moved from
+//! key to key has two.
 //! Run twice: brings over what waits. Killed midway: batches that are committed are done.
 
 use std::ops::RangeInclusive;

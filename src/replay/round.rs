@@ -1,10 +1,9 @@
 //! Replay: makes the `to` row of every logged key equal to the mapped `from` row, or absent.
 //!
-//! One round is one REPEATABLE READ transaction with one snapshot S: it takes all log entries that S
-//! sees into a set of keys and brings each key to its state in S. Log entry and row become visible
-//! together because they commit together, so nothing depends on the order of entries, on sequences or
-//! on the order of commits. Run twice: a round that finds nothing does nothing. Killed midway: the
-//! transaction never was.
+//! One round is one REPEATABLE READ transaction with one snapshot S: it takes all log entries that S sees into a set of
+//! keys and brings each key to its state in S. Log entry and row become visible together because they commit together,
+//! so nothing depends on the order of entries, on sequences or on the order of commits. Run twice: a round that finds
+//! nothing does nothing. Killed midway: the transaction never was.
 
 use std::time::{Duration, Instant};
 

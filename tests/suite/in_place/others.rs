@@ -44,7 +44,7 @@ async fn what_others_make_under_our_names_is_neither_taken_for_ours_nor_dropped(
     stopped_at_duplicates(&db, "alter tenant set not null, add constraint once unique (code)").await;
     db.execute("alter table orders rename code to old_code; alter table orders rename note to code").await;
     let output = db.pgrecast(&["run", "orders"]).await.expect_code(5);
-    assert!(output.stderr.contains("was changed by somebody else"), "{}", output.whole());
+    assert!(output.stderr.contains("another session has changed the definition"), "{}", output.whole());
     db.execute("alter table orders rename code to note; alter table orders rename old_code to code").await;
     db.pgrecast(&["run", "orders"]).await.expect_code(0);
 }

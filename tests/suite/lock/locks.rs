@@ -93,7 +93,7 @@ async fn a_session_that_holds_the_table_is_ended_only_when_told_to() {
     holder.batch_execute("select 1").await.expect("nobody ended it");
 
     let done = db.pgrecast(&["run", "--kill-blockers-after", "1s"]).await.expect_code(0);
-    assert!(done.stderr.contains("was ended"), "{}", done.whole());
+    assert!(done.stderr.contains("was terminated"), "{}", done.whole());
     assert!(holder.batch_execute("commit").await.is_err());
     elsewhere.batch_execute("commit").await.expect("it held another table");
     let value: String = db.query_value("select v from t where id = 1").await;
@@ -154,7 +154,7 @@ async fn a_vacuum_against_wraparound_is_waited_for_and_said() {
     let run = db.spawn(&CHANGE);
     let status = attempts(&db, 3).await;
     let blocker = status["lock"]["blockers"][0].as_str().unwrap().to_owned();
-    assert!(blocker.contains("an autovacuum against wraparound, which does not give way"), "{blocker}");
+    assert!(blocker.contains("an autovacuum to prevent wraparound, which does not give way"), "{blocker}");
     // It comes to its end, and then the run goes on by itself.
     run.wait().await.expect_code(0);
     db.pgrecast(&["cleanup", "t"]).await.expect_code(0);

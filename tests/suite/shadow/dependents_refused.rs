@@ -78,7 +78,7 @@ const REFUSED: &[Refused] = &[
     refused(
         "create table t (id int primary key, n serial); create table other (x int default nextval('t_n_seq'))",
         &["--alter", "drop column n"],
-        "sequence-in-use", "sequence public.t_n_seq goes with column n, and is used by default value for column x of table other",
+        "sequence-in-use", "sequence public.t_n_seq is dropped with column n, and default value for column x of table other uses it",
     ),
     refused(
         "create extension citext; create table t (id int primary key, v citext); create index i on t (v);
@@ -106,7 +106,7 @@ const REFUSED: &[Refused] = &[
     refused(
         "create table t (id int primary key, a int); create view v as select a from t; create materialized view m as select a from v",
         &["--alter", "alter a type bigint"],
-        "not-carried-over", "materialized view public.m cannot be carried over: it reads a view that has to be made anew",
+        "not-carried-over", "materialized view public.m cannot be carried over: it reads a view that must be created again",
     ),
     refused(
         "create table t (id int primary key, a int); create materialized view m as select a from t; create statistics s on a, (a + 1) from m",
@@ -134,7 +134,7 @@ const REFUSED: &[Refused] = &[
         "create table t (id int primary key, a int); create view v as select a from t;
          create function f() returns int begin atomic select max(a)::int from v; end; create table u (x int default f())",
         &["--alter", "alter a type bigint"],
-        "not-carried-over", "function public.f() cannot be carried over: it has to be made anew, and is used by default value",
+        "not-carried-over", "function public.f() cannot be carried over: it must be dropped and created again, and is used by default value",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t; alter view v alter a set default 3",
@@ -150,7 +150,7 @@ const REFUSED: &[Refused] = &[
     refused(
         "create table t (id int primary key, a int); create view v as select a from t; create table u (x v)",
         &["--alter", "alter a type bigint"],
-        "not-carried-over", "it depends on a view that has to be made anew",
+        "not-carried-over", "it depends on a view that must be created again",
     ),
     refused(
         "create table t (id int primary key, a int); create aggregate lot(t) (sfunc = array_append, stype = t[])",
@@ -189,7 +189,7 @@ const REFUSED: &[Refused] = &[
     refused(
         "create table t (id int primary key, a text)",
         &["--alter", "alter a type timestamptz using now()"],
-        "volatile-expression", "can give another result each time",
+        "volatile-expression", "can return a different result each time",
     ),
 ];
 
