@@ -225,7 +225,7 @@ async fn a_name_that_is_taken_is_said() {
     stopped_at_duplicates(&db, change).await;
     db.execute("create index once on customer (id)").await;
     let output = db.pgrecast(&["run", "orders"]).await.expect_code(5);
-    assert!(output.stderr.contains("there is an index once already"), "{}", output.whole());
+    assert!(output.stderr.contains("index once already exists"), "{}", output.whole());
     db.execute("alter index once rename to another").await;
     db.pgrecast(&["run", "orders"]).await.expect_code(0);
 }
