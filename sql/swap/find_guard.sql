@@ -1,4 +1,4 @@
--- Whether the guard of this swap is still on the table; a newer migration's is another one.
+-- Whether the guard of this swap still exists on the table; a newer migration has another one.
 -- $1 oid of the table, $2 the swap's xid. Lock: none.
 select exists (
     select from pg_catalog.pg_trigger t

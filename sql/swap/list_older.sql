@@ -1,6 +1,6 @@
--- Sessions in this database that may still read by a snapshot older than a point: their transaction began
--- before it and their snapshot reaches back behind it. Of a session that this role may not look into,
--- nothing is known. Vacuum and replication senders do not read tables by name; our own sessions know better.
+-- Sessions in this database that may still use a snapshot older than a point: their transaction began before it and
+-- their xmin is older. For sessions of other roles these values may be hidden. Vacuum, replication senders and our own
+-- sessions are left out.
 -- $1 transaction id at the point, $2 its time. Lock: none.
 select a.pid, coalesce(a.application_name, '') as application, coalesce(a.usename, '')::text as role_name,
        coalesce(a.state, '') as state,

@@ -98,11 +98,7 @@ async fn writers_that_are_faster_are_told_of_with_both_rates() {
     old.batch_execute("rollback").await.unwrap();
     let output = run.wait().await.expect_code(1);
     println!("{}", output.stderr);
-    assert!(
-        output.stderr.contains("faster than pgrecast can replay the changes"),
-        "{}",
-        output.stderr
-    );
+    assert!(output.stderr.contains("faster than pgrecast can replay the changes"), "{}", output.stderr);
     assert!(output.stderr.contains("changes a second came in"), "{}", output.stderr);
     assert!(output.stderr.contains("replayed by 8 sessions"), "{}", output.stderr);
     let written = writers.stop().await;

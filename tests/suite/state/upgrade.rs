@@ -84,7 +84,11 @@ async fn a_state_that_is_newer_is_left_alone() {
     db.execute("update pgrecast.version set schema_version = 4").await;
     for command in [&["status"][..], &["run"], &["cleanup", "t"], &RUN] {
         let output = db.pgrecast(command).await.expect_code(1);
-        assert!(output.stderr.contains("has version 4, this program supports version 3"), "{}", output.whole());
+        assert!(
+            output.stderr.contains("has version 4, this program supports version 3"),
+            "{}",
+            output.whole()
+        );
         assert!(output.stderr.contains("a newer version of pgrecast created it"), "{}", output.whole());
     }
     db.execute("update pgrecast.version set schema_version = 3").await;
