@@ -1,11 +1,11 @@
-//! Moments between two commits, by name, at which a test stops or kills this process: the very moments
-//! that a kill at random hardly ever meets.
+//! Named moments between two commits at which a test stops or kills this process. A kill at random rarely hits these
+//! moments.
 //!
-//! Compiled in with the feature `failpoints` only. In any other build [`Failpoint::pass`] and [`many`] do nothing.
+//! Only compiled with the feature `failpoints`. In any other build [`Failpoint::pass`] and [`many`] do nothing.
 
 macro_rules! failpoints {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
-        /// A moment, named by what has just become true.
+        /// A moment, named after what has just happened.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Failpoint {
             $($(#[$doc])* $name,)*
@@ -15,7 +15,7 @@ macro_rules! failpoints {
             /// All of them.
             pub const ALL: &[Failpoint] = &[$(Failpoint::$name,)*];
 
-            /// As the environment variable has it.
+            /// Its name in the environment variable.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -27,49 +27,49 @@ macro_rules! failpoints {
 }
 
 failpoints! {
-    /// The migration is written down, nothing else was done.
+    /// The migration is recorded, nothing else was done.
     Planned = "planned",
-    /// A step of a change that needs no copy is begun: it makes or drops an index.
+    /// A step of a change without a copy has begun: it creates or drops an index.
     StepBegun = "step-begun",
-    /// The index is made or dropped; the step is not marked done yet.
+    /// The index is created or dropped; the step is not recorded as done yet.
     StepIndexDone = "step-index-done",
-    /// A step is done and marked so, and the migration has not ended.
+    /// A step is done and recorded, and the migration has not ended.
     StepDone = "step-done",
-    /// A step was taken back and marked so, and the migration is not aborted yet.
+    /// A step is undone and recorded, and the migration is not aborted yet.
     StepUndone = "step-undone",
     /// The shadow is committed.
     Shadowed = "shadowed",
-    /// The capture triggers are committed; what is to be copied is not noted yet.
+    /// The capture triggers are committed; the blocks to copy are not recorded yet.
     Capturing = "capturing",
-    /// It is noted what is to be copied.
+    /// The blocks to copy are recorded.
     CopyBegun = "copy-begun",
     /// A chunk is claimed, none of its rows copied.
     ChunkClaimed = "chunk-claimed",
     /// A chunk is committed.
     ChunkCopied = "chunk-copied",
-    /// All chunks are; the phase does not say so yet.
+    /// All chunks are committed; the phase is not changed yet.
     AllCopied = "all-copied",
-    /// The phase says so.
+    /// The phase is `copied`.
     Copied = "copied",
-    /// The log was taken into the set of keys, nothing brought over.
+    /// The logged keys are moved to the key set, none is replayed.
     Drained = "drained",
     /// Copies of logged rows are deleted from the shadow.
     LoggedDeleted = "logged-deleted",
     /// The key's index is built, not yet its constraint.
     KeyBuilt = "key-built",
-    /// The key's index is made and marked so.
+    /// The key's index is built and recorded.
     KeyMade = "key-made",
-    /// What waits was measured and is to be brought over in batches.
+    /// The backlog was measured and will be replayed in batches.
     Measured = "measured",
-    /// A materialized view is built aside.
+    /// A new materialized view is built.
     MaterializedViewMade = "materialized-view-made",
-    /// A batch of keys was brought over.
+    /// A batch of keys was replayed.
     BatchDone = "batch-done",
     /// A round is committed.
     RoundDone = "round-done",
     /// An index is built, not yet attached.
     IndexBuilt = "index-built",
-    /// An index is made and marked so.
+    /// An index is built and recorded.
     IndexMade = "index-made",
     /// The shadow is vacuumed; the phase is still `copied`.
     Vacuumed = "vacuumed",
@@ -77,30 +77,30 @@ failpoints! {
     Indexed = "indexed",
     /// The phase is `level`.
     Level = "level",
-    /// The result of the comparison is written down; the phase is still `level`.
+    /// The result of the comparison is recorded; the phase is still `level`.
     VerificationWritten = "verification-written",
     /// The phase is `verified`.
     Verified = "verified",
-    /// Everything of the swap is done but its commit.
+    /// Everything of the swap is done except the commit.
     SwapReady = "swap-ready",
     /// The swap is committed.
     Swapped = "swapped",
     /// A foreign key was validated.
     ForeignKeyValidated = "foreign-key-validated",
-    /// No old snapshot is left, the guard is still on.
+    /// No old snapshot is left, the guard still exists.
     GuardIdle = "guard-idle",
-    /// The guard is off; the definition is not recorded yet.
+    /// The guard is dropped; the definition is not recorded yet.
     GuardOff = "guard-off",
-    /// Our triggers are off the application's table, by `abort` or `cleanup`.
+    /// `abort` or `cleanup` has dropped our triggers from the application's table.
     TriggersOff = "triggers-off",
     /// Everything of ours is dropped but not committed.
     ObjectsDropped = "objects-dropped",
-    /// All is taken away and committed.
+    /// Everything is dropped and committed.
     TakenAway = "taken-away",
 }
 
 impl Failpoint {
-    /// Stops or kills the process here if a test asked for it.
+    /// Stops or kills the process here if a test requests it.
     #[inline]
     pub fn pass(self) {
         #[cfg(feature = "failpoints")]
@@ -108,8 +108,8 @@ impl Failpoint {
     }
 }
 
-/// So many, or next to nothing if a test wants small tables to go the ways of large ones, by
-/// `PGRECAST_LITTLE_IS_MUCH`.
+/// This number, or nearly zero with `PGRECAST_LITTLE_IS_MUCH`, so that a test with small tables takes the code paths of
+/// large ones.
 #[must_use]
 #[inline]
 pub fn many(number: i64) -> i64 {
@@ -122,8 +122,8 @@ pub fn many(number: i64) -> i64 {
 
 #[cfg(feature = "failpoints")]
 mod armed {
-    //! `PGRECAST_FAILPOINT=<name>[:<n>[:stop]]`: at the n-th pass of the moment of that name the process
-    //! gets SIGKILL, or SIGSTOP so that a test can do something else to it just there.
+    //! `PGRECAST_FAILPOINT=<name>[:<n>[:stop]]`: at the n-th pass of this moment the process gets SIGKILL, or SIGSTOP,
+    //! so that a test can do something else to it there.
 
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -159,7 +159,7 @@ mod armed {
             return;
         }
         kill_process(getpid(), armed.signal).expect("a process may signal itself");
-        // The signal may reach another thread first: this one goes no further until all have it.
+        // The signal may reach another thread first: this thread waits until all have it.
         std::thread::sleep(Duration::from_millis(100));
     }
 }

@@ -1,21 +1,20 @@
 //! pgrecast changes the shape of a live PostgreSQL table while applications keep reading and writing it.
 //!
-//! It builds a *shadow* table with the new shape, captures every write to the *original*, copies the
-//! rows by ranges of blocks, brings the shadow level, proves both equal, exchanges them in one short
-//! transaction, and keeps the *retired* table level with the new one, so that going back loses nothing.
+//! It builds a *shadow* table with the new shape, captures every write to the *original*, copies the rows by ranges of
+//! blocks, replays the captured changes, verifies that both tables are equal, and exchanges them in one short
+//! transaction. Then it captures changes to the new table for the *retired* one, so that a rollback loses nothing.
 //!
-//! The life of a migration, in phases that say what is true:
+//! The phases of a migration:
 //!
 //! ```text
 //! planned -> shadowed -> capturing -> copied -> indexed -> level -> verified -> swapped -> finished
 //!      \________________________ aborted ________________________/         \-> rolled_back
 //! ```
 //!
-//! The modules in reading order: what can go wrong ([`error`]), how things are named ([`name`]),
-//! sessions with the server ([`db`]), what the user asks for ([`alter`]), what the server says of the
-//! table ([`catalog`]), what is decided from both ([`plan`]), what is written down ([`state`]), how fast
-//! and how patiently ([`pace`]), where a test can kill it ([`failpoint`]), what is done, one thing at a
-//! time ([`step`]), and in which order ([`engine`]). The library never prints; the binary's `cli` does.
+//! The modules in reading order: errors ([`error`]), names ([`name`]), sessions with the server ([`db`]), the requested
+//! change ([`alter`]), the definition of the table ([`catalog`]), the decisions ([`plan`]), the state ([`state`]),
+//! speed and pauses ([`pace`]), points where a test can kill the program ([`failpoint`]), the steps ([`step`]), and
+//! their order ([`engine`]). The library never prints; the binary's `cli` does.
 
 pub mod alter;
 pub mod capture;

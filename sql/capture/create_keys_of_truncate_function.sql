@@ -1,5 +1,5 @@
--- The capture of a TRUNCATE where the other table has rows that this one never had: an entry for each row that goes,
--- as a DELETE would leave it, into the newest segment. Runs before the TRUNCATE, which holds its lock already.
+-- Captures a TRUNCATE if the other table has rows that this one never had: logs an entry for each removed row, as a
+-- DELETE would, in the newest segment. Runs before the TRUNCATE, which already holds its lock.
 -- {function}, {log} its name as a literal, {columns} o1.. n1.., {key} columns, {nulls} one for each. Lock: none.
 create function {function}() returns trigger language plpgsql security definer as $capture$
 declare

@@ -1,5 +1,5 @@
--- The versions of our triggers' catalog rows: whoever disables and enables one leaves another xmin.
--- Only triggers that fire always count. $1 oid of the table. Lock: none.
+-- The versions of the catalog rows of our triggers: disabling and enabling a trigger changes its xmin. Only triggers
+-- that are ENABLE ALWAYS count. $1 oid of the table. Lock: none.
 select array(select t.tgname::text || ' ' || t.xmin::text from pg_catalog.pg_trigger t
              where t.tgrelid = $1 and t.tgenabled = 'A'
                and t.tgname in ('!pgrecast_capture', '!pgrecast_capture_truncate')

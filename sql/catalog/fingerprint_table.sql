@@ -1,8 +1,9 @@
--- One digest of a table's definition with all that hangs on it, by content: it changes with any DDL
--- that matters to us and with nothing else (not with ANALYZE, VACUUM or TRUNCATE, nor with our own
--- triggers). Read by name of what is meant, so that it can be taken before and under the lock.
--- Empty when there is no such table. $1 oid of the table. {views}, {others}: what names it, of sql/referrer/;
--- {attached}: what else depends on it; {identity}: 1 if another object of the same content counts as a change, else 0. Lock: ACCESS SHARE on each of those.
+-- One digest of a table's definition and everything attached to it, by content. It changes with any DDL that matters to
+-- us and with nothing else (not with ANALYZE, VACUUM or TRUNCATE, nor with our own triggers). It can be read before and
+-- under the lock. Empty if there is no such table.
+-- $1 oid of the table. {views}, {others}: the objects that refer to it, list_views.sql and list_others.sql; {attached}:
+-- the other objects that depend on it; {identity}: 1 if another object of the same content counts as a change, else 0.
+-- Lock: ACCESS SHARE on each of those.
 select coalesce(pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact)), '') as fingerprint from (
     select 'table ' || pg_catalog.concat_ws('|', c.relname, c.relnamespace, c.relowner, c.relkind, c.relpersistence,
                c.reltablespace, c.relam, c.reloptions, c.relacl, c.relreplident, c.relrowsecurity,
@@ -15,9 +16,9 @@ select coalesce(pg_catalog.md5(pg_catalog.string_agg(fact, E'\n' order by fact))
     select 'column ' || pg_catalog.concat_ws('|', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull,
                a.attidentity, a.attgenerated, a.attcollation, a.attstorage, a.attcompression,
                coalesce(a.attstattarget, -1), a.attacl,
-               -- pg_attver is the server's own count, not part of the definition
+               -- pg_attver is a counter of the server, not part of the definition
                array(select o from pg_catalog.unnest(a.attoptions) o where o not like 'pg_attver=%'),
-               -- not pg_get_expr: it looks at all columns for each
+               -- not pg_get_expr: it reads all columns for each
                (select pg_catalog.regexp_replace(d.adbin::text, ' :location -?[0-9]+', '', 'g')
                 from pg_catalog.pg_attrdef d where d.adrelid = a.attrelid and d.adnum = a.attnum))
     from pg_catalog.pg_attribute a where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped

@@ -1,5 +1,5 @@
--- What pg_class and its neighbours say about one table.
--- $1 oid of the table. Lock: none beyond the catalogs'.
+-- The properties of one table in pg_class and related catalogs.
+-- $1 oid of the table. Lock: only those of the catalogs.
 select c.oid,
        n.nspname::text as schema_name,
        c.relname::text as table_name,
@@ -19,7 +19,7 @@ select c.oid,
            as owner_bypasses_row_security,
        c.relisshared or c.relnamespace in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
            as is_system,
-       -- never analyzed: as many as there would be at the width that the planner assumes for its columns
+       -- never analyzed: estimated with the width that the planner assumes for its columns
        case when c.reltuples >= 0 then c.reltuples
             when c.relkind in ('r', 'm') then pg_catalog.pg_relation_size(c.oid) / (28 + (
                 select coalesce(sum(case when a.attlen > 0 then a.attlen else 32 end), 0)

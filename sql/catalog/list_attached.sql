@@ -1,6 +1,5 @@
--- Everything that depends on the table, its row type, its constraints or its indexes and that is not
--- one of the kinds we carry over ourselves. A class of object that is not named here is listed too:
--- the inventory refuses what it does not know.
+-- Every object that depends on the table, its row type, its constraints or its indexes and that is not of a kind that
+-- pgrecast carries over. Objects of unknown classes are listed too, and so refused.
 -- $1 oid of the table. Lock: none.
 with target(classid, objid) as (
     select 'pg_catalog.pg_class'::regclass::oid, $1::oid
@@ -29,7 +28,7 @@ left join pg_catalog.pg_class rel on h.classid = 'pg_catalog.pg_class'::regclass
 left join pg_catalog.pg_constraint con on h.classid = 'pg_catalog.pg_constraint'::regclass and con.oid = h.objid
 left join pg_catalog.pg_trigger trg on h.classid = 'pg_catalog.pg_trigger'::regclass and trg.oid = h.objid
 where h.classid not in ('pg_catalog.pg_rewrite'::regclass, 'pg_catalog.pg_policy'::regclass, 'pg_catalog.pg_proc'::regclass,
-                        'pg_catalog.pg_publication_rel'::regclass) -- sql/referrer/
+                        'pg_catalog.pg_publication_rel'::regclass) -- see list_others.sql
   and not (h.classid = 'pg_catalog.pg_attrdef'::regclass
            and exists (select from pg_catalog.pg_attrdef d where d.oid = h.objid and d.adrelid = $1))
   and not (rel.oid is not null and (rel.relkind in ('t', 'v', 'm') or rel.relkind = 'S'

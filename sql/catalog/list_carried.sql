@@ -1,6 +1,6 @@
--- What CREATE TABLE LIKE does not carry over and that needs no definition of its own, as statements
--- for the table of the same shape: statistics targets, column options, table and column grants (what
--- default privileges added is taken away first), comments on table, row type and CHECK constraints.
+-- Properties that CREATE TABLE LIKE does not copy, as statements for the table of the same shape: statistics targets,
+-- column options, table and column grants (those from default privileges are revoked first), comments on table, row
+-- type and CHECK constraints.
 -- $1 oid of the original, $2 quoted name of the shadow, $3 oid of the shadow. Lock: none.
 select statement from (
     select 1 as place, a.attnum::int8 as item,
@@ -14,7 +14,7 @@ select statement from (
                              pg_catalog.string_agg(o.setting, ', '))
     from pg_catalog.pg_attribute a, pg_catalog.unnest(a.attoptions) o(setting)
     where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
-      and o.setting not like 'pg_attver=%' -- kept by the server itself, for each column anew
+      and o.setting not like 'pg_attver=%' -- maintained by the server for each column
     group by a.attnum, a.attname
     union all
     select 3, x.grantee::int8,
@@ -23,7 +23,7 @@ select statement from (
     from (select distinct e.grantee from pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) e
           where c.oid = $3 and e.grantee <> c.relowner) x
     union all
-    -- What default privileges took from the owner.
+    -- Grants that default privileges have revoked from the owner.
     select 4, 0, pg_catalog.format('grant all on table %s to %I', $2::text, pg_catalog.pg_get_userbyid(c.relowner))
     from pg_catalog.pg_class c where c.oid = $3 and c.relacl is not null
     union all

@@ -1,4 +1,4 @@
--- What names one of these columns of a table from elsewhere.
+-- Objects outside of a table that use one of these columns.
 -- $1 oid of the table, $2 names of columns, $3 whether functions and publications only. Lock: none.
 select distinct a.attname::text as column_name,
        case when w.oid is not null and w.rulename = '_RETURN' then 'view ' || w.ev_class::regclass::text

@@ -1,5 +1,5 @@
--- Foreign keys from and to a table (one that points at the table itself comes once, as outgoing). Those that the
--- partitions of a table have from it come with it: leaf_.. are the partitions that hold rows.
+-- Foreign keys from and to a table (one that references the table itself is listed once, as outgoing). Those that
+-- partitions inherit are listed with the key of the partitioned table: leaf_.. are its leaf partitions.
 -- $1 oid of the table. Lock: none.
 select con.oid,
        con.conname::text as name,

@@ -1,4 +1,4 @@
--- Every index of a table, with the constraint that stands on it.
+-- Every index of a table, with its constraint.
 -- $1 oid of the table. Lock: none.
 select i.indexrelid as oid,
        n.nspname::text as schema_name,

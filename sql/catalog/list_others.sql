@@ -1,8 +1,7 @@
--- Rules, policies, functions and publications that name one of the relations, each with the statements that make it,
--- change it in place (NULL: it has to be dropped and made) and drop it. Texts are as the session's search_path
--- has them: it should be empty.
--- {relations} their oids, an array; {publication_columns}, {publication_filter};
--- {set_grants} referrer/set_grants.sql.
+-- Rules, policies, functions and publications that refer to one of the relations, each with the statements that create
+-- it, alter it in place (NULL: it must be dropped and created again) and drop it. The search_path of the session should
+-- be empty, because the texts depend on it.
+-- {relations} their oids, an array; {publication_columns}, {publication_filter}; {set_grants} referrer/set_grants.sql.
 -- Lock: ACCESS SHARE on each relation while its text is read.
 with target as (
     select 'pg_catalog.pg_class'::regclass::oid as classid, s.oid as objid, s.oid as relation
@@ -115,7 +114,7 @@ select * from (
     join pg_catalog.pg_publication b on b.oid = r.prpubid
     join pg_catalog.pg_class c on c.oid = r.prrelid
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    -- Who owns both: https://www.postgresql.org/docs/current/sql-alterpublication.html
+    -- A role that owns both: https://www.postgresql.org/docs/current/sql-alterpublication.html
     cross join lateral (
         select case
             when pg_catalog.pg_has_role(c.relowner, b.pubowner, 'usage') then pg_catalog.pg_get_userbyid(c.relowner)

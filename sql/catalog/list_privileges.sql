@@ -1,5 +1,4 @@
--- What the role that connects and the role that owns the table still lack, each with the statement
--- that gives it.
+-- Rights that the connecting role and the owner of the table lack, each with the statement that grants it.
 -- $1 oid of the table. Lock: none.
 with t as (
     select c.oid, c.relowner, c.relnamespace, pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(c.relowner)) as owner,

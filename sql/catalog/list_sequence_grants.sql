@@ -1,5 +1,5 @@
--- The grants on a sequence, as statements for another sequence; before them what default privileges
--- have given on the other is taken away.
+-- The grants on a sequence, as statements for another sequence. They first revoke the grants that the other one has
+-- from default privileges.
 -- $1 oid of the sequence, $2 quoted name of the other. Lock: none.
 select statement from (
     select 1 as place,

@@ -1,5 +1,4 @@
--- Extended statistics objects on a table. They have a schema of their own and do not follow the
--- table's SET SCHEMA.
+-- Extended statistics objects on a table. They have their own schema and do not follow SET SCHEMA of the table.
 -- $1 oid of the table. Lock: none.
 select n.nspname::text as schema_name,
        s.stxname::text as name,

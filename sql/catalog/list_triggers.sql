@@ -1,4 +1,4 @@
--- The user's own triggers on a table (not ours, not those behind foreign keys).
+-- The user's triggers on a table (not ours, not those of foreign keys).
 -- $1 oid of the table. Lock: none.
 select t.tgname::text as name,
        pg_catalog.pg_get_triggerdef(t.oid) as definition,

@@ -1,4 +1,4 @@
--- Name, type, length and collation of each column of a relation, as referrer/list_views.sql writes them.
+-- Name, type, length and collation of each column of a relation, in the format of list_views.sql.
 -- $1 its quoted name. Lock: none.
 select array(select pg_catalog.concat_ws(' ', a.attname, a.atttypid, a.atttypmod, a.attcollation)
              from pg_catalog.pg_attribute a

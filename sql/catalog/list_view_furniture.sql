@@ -1,7 +1,7 @@
--- What a view has besides its query and clauses, as statements that give it to the view made anew, in order. Its grants
--- are set when the statement runs, whatever default privileges have given it by then. (Rules are not among them:
--- referrer/list_others.sql.)
--- {set_grants} referrer/set_grants.sql; $1 oid of the view, $2 quoted name of the one that is to have it (triggers are written with the view's own). Lock: none.
+-- Everything that a view has besides its query and clauses, as statements for the new view, in order. The statement for
+-- grants replaces those from default privileges when it runs. (Rules are in list_others.sql.)
+-- {set_grants} set_grants.sql; $1 oid of the view, $2 quoted name of the new view (triggers are printed with the old
+-- name). Lock: none.
 with v as (
     select c.oid, c.relkind, c.relowner, c.relacl, $2::text as name from pg_catalog.pg_class c where c.oid = $1
 )
@@ -31,7 +31,7 @@ select statement from (
     from v join pg_catalog.pg_trigger t on t.tgrelid = v.oid and not t.tgisinternal
     where pg_catalog.obj_description(t.oid, 'pg_trigger') is not null
     union all
-    -- What only a materialized view's columns have.
+    -- Only for columns of a materialized view.
     select 7, a.attnum, pg_catalog.format('alter materialized view %s alter column %I %s', v.name, a.attname, s.setting)
     from v join pg_catalog.pg_attribute a on a.attrelid = v.oid and a.attnum > 0 and not a.attisdropped
     join pg_catalog.pg_type y on y.oid = a.atttypid

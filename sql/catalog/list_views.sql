@@ -1,5 +1,5 @@
--- Views and materialized views that read one of the relations, directly or through other views, in an order in
--- which they can be made. Texts are as the session's search_path has them: it should be empty.
+-- Views and materialized views that read one of the relations, directly or through other views, in an order in which
+-- they can be created. The search_path of the session should be empty, because the texts depend on it.
 -- {relations} their oids, an array; {readers}. Lock: ACCESS SHARE on each view while its text is read.
 with recursive found(view, depth) as (
     select r.view, 1 from (select pg_catalog.unnest({relations}) as source) s

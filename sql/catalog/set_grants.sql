@@ -1,6 +1,6 @@
--- Part of another statement: the block that gives an object made anew the grants that it should have, whatever default
--- privileges have given it by the time the block runs. With NULL for default grants.
--- {what} word of GRANT, {catalog} with columns {prefix}owner and {prefix}acl, {named_by} type that reads its name,
+-- Part of another statement: a block that sets the grants of a new object, and replaces those from default privileges
+-- when it runs. NULL means default grants.
+-- {what} word of GRANT, {catalog} with columns {prefix}owner and {prefix}acl, {named_by} the type for its name,
 -- {acl_class} for acldefault(), {name}, {wanted} expressions. Lock: none.
 pg_catalog.format($f$do $grants$
 declare owner oid; acl aclitem[]; wanted aclitem[] := %2$L; x record;

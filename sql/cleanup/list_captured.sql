@@ -1,5 +1,5 @@
--- The tables on which capture triggers of a migration are, whatever they are called by now. A newer migration of the
--- same table has functions of its own.
+-- The tables with capture triggers of a migration, whatever their names are now. A newer migration of the same table
+-- has its own functions.
 -- $1 schema and $2 names of the migration's functions. Lock: none.
 select distinct c.oid, n.nspname::text as schema_name, c.relname::text as table_name
 from pg_catalog.pg_trigger t

@@ -1,7 +1,7 @@
--- Copies the next rows in an order, and says where it is then. The order's columns and the key behind them are unique, so
--- that a row which does not change meanwhile is read once, whatever others do.
--- {from}, {order}, {position} of a row, {after} what was read, {to}, {columns}, {values}, {source}; $1 rows, $2 position
--- so far. Lock: ACCESS SHARE on the original, ROW EXCLUSIVE on the shadow.
+-- Copies the next rows in an order, and returns the new position. The columns of the order and the key after them are
+-- unique. So a row that does not change is read exactly once, whatever other sessions do.
+-- {from}, {order}, {position} of a row, {after} the condition for rows after the position, {to}, {columns}, {values},
+-- {source}; $1 rows, $2 position so far. Lock: ACCESS SHARE on the original, ROW EXCLUSIVE on the shadow.
 with page as materialized (
     select o.tid, pg_catalog.row_number() over (order by {order}) as n, {position} as position
     from (select o.*, o.ctid as tid from only {from} o where {after} order by {order} limit $1::int8) o

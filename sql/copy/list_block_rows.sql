@@ -1,4 +1,4 @@
--- The rows of one block with their keys as a person reads them.
+-- The rows of one block with their keys in readable form.
 -- {source}, {from_key}; $1 block. Lock: ACCESS SHARE on the original.
 select f.tid::text as tid, {from_key} as shown from {source} f
 where f.tid >= pg_catalog.format('(%s,0)', $1::int8)::pg_catalog.tid

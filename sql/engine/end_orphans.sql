@@ -1,5 +1,5 @@
--- Sessions of one migration other than this one; ended when asked, as far as the role that logged in may.
--- $1 beginning of their application_name, $2 whether to end them. Lock: none.
+-- Sessions of one migration other than this one; optionally terminated, as far as the login role may do that.
+-- $1 beginning of their application_name, $2 whether to terminate them. Lock: none.
 select count(*) as sessions,
        count(case when $2 and pg_catalog.pg_has_role(session_user, a.usesysid, 'usage')
                        and (not r.rolsuper or me.rolsuper)

@@ -1,4 +1,4 @@
--- Who holds the lease of a table.
+-- The session that holds the lease of a table.
 -- $1, $2 the two halves of the advisory lock's key. Lock: none.
 select l.pid, coalesce(a.application_name, '') as application,
        coalesce(a.client_addr::text, 'the server itself') as client

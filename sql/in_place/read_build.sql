@@ -1,4 +1,4 @@
--- How far an index build is, and whose transaction it waits for.
+-- The progress of an index build, and the transaction that it waits for.
 -- $1 pid of the session that builds. Lock: none.
 select p.phase, p.blocks_done, p.blocks_total, nullif(p.current_locker_pid, 0)::int4 as waits_for,
        coalesce(a.application_name, '') as application

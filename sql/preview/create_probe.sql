@@ -1,4 +1,4 @@
--- Says of one row why it does not convert. Seen by this session only, and gone with it.
+-- Returns why one row does not convert. Temporary: exists only in this session.
 -- {outputs}, {source}. Lock: none.
 create function pg_temp.pgrecast_probe(probed pg_catalog.tid) returns text language plpgsql as $probe$
 begin

@@ -1,4 +1,4 @@
--- What reads a column from outside of its table, and keeps the server from giving it another type or dropping it.
+-- Objects that use a column and prevent the server from changing its type or dropping it.
 -- $1 oid of the table, $2 name of the column. Lock: none.
 select distinct pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) as user_name
 from pg_catalog.pg_depend d

@@ -1,4 +1,4 @@
--- Publications that send the changes of a table, by name, by schema or all.
+-- Publications that publish a table, by name, by schema or with all tables.
 -- $1 oid of the table. Lock: none.
 select distinct p.pubname::text as name from pg_catalog.pg_publication p
 join pg_catalog.pg_publication_tables t on t.pubname = p.pubname

@@ -1,5 +1,5 @@
--- How much of its values each sequence of a table has given out, in percent. One that was never used has given out none;
--- so has one that begins again at its end.
+-- The percentage of values that each sequence of a table has given out. It is 0 for an unused sequence. Sequences with
+-- CYCLE are left out.
 -- $1 oid of the table. Lock: none.
 select n.nspname::text as schema_name, c.relname::text as name, a.attname::text as column_name,
        pg_catalog.round(100.0 * pg_catalog.abs(coalesce(p.last_value, s.seqstart)::numeric - s.seqstart)

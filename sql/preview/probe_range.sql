@@ -1,4 +1,4 @@
--- Which rows of a range of blocks do not convert, at most ten of them, with the number of all.
+-- The rows of a range of blocks that do not convert: at most ten, and their total number.
 -- {from_key}, {source}; $1 first block, $2 the block after the last. Lock: ACCESS SHARE on the original.
 with probed as materialized (
     select {from_key} as shown, pg_temp.pgrecast_probe(f.tid) as message from {source} f

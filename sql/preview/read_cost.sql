@@ -1,5 +1,5 @@
--- The file of a table, and how often it, its indexes and the relations of these schemas were read from end to end in this
--- transaction. $1 oid of the table, $2 and $3 the schemas. Lock: none.
+-- The file node of a table, and how often this transaction has scanned the table, its indexes and the relations of
+-- these schemas. $1 oid of the table, $2 and $3 the schemas. Lock: none.
 select pg_catalog.pg_relation_filenode($1::oid) as filenode,
        (select coalesce(sum(pg_catalog.pg_stat_get_xact_numscans(c.oid)), 0)::int8
         from pg_catalog.pg_class c

@@ -1,4 +1,4 @@
--- Where a table's file is, if this role may know it and the server is on this machine: reached by a Unix socket.
+-- The path of a table's file, if this role may read it and the server is on this machine (connected by a Unix socket).
 -- $1 oid of the table. Lock: none.
 select coalesce(nullif(pg_catalog.pg_tablespace_location(coalesce(nullif(c.reltablespace, 0), d.dattablespace)), ''),
                 (select s.setting from pg_catalog.pg_settings s where s.name = 'data_directory')) as path

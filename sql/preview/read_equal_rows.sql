@@ -1,4 +1,4 @@
--- The share of rows that have the most common value of a column, by the statistics; none that is known where there are none.
+-- The fraction of rows with the most common value of a column, according to the statistics; 0 without statistics.
 -- $1 oid of the table, $2 column. Lock: none.
 select coalesce(pg_catalog.max(greatest(s.most_common_freqs[1], case when s.n_distinct > 0 then 1 / s.n_distinct else 0 end)), 0)::float8 as share
 from pg_catalog.pg_stats s

@@ -1,4 +1,4 @@
--- How many rows of a table were written in a second, on average since the counters were set to zero.
+-- The number of rows written to a table, and the seconds since its counters were reset.
 -- $1 oid of the table. Lock: none.
 select pg_catalog.pg_stat_get_tuples_inserted($1::oid) + pg_catalog.pg_stat_get_tuples_updated($1::oid)
            + pg_catalog.pg_stat_get_tuples_deleted($1::oid) as rows,

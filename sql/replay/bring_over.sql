@@ -1,7 +1,7 @@
--- Takes keys and makes {to} right for them, in one statement: what is gone goes first, then what changed, then
--- what is missing comes, so that a unique value is free before it is needed again. In the order of the keys'
--- images: neighbours in the indexes, too. {take} gives and removes the keys; {delete_gone}, {update_changed} and
--- {insert_missing} are what a round runs one by one. REPEATABLE READ. Lock: ROW EXCLUSIVE on {to}.
+-- Takes keys and replays them to {to}, in one statement: first deletes, then updates, then inserts, so that a unique
+-- value is free before it is used again. In the order of the images of the keys, which is also the order in the
+-- indexes. {take} returns and removes the keys; {delete_gone}, {update_changed} and
+-- {insert_missing} are the statements that a round runs separately. REPEATABLE READ. Lock: ROW EXCLUSIVE on {to}.
 with taken ({key_columns}) as (
 {take}
 ), keys as materialized (

@@ -1,4 +1,4 @@
--- Deletes the rows of the set's keys that are not there any more, or not under that key's image.
+-- Deletes the rows of the set's keys that do not exist any more, or whose key has another image.
 -- {to}, {keys}, {source}. REPEATABLE READ. Lock: ROW EXCLUSIVE on {to}.
 delete from only {to} t using {keys} k
 where {to_matches_key}

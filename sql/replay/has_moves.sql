@@ -1,5 +1,5 @@
--- Whether a row went to another key, or came anew under a key that {to} still has: then a row is not
--- what stood under its key before, and what only {to} has must go with the row, or go.
+-- Whether the key of a row changed, or a row was inserted under a key that {to} still has. Then the row of a key is not
+-- the earlier row of that key, and values that only {to} has must move with the row, or be dropped.
 -- {log}, {moves}, {to}, {to_matches_new}. REPEATABLE READ. Lock: none that matters.
 select exists (
     select from {log} where {moves}

@@ -1,2 +1,2 @@
--- Whether a TRUNCATE is among the entries: its mark is the only kind that is not in a segment. {log}. Lock: none.
+-- Whether the log contains a TRUNCATE: only its mark is not in a segment. {log}. Lock: none.
 select exists (select from only {log}) as truncated

@@ -1,5 +1,6 @@
--- Inserts the rows of the set's keys that are not there yet. A row found by two images of one key
--- comes once. {to}, {columns}, {values}, {keys}, {source}, {after} what must be done before. REPEATABLE READ.
+-- Inserts the rows of the set's keys that do not exist yet. A row that is found by two images of one key is inserted
+-- once. {to}, {columns}, {values}, {keys}, {source}, {after} a condition that makes other parts run first. REPEATABLE
+-- READ.
 -- Lock: ROW EXCLUSIVE on {to}.
 insert into {to} ({columns}) overriding system value
 select distinct on (f.tid) {values}

@@ -1,4 +1,4 @@
--- How much waits: keys in the set and entries in the log, and how many blocks the largest segment of each has.
+-- The backlog: keys in the set and entries in the log, and the blocks of the largest segment of each.
 -- {keys}, {log}; $1 and $2 their names. Lock: none.
 with block as (select pg_catalog.current_setting('block_size')::int8 as size)
 select (select count(*) from {keys}) as keys,

@@ -1,8 +1,8 @@
--- Puts the rows that were taken out in again, with what only this table has of them: each under the key
--- that its row has now. Where that stood before is followed back through the log, by seq, from arrival
--- to arrival at a key (two entries may have the same seq, but not for the same key); a row that was inserted since has no past and is left to insert_missing.
--- {to}, {columns}, {kept}, {desired}, {kept_values}, {keys}, {log}, {source}, {held}, {held_echo}.
--- REPEATABLE READ. Lock: ROW EXCLUSIVE on {to}.
+-- Inserts the rows that were taken out again, with the values that only this table has: each under the current key of
+-- its row. The old key is found by following the log back, by seq, from key change to key change (two entries may have
+-- the same seq, but not for the same key). A row that was inserted since has no old key and is left to insert_missing.
+-- {to}, {columns}, {kept}, {desired}, {kept_values}, {keys}, {log}, {source}, {held}, {held_echo}. REPEATABLE READ.
+-- Lock: ROW EXCLUSIVE on {to}.
 with recursive moved as materialized (
     select * from {log}
     where n1 is distinct from null and (o1 is not distinct from null or row({old})::record operator(pg_catalog.*<>) row({new})::record)
@@ -11,7 +11,7 @@ with recursive moved as materialized (
     union all
     select seq, false, {old} from moved where o1 is distinct from null
 ), chained as (
-    -- An arrival at the very key that is left (another image of it) comes after the leaving.
+    -- A change to another image of the same key comes after the change away from it.
     select seq, arrives, {key_columns}, pg_catalog.max(seq) filter (where arrives) over (
                partition by {key_columns} order by seq, arrives
                rows between unbounded preceding and 1 preceding) as before

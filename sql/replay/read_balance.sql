@@ -1,5 +1,5 @@
--- How many entries wait in the log, and by how many rows {from} grew since the last round, as these say. NULL
--- when it can not be said: a TRUNCATE or keys of before are among them, or the table is one that a crash empties.
+-- The number of entries in the log, and by how many rows {from} grew since the last round according to these. NULL if
+-- that is unknown: there is a TRUNCATE, or keys from an earlier round, or the table is UNLOGGED.
 -- {log}, {keys}; $1 oid of {from}. Lock: none.
 select count(*) as entries,
        case when exists (select from only {log}) or exists (select from {keys})

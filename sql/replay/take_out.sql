@@ -1,4 +1,4 @@
--- Takes the rows of the set's keys out, and holds them for the columns that only this table has.
+-- Takes out the rows of the set's keys, and stores them to keep the values that only this table has.
 -- {to}, {keys}, {held}, {to_matches_key}. REPEATABLE READ. Lock: ROW EXCLUSIVE on {to}.
 with taken as (
     delete from only {to} t using {keys} k where {to_matches_key} returning t.*

@@ -1,5 +1,5 @@
--- What a stand-in of a table that is to be referenced has to have: its columns, and the keys that a
--- foreign key may go to, the primary one first.
+-- The parts of a stand-in for a referenced table: its columns, and the keys that a foreign key can reference, the
+-- primary key first.
 -- $1 oid of the table, $2 name of the role that will own the foreign key. Lock: none.
 select n.nspname::text as schema_name,
        c.relname::text as table_name,

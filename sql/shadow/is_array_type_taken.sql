@@ -1,5 +1,5 @@
--- Whether the name of the array type of the shadow's rows is taken in the original's schema by something
--- that will still be there when the shadow comes (a table "_t" takes the name that the array of "t" has).
+-- Whether the name of the shadow's array type is taken in the original's schema by an object that will still exist when
+-- the shadow moves there (a table "_t" has the name of the array type of "t").
 -- $1 oid of the shadow, $2 oid of the original. Lock: none.
 select exists (
     select from pg_catalog.pg_class shadow

@@ -1,4 +1,4 @@
--- What the last ANALYZE found about a table's columns: average width in bytes, and the part that is NULL.
+-- Statistics of a table's columns: average width in bytes, and the fraction of NULLs.
 -- $1 oid of the table. Lock: none.
 select s.attname::text as name, s.avg_width::float8 as width, s.null_frac::float8 as nulls
 from pg_catalog.pg_stats s

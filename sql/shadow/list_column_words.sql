@@ -1,11 +1,11 @@
--- The columns of a table as CREATE TABLE says them, those named first in that order and then the others in theirs; with
--- what gives each the storage that LIKE will ask for.
+-- The columns of a table in the syntax of CREATE TABLE: the named ones first, in that order, then the others in their
+-- order; with statements that set the storage that LIKE requires.
 -- $1 oid of the table, $2 names. Lock: ACCESS SHARE while an expression is read.
 select pg_catalog.format('%I %s', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod))
            || coalesce((select pg_catalog.format(' collate %I.%I', n.nspname, l.collname)
                         from pg_catalog.pg_collation l join pg_catalog.pg_namespace n on n.oid = l.collnamespace
                         where l.oid = a.attcollation), '')
-           -- A column that inherits can be a generated one only if the other is.
+           -- An inherited column can only be generated if the parent's column is.
            || case when a.attgenerated <> '' then pg_catalog.format(' generated always as (%s) %s',
                   (select pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d
                    where d.adrelid = a.attrelid and d.adnum = a.attnum),

@@ -1,5 +1,5 @@
--- Constraints of a table, and foreign keys that point at it, whose internal triggers were switched off
--- or to another mode (ALTER TABLE .. DISABLE TRIGGER ALL): the catalog keeps that with the triggers.
+-- Constraints of a table, and foreign keys that reference it, whose internal triggers were disabled or set to another
+-- mode (ALTER TABLE .. DISABLE TRIGGER ALL). The catalog stores that with the triggers.
 -- $1 oid of the table. Lock: none.
 select distinct con.conname::text as constraint_name, t.tgrelid::regclass::text as table_name
 from pg_catalog.pg_constraint con

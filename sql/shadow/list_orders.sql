@@ -1,5 +1,6 @@
--- Indexes in whose order a table can be read from where one left off: complete btrees on NOT NULL columns, all ascending,
--- by the columns' own comparison, of types whose values can be kept as text. Unique ones first, of these the primary key.
+-- Indexes whose scan can continue from a position: btree indexes that are not partial, on NOT NULL columns, all
+-- ascending, with the default comparison, of types whose values can be stored as text. Unique ones first, starting with
+-- the primary key.
 -- $1 oid of the table. Lock: none.
 select c.relname::text as name, i.indisunique and i.indimmediate as is_unique,
        array(select a.attname::text from pg_catalog.unnest(i.indkey::int2[]) with ordinality k(attnum, place)
@@ -20,7 +21,7 @@ where i.indrelid = $1 and m.amname = 'btree' and i.indisvalid and i.indisready a
       left join pg_catalog.pg_collation l on l.oid = a.attcollation
       where i.indoption[n] <> 0 or not a.attnotnull or not o.opcdefault or i.indcollation[n] <> a.attcollation
          or not coalesce(l.collisdeterministic, true)
-         -- Whose text says the same value whatever the settings are: not so floats (extra_float_digits) and arrays.
+         -- Types whose text always means the same value. Floats (extra_float_digits) and arrays depend on settings.
          or not (t.typtype = 'e' or t.typnamespace = 'pg_catalog'::regnamespace and t.typname in (
              'int2', 'int4', 'int8', 'numeric', 'text', 'varchar', 'bpchar', 'name', 'uuid', 'bool', 'date', 'timestamp',
              'timestamptz', 'time', 'interval', 'bytea', 'bit', 'varbit', 'inet', 'cidr', 'macaddr', 'oid')))

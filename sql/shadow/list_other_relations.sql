@@ -1,4 +1,4 @@
--- Relations besides this one that a view reads.
+-- Relations other than this one that a view reads.
 -- $1 oid of the view, $2 oid of the relation. Lock: none.
 select distinct d.refobjid::pg_catalog.regclass::text as relation
 from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d

@@ -1,4 +1,4 @@
--- What else takes values from a sequence than the table that owns it.
+-- Objects that use a sequence, other than the table that owns it.
 -- $1 oid of the sequence, $2 oid of the table. Lock: none.
 select pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) as user_name
 from pg_catalog.pg_depend d

@@ -1,6 +1,6 @@
--- Relations of the shadow whose names are taken in the original's schema by something that will still be
--- there when the shadow comes. Sequences of serial columns that are dropped leave with the original.
--- $1 oid of the shadow, $2 oid of the original, $3 oids of sequences that leave with it. Lock: none.
+-- Relations of the shadow whose names are taken in the original's schema by objects that will still exist when the
+-- shadow moves there. Sequences of dropped serial columns move away with the original.
+-- $1 oid of the shadow, $2 oid of the original, $3 oids of sequences that move with it. Lock: none.
 select c.relname::text as name, c.relkind = 'S' as is_sequence
 from pg_catalog.pg_class c
 join pg_catalog.pg_class shadow on shadow.oid = $1

@@ -1,5 +1,5 @@
--- What takes columns of a table by their places: it names its row type, or gives its columns other names in a list
--- (`from t x (a, b)`), which the server keeps by place. That a list is another relation's is not told apart.
+-- Objects that use columns of a table by their position: they use its row type, or have a list of column aliases (`from
+-- t x (a, b)`), which the server stores by position. The list may belong to another relation; this is not checked.
 -- $1 oid of the table. Lock: none.
 with row_type as (
     select y.oid from pg_catalog.pg_type y where y.typrelid = $1
@@ -14,7 +14,7 @@ with row_type as (
 ), read as (
     select h.*, w.oid is not null or p.oid is not null or f.prosqlbody is not null as is_parsed,
            f.prorettype in (select oid from row_type) as gives_rows,
-           -- the server's own text of what it has parsed
+           -- the server's text form of the parse tree
            pg_catalog.concat(w.ev_action::text, w.ev_qual::text, p.polqual::text, p.polwithcheck::text, f.prosqlbody::text)
                ~ ':alias \{ALIAS :aliasname ([^ \\]|\\.)+ :colnames \(' as has_list
     from hanging h

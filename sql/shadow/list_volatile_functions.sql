@@ -1,6 +1,6 @@
--- Functions that an expression calls and whose result may change between the copy and the replay of one
--- row: volatile ones, and stable ones that look at the clock, the session or other tables. The expression is a
--- column of a throwaway view; its parse tree names every function and operator by oid.
+-- Functions that an expression calls and whose result may change between the copy and the replay of one row: volatile
+-- ones, and stable ones that depend on the clock, the session or other tables. The expression is a column of a
+-- temporary view; its parse tree names every function and operator by oid.
 -- $1 oid of the view. Lock: none.
 with tree as (
     select r.ev_action::text as text from pg_catalog.pg_rewrite r where r.ev_class = $1

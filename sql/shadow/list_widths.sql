@@ -1,5 +1,5 @@
--- How wide the columns of a table are and how they are aligned; of those whose length varies nothing is known here, and
--- virtual ones are not there.
+-- Width and alignment of the columns of a table. The width of a column of variable length is unknown here; virtual
+-- columns are not stored.
 -- $1 oid of the table. Lock: none.
 select a.attname::text as name, nullif(a.attlen, -1)::int4 as length,
        case a.attalign when 'd' then 8 when 'i' then 4 when 's' then 2 else 1 end as alignment

@@ -1,4 +1,4 @@
--- The default of a column, its own or its type's; null when there is none.
+-- The default of a column or of its type; null if there is none.
 -- $1 oid of the table, $2 attribute number. Lock: none.
 select coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), pg_catalog.pg_get_expr(t.typdefaultbin, 0),
                 pg_catalog.quote_literal(t.typdefault)) as default_expression

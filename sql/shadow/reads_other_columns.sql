@@ -1,4 +1,4 @@
--- Whether an expression, which is the column of a throwaway view, reads other columns than this one.
+-- Whether an expression, which is the column of a temporary view, reads other columns than this one.
 -- $1 oid of the view, $2 the column. Lock: none.
 select exists (
     select from pg_catalog.pg_rewrite r

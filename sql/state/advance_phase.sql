@@ -1,4 +1,4 @@
--- Compare-and-set of the phase; all tables of the migration have got there.
+-- Compare-and-set of the phase. All tables of the migration have reached it.
 -- $1 migration, $2 the phase it must have, $3 the phase it gets. Lock: the rows.
 with advanced as (
     update pgrecast.migration set phase = $3, error_sqlstate = null, error_message = null, error_state = null,

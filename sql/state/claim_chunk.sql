@@ -1,6 +1,6 @@
--- Claims the next blocks that nobody has: the row lock on the part makes claims one at a time. No chunk is so large
--- that the sessions could not share what is left: each takes a part of that, as small as one part of a chunk.
--- $1 part, $2 blocks wanted, $3 blocks of a part, $4 into how many chunks to divide what is left. Lock: the row.
+-- Claims the next unclaimed blocks: the row lock on the part serializes claims. A chunk is only a fraction of the
+-- remaining blocks, so that all sessions share them, and at least one piece of a chunk.
+-- $1 part, $2 blocks wanted, $3 blocks of a piece, $4 into how many chunks to divide the rest. Lock: the row.
 with claimed as (
     update pgrecast.part c
     set next_block = least(before.next_block + greatest(least($2::int8, (c.blocks - before.next_block) / $4::int8), $3::int8), c.blocks)

@@ -1,4 +1,4 @@
--- Claims the whole part as one chunk, unless that is done already. $1 part. Lock: the row.
+-- Claims the whole part as one chunk, unless it is claimed already. $1 part. Lock: the row.
 with claimed as (
     update pgrecast.part c set next_block = c.blocks
     from (select id, next_block from pgrecast.part where id = $1 for update) before

@@ -1,5 +1,5 @@
--- The state of all migrations in this database. Everything of ours that is not a shadow or a retired
--- table lives in this schema: `drop schema pgrecast cascade` takes all of it away.
+-- The state of all migrations in this database. All objects of pgrecast except shadows and retired tables are in this
+-- schema: `drop schema pgrecast cascade` drops all of them.
 -- Lock: none on the application's tables.
 create schema pgrecast;
 comment on schema pgrecast is 'state of pgrecast: open and past migrations, logs of changed keys. Dropping it with CASCADE removes the capture triggers too.';
@@ -7,42 +7,42 @@ comment on schema pgrecast is 'state of pgrecast: open and past migrations, logs
 create table pgrecast.version (schema_version int not null);
 insert into pgrecast.version values (3);
 
--- One job. What a session must set for casts to mean the same in every run is kept with it.
+-- One migration, with the settings that give casts the same meaning in every run.
 create table pgrecast.migration (
     id uuid primary key,
     phase text not null,
     created_at timestamptz not null default clock_timestamp(),
     owner_role text not null,
     settings text[] not null,          -- name, value, name, value, ..
-    runner_pid int,                    -- backend of the run that has it now
+    runner_pid int,                    -- backend of the current run
     runner_seen_at timestamptz,
     swap_xid text,
     swapped_at timestamptz,
-    waiting_for text,                  -- older transactions for which the run stands still
+    waiting_for text,                  -- older transactions that the run waits for
     error_sqlstate text,
     error_message text,
-    error_since timestamptz,           -- since when it is this one
+    error_since timestamptz,           -- since when this error has occurred
     error_state text,
     error_hint text
 );
 
--- One table of a job; those of one migration are swapped in one transaction.
+-- One table of a migration; all tables of a migration are swapped in one transaction.
 create table pgrecast.table_change (
     id bigint generated always as identity primary key,
     migration_id uuid not null references pgrecast.migration,
     ordinal int not null,
-    phase text not null default 'planned', -- where this one is; the migration follows when all are there
+    phase text not null default 'planned', -- phase of this table; the migration follows when all tables have reached it
     schema_name text not null,
     table_name text not null,
     original_oid oid not null,
     shadow_oid oid,
     shadow_schema text not null,
     retired_schema text not null,
-    statements text[] not null,        -- the asked-for ALTERs, as given
+    statements text[] not null,        -- the requested ALTERs, as given
     reverse text[] not null,           -- --reverse, as given
     filter text,                       -- --where, as given
     order_by text[] not null,          -- --order-by: an index, or columns
-    column_order text[] not null,      -- --columns: those that come first
+    column_order text[] not null,      -- --columns: the first columns
     strategy text not null,            -- --strategy
     fingerprint text not null,         -- of the original's definition when it was planned
     new_fingerprint text,              -- of the new table's, from its last index on
@@ -60,7 +60,7 @@ create table pgrecast.table_change (
     unique (migration_id, ordinal)
 );
 
--- A heap that is brought over to a heap: an ordinary table has one.
+-- A heap that is copied to a heap: an ordinary table has one.
 create table pgrecast.part (
     id bigint generated always as identity primary key,
     table_change_id bigint not null references pgrecast.table_change on delete cascade,
@@ -68,12 +68,12 @@ create table pgrecast.part (
     from_oid oid not null,
     to_oid oid not null,
     filenode oid,                      -- of the heap while it is copied
-    blocks bigint,                     -- to be copied: those that were there when capture began
-    next_block bigint not null default 0, -- the first that no chunk has claimed
+    blocks bigint,                     -- to copy: those that existed when capture began
+    next_block bigint not null default 0, -- the first unclaimed block
     unique (table_change_id, ordinal)
 );
 
--- How rows go from one shape to the other: levels of named expressions.
+-- How rows are mapped from one shape to the other: levels of named expressions.
 create table pgrecast.mapping (
     table_change_id bigint not null references pgrecast.table_change on delete cascade,
     direction text not null check (direction in ('forward', 'reverse')),
@@ -96,8 +96,8 @@ create table pgrecast.key_column (
     primary key (table_change_id, ordinal)
 );
 
--- What is made later than the shadow: indexes, NOT VALID checks, foreign keys, triggers' state, and what names
--- the table from elsewhere.
+-- Objects that are created after the shadow: indexes, NOT VALID checks, foreign keys, states of triggers, and objects
+-- that refer to the table.
 create table pgrecast.dependent (
     id bigint generated always as identity primary key,
     table_change_id bigint not null references pgrecast.table_change on delete cascade,
@@ -108,19 +108,19 @@ create table pgrecast.dependent (
     table_name text not null,
     other_schema text,
     other_table text,
-    role_name text,                    -- who makes it, where not the table's owner
+    role_name text,                    -- the role that creates it, if not the table's owner
     create_statements text[] not null,
     drop_statement text,
     validate_statement text,
     bytes bigint not null default 0,
-    build_statements int not null default 0, -- of an index: how many of the leading statements only build
-    refuses_rows boolean not null default false, -- of an index: rows may fail to fit it
+    build_statements int not null default 0, -- of an index: how many of the first statements only build
+    refuses_rows boolean not null default false, -- of an index: whether rows can violate it
     made_at timestamptz,
     validated_at timestamptz
 );
 
--- What is done to a table that needs no copy. A step under a lock or online commits together with done_at; an index is
--- made or dropped without a transaction: begun_at says that one of its name is ours.
+-- The steps of a change without a copy. A step under a lock or online commits together with done_at. An index is
+-- created or dropped outside of a transaction: begun_at says that an index with its name is ours.
 create table pgrecast.step (
     table_change_id bigint not null references pgrecast.table_change on delete cascade,
     ordinal int not null,
@@ -128,21 +128,21 @@ create table pgrecast.step (
     lock_mode text,
     locked_before text[] not null,     -- other tables that it locks: schema, name, schema, name, ..
     locked_after text[] not null,
-    object_name text,                  -- the index or constraint that it makes
-    object_oid oid,                    -- of the one that it made or is to drop: no other of that name is ever dropped
+    object_name text,                  -- the index or constraint that it creates
+    object_oid oid,                    -- of the one that it created or drops: no other object with that name is ever dropped
     statements text[] not null,
     begun_at timestamptz,
     done_at timestamptz,
     primary key (table_change_id, ordinal)
 );
 
--- A range of blocks that one session copies, part by part: each part in one transaction with next_block.
+-- A range of blocks that one session copies piece by piece: each piece in one transaction with next_block.
 create table pgrecast.chunk (
     id bigint generated always as identity primary key,
     part_id bigint not null references pgrecast.part on delete cascade,
     first_block bigint not null,
     end_block bigint not null,
-    next_block bigint not null,        -- all before it are copied
+    next_block bigint not null,        -- all blocks before it are copied
     rows_copied bigint not null default 0,
     rows_read bigint not null default 0, -- in an order (--order-by): rows so far, and
     position text[],                     -- the last of them
@@ -154,8 +154,8 @@ create index on pgrecast.chunk (part_id) where copied_at is null;
 create table pgrecast.segment (
     table_change_id bigint not null references pgrecast.table_change on delete cascade,
     store text not null,               -- name of the log or key set
-    number int not null,               -- the highest is written to
-    writers text[],                    -- transactions that may still write to a former one; null: not known yet
+    number int not null,               -- writers use the highest
+    writers text[],                    -- transactions that may still write to an older one; null: not known yet
     primary key (table_change_id, store, number)
 );
 
@@ -168,10 +168,10 @@ create table pgrecast.event (
     message text not null
 );
 
--- The guard of the swap: a statement whose snapshot is older than the swap does not see what the last round brought, and its
--- UPDATE of such a row would change nothing in silence. It gets the error that REPEATABLE READ and SERIALIZABLE
--- transactions must expect anyway. STABLE: it looks with the snapshot of the statement, which in READ COMMITTED too may have
--- been taken before the table was locked, as by COPY (UPDATE ..) TO. The argument is the swap's xid.
+-- The guard of the swap: a statement with a snapshot from before the swap does not see the changes of the last round, and
+-- its UPDATE of such a row would silently change nothing. It gets the error that REPEATABLE READ and SERIALIZABLE
+-- transactions must expect anyway. STABLE: it uses the snapshot of the statement, which in READ COMMITTED too may be from
+-- before the lock, as in COPY (UPDATE ..) TO. The argument is the swap's xid.
 create function pgrecast.guard() returns trigger stable language plpgsql as $guard$
 begin
     if not pg_catalog.pg_visible_in_snapshot(tg_argv[0]::pg_catalog.xid8, pg_catalog.pg_current_snapshot()) then

@@ -1,5 +1,6 @@
--- Migrations, the newest first. A run that has one holds its advisory lock, which ends with its session.
--- $1 the one of this id, or null for all; $2 phases that are left out. Lock: none.
+-- Migrations, the newest first. A run holds the advisory lock of its migration, which its session releases when it
+-- ends.
+-- $1 the id of one, or null for all; $2 phases to leave out. Lock: none.
 select m.id, m.phase, m.created_at::text as begun_at, m.owner_role, m.settings, m.runner_pid,
        m.swap_xid, m.swapped_at::text as swapped_at,
        extract(epoch from pg_catalog.clock_timestamp() - m.swapped_at)::float8 as swapped_seconds_ago, m.waiting_for,

@@ -1,5 +1,5 @@
--- Foreign keys of the shape that is in place which are still to be validated, as table and name.
--- $1 migration, $2 side that is in place. Lock: none.
+-- Foreign keys of the table in place that are not validated yet, as table and name.
+-- $1 migration, $2 side in place. Lock: none.
 select pg_catalog.format('%I on %I.%I', d.name, d.schema_name, d.table_name) as shown
 from pgrecast.table_change t
 join pgrecast.dependent d on d.table_change_id = t.id and d.side = $2

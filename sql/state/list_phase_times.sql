@@ -1,4 +1,4 @@
--- How long each phase took to be reached from the one before.
+-- How long it took to reach each phase from the one before.
 -- $1 migration. Lock: none.
 select message as phase,
        coalesce(extract(epoch from at - lag(at) over (order by id)), 0)::float8 as seconds

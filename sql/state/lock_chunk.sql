@@ -1,6 +1,6 @@
--- Takes the record of a chunk of which more is to be copied, and says from where, and whether the table's file is
--- still the one that is being copied; no row when all of it was copied meanwhile. Waits for an orphan of a killed
--- run that is still copying it, and then looks again.
+-- Locks the record of an unfinished chunk, and returns the next block, and whether the table still has the file that is
+-- being copied; no row if the chunk is already copied. Waits for an orphan of a killed run that is still copying it,
+-- and then reads the record again.
 -- $1 chunk. Lock: the row.
 select k.next_block, pg_catalog.pg_relation_filenode(t.from_oid) is not distinct from t.filenode as is_same_file
 from pgrecast.chunk k join pgrecast.part t on t.id = k.part_id

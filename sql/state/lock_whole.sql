@@ -1,5 +1,5 @@
--- Takes the record of a chunk that is copied in an order, and says from where, and whether the table's file is still the
--- one that is being copied; no row when all of it was copied. Waits for an orphan of a killed run that is still copying.
+-- Locks the record of a chunk that is copied in an order, and returns the position, and whether the table still has the
+-- file that is being copied; no row if all of it is copied. Waits for an orphan of a killed run that is still copying.
 -- $1 part. Lock: the row.
 select k.id, k.position, pg_catalog.pg_relation_filenode(t.from_oid) is not distinct from t.filenode as is_same_file
 from pgrecast.chunk k join pgrecast.part t on t.id = k.part_id

@@ -1,4 +1,4 @@
--- How far the copy of a table is, over all its parts. $1 table change. Lock: none.
+-- The progress of the copy of a table, over all its parts. $1 table change. Lock: none.
 select coalesce(sum(c.rows_copied), 0)::int8 as rows_copied,
        count(c.copied_at) as chunks_done, count(*) as chunks_claimed,
        coalesce(sum(c.next_block - c.first_block), 0)::int8 as blocks_done,

@@ -1,6 +1,6 @@
--- The swap, in its own transaction: what it took, of all tables of the migration.
--- $1 migration, $2 xid, $3 attempts, $4 milliseconds that others may have queued, $5 who was in the way, $6 milliseconds
--- under the locks so far. Lock: the rows.
+-- Records the swap in its transaction, with the lock statistics for all tables of the migration.
+-- $1 migration, $2 xid, $3 attempts, $4 milliseconds that other sessions may have waited, $5 the blocking sessions, $6
+-- milliseconds under the locks so far. Lock: the rows.
 with swapped as (
     update pgrecast.migration set swap_xid = $2, swapped_at = pg_catalog.clock_timestamp() where id = $1 returning id
 )

@@ -1,5 +1,5 @@
--- Takes note of who may still write to a former segment: whoever held a lock for writing on the captured table
--- when the new function was there already. Who gets such a lock later has taken notice of the new function.
+-- Records which transactions may still write to an older segment: those that held a lock for writing on the captured
+-- table after the new function was committed. A transaction that acquires such a lock later uses the new function.
 -- $1 table change, $2 store, $3 current number, $4 oid of the captured table. Lock: none.
 update pgrecast.segment s set writers = array(
     select distinct l.virtualtransaction from pg_catalog.pg_locks l

@@ -1,5 +1,5 @@
--- What is measured of a table stands with the table, what is copied block by block with its part, and the strategy is known.
--- Migrations of version 2 have one table each, with one part. Lock: ACCESS EXCLUSIVE on the state.
+-- Moves measurements to the table and the progress of the copy to its part, and adds the strategy. Migrations of
+-- version 2 have one table each, with one part. Lock: ACCESS EXCLUSIVE on the state.
 alter table pgrecast.table_change
     add phase text not null default 'planned',
     add strategy text not null default 'auto',
@@ -43,7 +43,7 @@ update pgrecast.chunk c set part_id = p.id from pgrecast.part p where p.table_ch
 alter table pgrecast.chunk alter part_id set not null, drop table_change_id;
 create index on pgrecast.chunk (part_id) where copied_at is null;
 
--- What the text of an expression does not tell for certain is taken for a USING: compared more often, never less.
+-- An expression whose kind is not certain counts as USING: this compares more rows, never fewer.
 alter table pgrecast.mapping add origin text;
 update pgrecast.mapping m
 set origin = case

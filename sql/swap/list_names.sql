@@ -1,5 +1,5 @@
--- What names a table from elsewhere, but for what was retired with it.
--- $1 oid of the table, $2 the schema of what is retired. Lock: none.
+-- Objects that refer to a table, except those that were retired with it.
+-- $1 oid of the table, $2 the schema of the retired objects. Lock: none.
 select case when w.oid is not null then w.ev_class::regclass::text
             else pg_catalog.pg_describe_object(d.classid, d.objid, 0) end as name
 from pg_catalog.pg_depend d

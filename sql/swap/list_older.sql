@@ -1,9 +1,9 @@
--- Sessions in this database that may still read by a snapshot older than a point: their snapshot reaches back behind all
--- that was running then (as one that was imported or that a replication slot exports does, whenever its transaction
--- began), or their transaction began before it and their snapshot reaches back behind it. Of a session that this role may
--- not look into, nothing is known. Vacuum does not read tables by name; our own sessions know better.
--- $1 transaction id at the point, $2 its time, $3 the oldest transaction that was running then, or null where that is not
--- known, $4 whether standbys count, whose feedback says how far their snapshots reach back. Lock: none.
+-- Sessions in this database that may still use a snapshot older than a point: their xmin is older than all transactions
+-- that were running at that time (as in a session that imported a snapshot, or exports one for a replication slot,
+-- whenever its transaction began), or their transaction began before the point and their xmin is older. For sessions of
+-- other roles these values may be hidden. Vacuum and our own sessions are left out.
+-- $1 transaction id at the point, $2 its time, $3 the oldest transaction that was running then, or null if that is not
+-- known, $4 whether standbys count: their feedback contains their xmin. Lock: none.
 select a.pid, coalesce(a.application_name, '') as application, coalesce(a.usename, '')::text as role_name,
        coalesce(a.state, '') as state,
        coalesce(extract(epoch from pg_catalog.clock_timestamp() - a.xact_start), 0)::float8 as transaction_seconds,

@@ -1,7 +1,7 @@
--- Lets a sequence go on where another one stands. A session that has looked up the other one by its name takes values
--- from it as soon as the swap has committed: then this one goes on 1000 values later, if its range has them. Such a
--- session need not wait for a lock yet. So there is no gap only where nobody has taken a value since this sequence was
--- last set to the other one's, and nobody is in a transaction now.
+-- Sets a sequence to the value of another one. A session that looked up the other one by its name takes values from it
+-- as soon as the swap has committed: then this one continues 1000 values later, if its range has them. Such a session
+-- need not wait for a lock yet. So there is no gap only if no value was taken since this sequence was last set to the
+-- other one's, and no other session is in a transaction now.
 -- $1 name of the sequence, $2 last value of the other one, $3 whether that was taken.
 -- Lock: ROW EXCLUSIVE on the sequence.
 select pg_catalog.setval(g.seqrelid, case when g.is_gap then g.later::bigint else $2::int8 end, g.is_gap or $3)
@@ -17,7 +17,7 @@ from (
                           and a.datname = pg_catalog.current_database() and a.usesysid is not null
                           and a.application_name not like 'pgrecast %')) as is_gap
     from pg_catalog.pg_sequence s
-    -- in numeric: no overflow near the end of bigint
+    -- numeric, to avoid overflow near the maximum of bigint
     cross join lateral (select $2::int8::numeric + 1000 * s.seqcache::numeric * s.seqincrement) n(later)
     where s.seqrelid = $1::text::regclass
 ) g

@@ -1,5 +1,6 @@
--- The rows that differ although no change of theirs is in the log: at most 10, with the number of all.
--- {source}, {to}, {pending}, matches, {from_slice}, {is_too_many}, {to_slice}. REPEATABLE READ. Lock: ACCESS SHARE on both.
+-- The rows that differ although no change of them is in the log: at most 10, and their total number.
+-- {source}, {to}, {pending}, matches, {from_slice}, {is_too_many}, {to_slice}. REPEATABLE READ. Lock: ACCESS SHARE on
+-- both.
 with difference as (
     select {from_key} as key, 'differs' as what
     from {source} f, only {to} t{echo}

@@ -1,4 +1,4 @@
--- Who waits for a lock on a table that a session of ours is in the way of: TRUNCATE or DDL, since we only read.
+-- A session that waits for a lock on a table because of one of our sessions: TRUNCATE or DDL, because we only read.
 -- $1 oid of the table, $2 backend of ours. Lock: none.
 select l.pid, coalesce(a.application_name, '') as application
 from pg_catalog.pg_locks l left join pg_catalog.pg_stat_activity a on a.pid = l.pid

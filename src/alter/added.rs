@@ -1,12 +1,12 @@
-//! Columns that a statement adds and alters at once.
+//! Columns that one statement adds and alters.
 
 use super::{ActionKind, AlterStatement};
 use crate::name::Ident;
 
 impl AlterStatement {
-    /// This statement without what it does to columns that it adds itself, if it does anything to them.
-    /// Rows that are there already get the value with which a column is added; what the same statement
-    /// does to its default after that is for rows to come.
+    /// This statement without actions on columns that it adds itself; none if there are no such actions. Existing rows
+    /// get the value with which a column is added. A later change of its default in the same statement only affects new
+    /// rows.
     #[must_use]
     pub fn as_added(&self) -> Option<AlterStatement> {
         let adds = |column: &Ident| {

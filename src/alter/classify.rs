@@ -1,4 +1,4 @@
-//! What an action does: from the parser's node to an [`ActionKind`].
+//! Classifies an action: from a syntax node to an [`ActionKind`].
 
 use squawk_syntax::ast::{self, AlterColumnOption, AlterTableAction as A, AstNode};
 
@@ -13,9 +13,9 @@ pub(super) fn classify(action: &A) -> Result<Action> {
     if let Some(refusal) = refuse::refusal(action) {
         return Err(refusal);
     }
-    // Without a syntax error all names are there; should the parser ever leave one out, we stop.
+    // Without a syntax error no name is missing. If the parser ever omits one, stop.
     let kind = kind(action)
-        .ok_or_else(|| Error::usage(format!("this action is not understood: {}", parse::shown(action))))?;
+        .ok_or_else(|| Error::usage(format!("this action cannot be parsed: {}", parse::shown(action))))?;
     Ok(Action { text: parse::text_of(action.syntax()), kind, lock: lock_mode::of(action) })
 }
 
@@ -77,7 +77,7 @@ fn kind(action: &A) -> Option<ActionKind> {
     })
 }
 
-/// The first name of this sort in the action: its own, which comes before those in expressions.
+/// The first name of this kind in the action: its own name, which comes before those in expressions.
 fn name<N: AstNode>(action: &A) -> Option<Ident> {
     action.syntax().descendants().find_map(N::cast).map(|node| ident(node.syntax()))
 }

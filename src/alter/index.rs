@@ -1,4 +1,4 @@
-//! Indexes that are made or dropped by statements of their own.
+//! CREATE INDEX and DROP INDEX statements.
 
 use squawk_syntax::ast::{self, AstNode};
 
@@ -8,15 +8,13 @@ use super::{Action, ActionKind, AlterStatement, LockMode, TableRef, parse, refus
 use crate::error::{Code, Error, Result};
 use crate::name::{Fragment, QualifiedName};
 
-/// `CREATE INDEX`, with its table. `CONCURRENTLY` is how it is done, not what is asked for: it is left out.
+/// `CREATE INDEX`, with its table. `CONCURRENTLY` is removed: pgrecast decides how to build the index.
 pub(super) fn create(create: &ast::CreateIndex) -> Result<(Option<TableRef>, Vec<Action>)> {
     let table = create
         .table_relation_name()
         .and_then(|name| name.table_name_ref())
         .and_then(|name| TableRef::of(&name))
-        .ok_or_else(|| {
-            Error::usage(format!("which table is meant is not understood: {}", parse::shown(create)))
-        })?;
+        .ok_or_else(|| Error::usage(format!("not the name of a table: {}", parse::shown(create))))?;
     let mut text = parse::text_of(create.syntax());
     let start = usize::from(create.syntax().text_range().start());
     if let Some(token) = create.concurrently_token() {
@@ -41,7 +39,7 @@ pub(super) fn drop(drop: &ast::DropIndex) -> Result<Action> {
     }
     let mut indexes = drop.index_refs();
     let (Some(index), None) = (indexes.next(), indexes.next()) else {
-        return refused(Code::SeveralObjects, "it drops several indexes", "Give a statement for each.");
+        return refused(Code::SeveralObjects, "it drops several indexes", "Write one statement for each.");
     };
     let index = match TableRef::parse(&parse::text_of(index.syntax())) {
         Ok(index) => index,

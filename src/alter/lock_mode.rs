@@ -1,11 +1,11 @@
-//! The lock that PostgreSQL itself takes on the table for an action.
+//! The lock that PostgreSQL acquires on the table for an action.
 //! <https://www.postgresql.org/docs/current/sql-altertable.html>, and `AlterTableGetLockLevel` of its source.
 
 use squawk_syntax::ast::{self, AlterColumnOption, AlterTableAction as A, AstNode, Constraint};
 
 use super::table_ref::ident;
 
-/// A mode that blocks somebody, the weakest first.
+/// A lock mode, the weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LockMode {
     /// Blocks neither readers nor writers: for VALIDATE CONSTRAINT and CREATE INDEX CONCURRENTLY.
@@ -17,7 +17,7 @@ pub enum LockMode {
 }
 
 impl LockMode {
-    /// As the manual writes it.
+    /// The name in the manual.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -27,7 +27,7 @@ impl LockMode {
         }
     }
 
-    /// Reads what [`LockMode::as_str`] wrote.
+    /// The inverse of [`LockMode::as_str`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [Self::ShareUpdateExclusive, Self::ShareRowExclusive, Self::AccessExclusive]
@@ -58,7 +58,7 @@ pub(super) fn of(action: &A) -> LockMode {
             ) => ShareUpdateExclusive,
             _ => AccessExclusive,
         },
-        // Of all storage parameters of a table only this one decides what others read.
+        // Of all storage parameters, only this one affects what other sessions read.
         A::SetOptions(_) | A::ResetOptions(_) => {
             let names = action.syntax().descendants().filter_map(ast::AttributeName::cast);
             let decides = |name: ast::AttributeName| ident(name.syntax()).as_str() == "user_catalog_table";

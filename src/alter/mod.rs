@@ -1,10 +1,9 @@
-//! What the user wants changed: the text of an `ALTER TABLE`, taken apart into statements that can be
-//! run one after the other on a table of another name.
+//! The requested change: the text of an `ALTER TABLE`, split into statements that can run in sequence on a table with
+//! another name.
 //!
-//! The server stays the judge of what is valid. Here a text is only split, each action classified, and
-//! what pgrecast cannot do refused ([`refuse`]). Nothing is rewritten: an action keeps the exact text in
-//! which it was typed. Relies on the parser of squawk, which accepts the grammar of all our servers;
-//! what it does not accept and why there is no way around it is said in [`parse`].
+//! The server decides what is valid. This module only splits the text, classifies each action, and refuses what
+//! pgrecast cannot do ([`refuse`]). Nothing is rewritten: an action keeps its exact text. Relies on the parser of
+//! squawk, which accepts the grammar of all supported servers; [`parse`] lists the exceptions.
 
 mod added;
 mod classify;
@@ -30,28 +29,28 @@ pub use table_ref::TableRef;
 
 use crate::name::{Fragment, Ident, QualifiedName};
 
-/// The statements that change the table, in their order.
+/// The statements that change the table, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alter {
-    /// Run one after the other. Empty: the table is only rebuilt.
+    /// They run in sequence. Empty: the table is only rebuilt.
     pub statements: Vec<AlterStatement>,
 }
 
 impl Alter {
-    /// No change of shape: the table is written anew as it is.
+    /// No change of shape: the table is only rewritten.
     #[must_use]
     pub fn rebuild() -> Self {
         Alter { statements: Vec::new() }
     }
 
-    /// All actions, in their order.
+    /// All actions, in order.
     pub fn actions(&self) -> impl Iterator<Item = &Action> {
         self.statements.iter().flat_map(|statement| &statement.actions)
     }
 }
 
-/// One `ALTER TABLE`: either exactly one rename, which PostgreSQL wants alone, or any other actions. Or an
-/// index that is made or dropped by a statement of its own.
+/// One `ALTER TABLE`: either exactly one rename, which PostgreSQL does not combine with others, or any other actions.
+/// Or a CREATE INDEX or DROP INDEX statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlterStatement {
     /// Never empty.
@@ -69,8 +68,8 @@ impl AlterStatement {
         Fragment::trusted(format!("alter table {table} {}", actions.join(", ")))
     }
 
-    /// The columns that get a new type by an expression, and the text of that expression. It speaks of
-    /// the columns as they are named before this statement, and after all statements before it.
+    /// The columns that change their type with a USING expression, and the text of that expression. It uses the names
+    /// of the columns before this statement, after all statements before it.
     pub fn usings(&self) -> impl Iterator<Item = (&Ident, &str)> {
         self.actions.iter().filter_map(|action| match &action.kind {
             ActionKind::SetType { column, using: Some(using) } => Some((column, using.as_str())),
@@ -82,17 +81,17 @@ impl AlterStatement {
 /// One action of an `ALTER TABLE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Action {
-    /// As typed: comments before and after it are left out, those inside are kept. Never ends inside a
-    /// line comment, so anything can follow it.
+    /// The user's text: without comments before and after it, with those inside. Never ends inside a line comment, so
+    /// anything can follow it.
     pub text: String,
     /// What it does.
     pub kind: ActionKind,
-    /// The lock that the server takes on the table for it.
+    /// The lock that the server acquires on the table for it.
     pub lock: LockMode,
 }
 
-/// What an action does, as far as it matters before the server has judged it. All names are as the
-/// catalog has them. There is no `CASCADE` here: it is refused.
+/// What an action does, as far as it matters before the server has checked it. All names are in the form of the
+/// catalog. `CASCADE` does not occur: it is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActionKind {
     /// `ADD COLUMN`, also with `IF NOT EXISTS`.
@@ -150,13 +149,13 @@ pub enum ActionKind {
     },
     /// `ENABLE` or `DISABLE ROW LEVEL SECURITY`.
     RowSecurity {
-        /// Whether it is switched on.
+        /// Whether it is enabled.
         enabled: bool,
     },
     /// `NO FORCE ROW LEVEL SECURITY`. (`FORCE` is refused.)
     NoForceRowSecurity,
-    /// `ENABLE` or `DISABLE TRIGGER` in any form. Triggers that do not yet exist on the table on which
-    /// this runs make it fail; `ALL` and `USER` reach triggers that are there for another purpose.
+    /// `ENABLE` or `DISABLE TRIGGER` in any form. It fails if a trigger does not exist on the table yet; `ALL` and
+    /// `USER` also affect triggers that exist for another purpose.
     Trigger,
     /// `CLUSTER ON` or `REPLICA IDENTITY USING INDEX`: needs an index of this name.
     UseIndex {
@@ -172,28 +171,28 @@ pub enum ActionKind {
     DropIndex {
         /// The index, as written.
         index: TableRef,
-        /// Whether it need not be there.
+        /// Whether it need not exist.
         if_exists: bool,
     },
-    /// What a table that takes another's place can not be given.
+    /// An action that is only possible on the table itself.
     InPlaceOnly {
         /// Why.
         why: &'static str,
         /// `RENAME TO` or `SET SCHEMA`, alone in its statement.
         is_name: bool,
     },
-    /// All else, left to the server: storage parameters, tablespace, access method, `LOGGED`, ..
+    /// All others, handled by the server: storage parameters, tablespace, access method, `LOGGED`, ..
     Other,
 }
 
 impl ActionKind {
-    /// Whether this is the name of a column or constraint to be changed.
+    /// Whether it renames a column or constraint.
     #[must_use]
     pub fn is_rename(&self) -> bool {
         matches!(self, ActionKind::RenameColumn { .. } | ActionKind::RenameConstraint { .. })
     }
 
-    /// Whether values that are there are lost when it is done on the table itself.
+    /// Whether existing values are lost if it is performed on the table itself.
     #[must_use]
     pub fn destroys_values(&self) -> bool {
         matches!(self, ActionKind::DropColumn { .. })
@@ -205,7 +204,7 @@ impl ActionKind {
         matches!(self, ActionKind::CreateIndex { .. } | ActionKind::DropIndex { .. })
     }
 
-    /// Whether PostgreSQL takes this action only alone in its statement.
+    /// Whether PostgreSQL only accepts this action alone in a statement.
     #[must_use]
     pub fn is_alone(&self) -> bool {
         self.is_rename() || self.is_index() || matches!(self, ActionKind::InPlaceOnly { is_name: true, .. })

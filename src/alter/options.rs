@@ -1,11 +1,11 @@
-//! What options take: `column=expression`, a condition, a name.
+//! Values of options: `column=expression`, a condition, a name.
 
 use super::TableRef;
 use super::plain_cast::{expression, reads};
 use crate::error::{Error, Result};
 use crate::name::{Fragment, Ident};
 
-/// Reads it; the column is quoted where it must be. `option` is named in the usage error.
+/// Parses `column=expression`; the column may be quoted. `option` is named in the usage error.
 pub fn read_assignment(option: &str, text: &str) -> Result<(Ident, Fragment)> {
     let wrong = || {
         Error::usage(format!("{option} needs 'column=expression', not {text:?}"))
@@ -24,26 +24,26 @@ pub fn read_assignment(option: &str, text: &str) -> Result<(Ident, Fragment)> {
     Ok((Ident::new(column), Fragment::trusted(expression.trim())))
 }
 
-/// Reads a condition on rows of one table.
+/// Parses a condition on rows of one table.
 ///
 /// # Errors
-/// Usage, when it is no single expression or asks where the row lies.
+/// Usage, if it is not a single expression, or uses the physical position of the row.
 pub fn read_condition(text: &str) -> Result<Fragment> {
     let wrong = |why: &str| Err(Error::usage(format!("--where needs a condition on the row: {why}: {text}")));
     let condition = Fragment::trusted(text.trim());
     if expression(text).is_none() {
-        return wrong("this is no expression");
+        return wrong("this is not an expression");
     }
     if ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"]
         .iter()
         .any(|name| reads(&condition, &Ident::new(*name)))
     {
-        return wrong("where a row lies is not what it is");
+        return wrong("system columns cannot be used");
     }
     Ok(condition)
 }
 
-/// Reads names of columns or of an index, separated by commas, each quoted as in SQL where it must be.
+/// Parses names of columns or of an index, separated by commas, each quoted as in SQL if necessary.
 pub fn read_names(option: &str, text: &str) -> Result<Vec<Ident>> {
     let mut is_quoted = false;
     let names = text.split(|c| {

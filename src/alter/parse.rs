@@ -1,18 +1,17 @@
-//! From text to the parser's tree, and from the parser's complaint to an error that shows the place.
+//! Parses text to a syntax tree, and converts errors of the parser to errors that show the position.
 //!
-//! A text that the parser does not accept is refused, even where the server might accept it: what we
-//! cannot take apart we could only hand on blindly, and a `USING` that goes unseen would be rows copied
-//! wrongly. Of the grammar of PostgreSQL 14 to 18 we know two such places: `COMPRESSION` and `STORAGE`
-//! inside `ADD COLUMN` (since 14 and 16). Both can be given as actions of their own; the hint says so.
+//! A text that the parser does not accept is refused, even if the server might accept it: pgrecast could miss a `USING`
+//! in it and copy rows wrongly. In the grammar of PostgreSQL 14 to 18 there are two known cases: `COMPRESSION` and
+//! `STORAGE` inside `ADD COLUMN` (since 14 and 16). Both can be given as separate actions; the hint says so.
 
 use squawk_syntax::{SourceFile, SyntaxElement, SyntaxKind, SyntaxNode, ast::AstNode};
 
 use crate::error::{Error, Result};
 
-/// How many characters of a line are shown: with the indent it fits a terminal of 80 columns.
+/// The maximum number of characters shown of a line: with the indent it fits in 80 columns.
 const SHOWN: usize = 72;
 
-/// Parses `before` and `text` as one; places in errors are places in `text`. `what` names the text.
+/// Parses `before` and `text` together; positions in errors are positions in `text`. `what` names the text.
 pub(super) fn source(before: &str, text: &str, what: &str) -> Result<SourceFile> {
     let parse = SourceFile::parse(&format!("{before}{text}"));
     match parse.errors().first() {
@@ -24,8 +23,8 @@ pub(super) fn source(before: &str, text: &str, what: &str) -> Result<SourceFile>
     }
 }
 
-/// Where, in bytes, the first text after a semicolon begins. (No action contains a semicolon: the
-/// parser's tokens are used, so those in strings and comments do not count.)
+/// The byte position of the first text after a semicolon. (It uses tokens, so semicolons in strings and comments do not
+/// count.)
 pub(super) fn after_semicolon(text: &str) -> Option<usize> {
     let root = SourceFile::parse(text).syntax_node();
     let mut seen = false;
@@ -39,12 +38,12 @@ pub(super) fn after_semicolon(text: &str) -> Option<usize> {
     None
 }
 
-/// The exact text of a node. The tree keeps white space and comments around it outside of it.
+/// The exact text of a node, without white space and comments around it.
 pub(super) fn text_of(node: &SyntaxNode) -> String {
     node.text().to_string()
 }
 
-/// The exact text of a node in one line that fits into a message.
+/// The text of a node on one line, shortened for a message.
 pub(super) fn shown(node: &impl AstNode) -> String {
     let words: Vec<String> = text_of(node.syntax()).split_whitespace().map(str::to_owned).collect();
     let line = words.join(" ");
@@ -56,7 +55,7 @@ pub(super) fn shown(node: &impl AstNode) -> String {
 }
 
 fn syntax_error(what: &str, text: &str, at: usize, message: &str) -> Error {
-    // The parser points behind the last thing it understood; people look at the next thing.
+    // The parser reports the position after the last token that it accepted. The error shows the next token.
     let rest = text.get(at..).unwrap_or_default().trim_start();
     let at = if rest.is_empty() { text.trim_end().len() } else { text.len() - rest.len() };
     let near = match word(rest) {
@@ -64,7 +63,7 @@ fn syntax_error(what: &str, text: &str, at: usize, message: &str) -> Error {
         word => format!("\"{word}\""),
     };
     let error = Error::usage(format!("syntax error in {what} at {near}")).lines(place(text, at));
-    // 'expected command' speaks of statements, of which the user may have written none.
+    // 'expected command' refers to statements, but the user may only have written actions.
     let error = if message.starts_with("expected command") {
         error
     } else {
@@ -85,14 +84,14 @@ fn word(text: &str) -> &str {
     }
 }
 
-/// The line of `text` in which the byte `at` stands, and a caret under it.
+/// The line of `text` that contains the byte `at`, and a caret under it.
 pub(super) fn place(text: &str, at: usize) -> Vec<String> {
     let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
     let end = text[at..].find('\n').map_or(text.len(), |length| at + length);
     let before = text[start..at].chars().count();
     let line: Vec<char> =
         text[start..end].trim_end().chars().map(|c| if c.is_whitespace() { ' ' } else { c }).collect();
-    // The beginning of the line, or so much that the caret stands at two thirds of what is shown.
+    // Show the line from its beginning, or shift it so that the caret is at two thirds of the width.
     let first = if line.len() <= SHOWN || before < SHOWN * 2 / 3 { 0 } else { before - SHOWN * 2 / 3 };
     let shown: String = line.iter().skip(first).take(SHOWN).collect();
     let number = text[..at].matches('\n').count() + 1;

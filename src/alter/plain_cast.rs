@@ -1,4 +1,4 @@
-//! Whether a `USING` only casts.
+//! Whether a `USING` expression only casts its column.
 
 use squawk_syntax::{
     SyntaxElement,
@@ -13,13 +13,13 @@ use super::{
 use crate::name::{Fragment, Ident};
 
 /// Whether the expression is the column itself or only casts of it: `id::bigint`, `cast(id as bigint)`,
-/// `(id)::text::int`. What is not understood is not a plain cast.
+/// `(id)::text::int`. Anything unknown is not a plain cast.
 #[must_use]
 pub fn is_plain_cast(using: &str, column: &Ident) -> bool {
     expression(using).is_some_and(|expr| is_cast_of(&expr, column))
 }
 
-/// The expression that stands alone in the text.
+/// Parses a text that is a single expression.
 pub(super) fn expression(text: &str) -> Option<Expr> {
     let file = parse::source("alter table x alter column x type x using ", text, "USING").ok()?;
     let mut stmts = file.stmts();
@@ -34,7 +34,7 @@ pub(super) fn expression(text: &str) -> Option<Expr> {
     }
 }
 
-/// Whether an expression has this name in it.
+/// Whether an expression contains this name.
 pub(super) fn reads(value: &Fragment, column: &Ident) -> bool {
     expression(value.as_str()).is_some_and(|expr| {
         let tokens = expr.syntax().descendants_with_tokens().filter_map(SyntaxElement::into_token);
@@ -54,8 +54,8 @@ fn is_cast_of(expr: &Expr, column: &Ident) -> bool {
     }
 }
 
-/// `user`, `current_date` and their like are values unless quoted, also where a column has that name.
-/// `current_schema` is the one of them that is not reserved.
+/// `user`, `current_date` and similar words are values unless quoted, even if a column has that name. `current_schema`
+/// is the only one that is not reserved.
 fn is_value(name: &ast::NameRef) -> bool {
     !name.is_quoted() && (quote::is_reserved_word(&name.text()) || name.text() == "current_schema")
 }

@@ -1,9 +1,9 @@
-//! A text that the server wrote, with other relations in the place of some that it names.
+//! Replaces relations in a definition that the server printed.
 //!
-//! Relies on how the server writes what reads relations (`src/backend/utils/adt/ruleutils.c`) under an empty
-//! `search_path`: a relation, its row type or its array type always as `schema.name`, a column behind the
-//! relation's alias, a constant of type regclass or regtype as a string. Only tokens are looked at. What comes of it is
-//! checked by whoever runs it: the catalog says what the new object depends on.
+//! Relies on the format of the server's definitions (`src/backend/utils/adt/ruleutils.c`) under an empty `search_path`:
+//! a relation, its row type or its array type is always printed as `schema.name`, a column with the relation's alias, a
+//! constant of type regclass or regtype as a string. Only tokens are examined. The caller checks the result: the
+//! catalog shows what the new object depends on.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! Tables that an action references by a foreign key. Where their names stand is found by tokens:
-//! REFERENCES is a reserved word, so it stands nowhere else.
+//! Tables that an action references by a foreign key. Their names are found by tokens: REFERENCES is a reserved word,
+//! so it has no other meaning.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use super::{Action, AlterStatement, TableRef};
 use crate::name::{Fragment, QualifiedName};
 
 impl Action {
-    /// The tables that it references, and where in its text their names stand.
+    /// The tables that it references, and the positions of their names in its text.
     #[must_use]
     pub fn references(&self) -> Vec<(Range<usize>, TableRef)> {
         const BEFORE: &str = "alter table x ";
@@ -39,7 +39,7 @@ impl Action {
 }
 
 impl AlterStatement {
-    /// The statement for the table of this name, with other tables in the place of those it references.
+    /// The statement for the table of this name, with the referenced tables replaced by others.
     #[must_use]
     pub fn sql_with(
         &self,

@@ -1,4 +1,4 @@
-//! Which actions pgrecast does not do, and why. One pure decision for each action.
+//! Actions that pgrecast does not perform, and why. One pure decision for each action.
 
 use squawk_syntax::ast::{AlterColumnOption, AlterTableAction as A, DropBehavior};
 
@@ -10,7 +10,7 @@ pub(super) fn refusal(action: &A) -> Option<Error> {
     let (code, why, instead) = reason(action)?;
     let words = match instead {
         BY_HAND => format!(
-            "As it stands it changes the catalog alone, under {}: run it by itself, before or after the change, \
+            "PostgreSQL changes only the catalog for it, under {}: run it yourself, before or after the change, \
              with a short lock_timeout.",
             lock_mode::of(action).as_str()
         ),
@@ -19,9 +19,9 @@ pub(super) fn refusal(action: &A) -> Option<Error> {
     Some(refused(code, &parse::shown(action), why, &words))
 }
 
-/// The refusal of a whole statement or of an action, as written.
+/// The refusal of a statement or an action, with its text.
 pub(super) fn refused(code: Code, written: &str, why: &str, instead: &str) -> Error {
-    Error::refused(code, format!("pgrecast does not do this: {written}"))
+    Error::refused(code, format!("pgrecast does not support: {written}"))
         .because(why)
         .state("nothing was changed")
         .hint(instead)
@@ -31,27 +31,24 @@ pub(super) fn refused(code: Code, written: &str, why: &str, instead: &str) -> Er
 pub(super) const ALL_IN_TABLESPACE: (Code, &str, &str) = (
     Code::SeveralObjects,
     "it moves many tables, and pgrecast changes one",
-    "Give `set tablespace` for each table by itself.",
+    "Run `set tablespace` for each table.",
 );
 
-/// An action that today's grammar no longer knows but people still write; looked for after a syntax
-/// error only.
+/// An action that the grammar no longer has but people still use. Only checked after a syntax error.
 pub(super) fn outdated(text: &str) -> Option<Error> {
     let words: Vec<String> = text.split_whitespace().map(str::to_ascii_lowercase).collect();
     words.join(" ").contains("set with oids").then(|| {
         let why = "PostgreSQL 12 and later have no such tables";
-        refused(Code::Outdated, "set with oids", why, "Add a column of your own.")
+        refused(Code::Outdated, "set with oids", why, "Add an ordinary column instead.")
     })
 }
 
-/// Why the action can be done on the table itself only; none if it can be done in a copy too.
+/// Why the action is only possible on the table itself; none if a copy can perform it too.
 pub(super) fn in_place_only(action: &A) -> Option<&'static str> {
     Some(match action {
-        A::TableRenameTo(_) => "the new table takes over the name of the old one",
-        A::SetSchema(_) => "the new table takes over the schema of the old one",
-        A::ForceRls(_) => {
-            "with it the table's owner would no longer see all rows, and they would not be copied"
-        }
+        A::TableRenameTo(_) => "the new table gets the name of the old one",
+        A::SetSchema(_) => "the new table gets the schema of the old one",
+        A::ForceRls(_) => "the table's owner would no longer see all rows, and pgrecast could not copy them",
         _ => return None,
     })
 }
@@ -59,24 +56,24 @@ pub(super) fn in_place_only(action: &A) -> Option<&'static str> {
 fn reason(action: &A) -> Option<(Code, &'static str, &'static str)> {
     let is_cascade = |behaviour: Option<DropBehavior>| matches!(behaviour, Some(DropBehavior::Cascade(_)));
     let reason = match action {
-        A::OwnerTo(_) => (Code::ByHand, "it is done as the table's owner, who may not give it away", BY_HAND),
+        A::OwnerTo(_) => {
+            (Code::ByHand, "pgrecast works as the table's owner, who may not give the table away", BY_HAND)
+        }
         A::DetachPartition(_) => (Code::ByHand, OTHERS, BY_HAND),
         A::AttachPartition(_) => (
             Code::ByHand,
             OTHERS,
-            "It reads the partition's rows under a lock, unless a CHECK proves where they belong: add that NOT VALID and \
+            "It reads the partition's rows under a lock, unless a CHECK proves that they fit: add that NOT VALID and \
              validate it, then run this by itself, with a short lock_timeout.",
         ),
         A::MergePartitions(_) | A::SplitPartition(_) => (
             Code::ByHand,
             OTHERS,
-            "It writes all their rows anew under a lock: attach and detach partitions instead.",
+            "It rewrites all their rows under a lock: attach and detach partitions instead.",
         ),
-        A::InheritTable(_) | A::NoInheritTable(_) => (
-            Code::ByHand,
-            "a table that inherits is read through its parent while it is being changed",
-            BY_HAND,
-        ),
+        A::InheritTable(_) | A::NoInheritTable(_) => {
+            (Code::ByHand, "applications read a child table through its parent during the change", BY_HAND)
+        }
         A::OfType(_) | A::NotOf(_) => {
             (Code::ByHand, "the columns of a typed table belong to the type", BY_HAND)
         }
@@ -97,18 +94,18 @@ fn reason(action: &A) -> Option<(Code, &'static str, &'static str)> {
 
 const OTHERS: &str = "it concerns other tables too, and pgrecast changes one";
 
-/// Stands for the words that [`refusal`] finds for an action that costs nothing as it stands.
+/// A placeholder for the hint that [`refusal`] creates for an action that changes only the catalog.
 const BY_HAND: &str = "";
 
 const CASCADE: (Code, &str, &str) = (
     Code::Cascade,
     "CASCADE would drop objects that belong to others: views, functions, foreign keys of other tables",
-    "Drop what depends on it first, by hand, then leave CASCADE out.",
+    "Drop the dependent objects yourself first, then leave CASCADE out.",
 );
 
 const FOREIGN: (Code, &str, &str) = (
     Code::ForeignOptions,
-    "OPTIONS are for foreign tables, whose rows are not here",
+    "OPTIONS are for foreign tables, whose rows are on another server",
     "Use ALTER FOREIGN TABLE; it changes no rows and is quick.",
 );
 
@@ -148,7 +145,7 @@ mod tests {
             for typed in [text.to_owned(), format!("add column z int, {text}")] {
                 let error = Alter::from_actions(&[typed]).unwrap_err();
                 assert_eq!(error.kind, Kind::Refused, "{error}");
-                assert_eq!(error.message, format!("pgrecast does not do this: {text}"));
+                assert_eq!(error.message, format!("pgrecast does not support: {text}"));
                 assert!(error.cause.is_some() && error.hint.is_some());
                 assert_eq!(error.code, Some(code_of(text)), "{text}");
             }

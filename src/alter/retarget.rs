@@ -1,10 +1,10 @@
-//! The definition of an index, trigger or statistics object, for a table of another name.
+//! Changes the definition of an index, trigger or statistics object to a table with another name.
 //!
-//! Relies on how the server writes definitions (`src/backend/utils/adt/ruleutils.c`): key words in
-//! capitals, reserved words quoted when they are names, expressions in parentheses or as a function's
-//! call. So the table stands after the first `ON` outside of parentheses (index, trigger), or after the
-//! last `FROM` there (statistics), whatever the expressions are; they need not even be understood,
-//! since only tokens are looked at. Everything else stays as it is: no other place names the table.
+//! Relies on the format of the server's definitions (`src/backend/utils/adt/ruleutils.c`): key words in upper case,
+//! reserved words quoted if they are names, expressions in parentheses or as a function call. So the table follows the
+//! first `ON` outside of parentheses (index, trigger), or the last `FROM` there (statistics), whatever the expressions
+//! are. Only tokens are examined, so expressions need not be parsed. The rest stays the same: no other place names the
+//! table.
 
 use squawk_syntax::{SourceFile, SyntaxElement, SyntaxKind as K, SyntaxToken};
 
@@ -14,12 +14,12 @@ use crate::{
     name::{Fragment, Ident, QualifiedName},
 };
 
-/// `definition` as written by `pg_get_indexdef`, `pg_get_triggerdef` or `pg_get_statisticsobjdef` (each
-/// with only the oid), with `to` in the place of the table `from`. An error if `from` is not in that
-/// place. (Statistics are written without the schema if the `search_path` finds the table.)
+/// Replaces the table `from` by `to` in a `definition` from `pg_get_indexdef`, `pg_get_triggerdef` or
+/// `pg_get_statisticsobjdef` (each with only the oid). An error if `from` is not in that place. (Statistics are printed
+/// without the schema if the `search_path` finds the table.)
 pub fn retarget(definition: &str, from: &QualifiedName, to: &QualifiedName) -> Result<Fragment> {
     let not_found = || {
-        Error::failed(format!("the definition is not one for {}: {definition}", from.shown()))
+        Error::failed(format!("the definition does not belong to {}: {definition}", from.shown()))
             .state("this definition was not run")
     };
     let tokens = tokens_of(definition);
@@ -36,7 +36,7 @@ pub fn retarget(definition: &str, from: &QualifiedName, to: &QualifiedName) -> R
     Ok(put(definition, first, last, to))
 }
 
-/// A `CREATE INDEX` with `to` in the place of its table, whichever that is.
+/// A `CREATE INDEX` with its table replaced by `to`.
 pub(super) fn at_table(statement: &str, to: &QualifiedName) -> Option<Fragment> {
     let tokens = tokens_of(statement);
     let name = qualified(&tokens[table_position(&tokens)?..]);
@@ -49,7 +49,7 @@ fn put(text: &str, first: &SyntaxToken, last: &SyntaxToken, to: &QualifiedName) 
     Fragment::trusted(format!("{}{to}{}", &text[..start], &text[end..]))
 }
 
-/// The words and signs of a text, without space and comments.
+/// The tokens of a text, without white space and comments.
 pub(super) fn tokens_of(text: &str) -> Vec<SyntaxToken> {
     SourceFile::parse(text)
         .syntax_node()
@@ -59,7 +59,7 @@ pub(super) fn tokens_of(text: &str) -> Vec<SyntaxToken> {
         .collect()
 }
 
-/// At which token the table's name begins.
+/// The token at which the table's name begins.
 fn table_position(tokens: &[SyntaxToken]) -> Option<usize> {
     let what = tokens
         .iter()
@@ -113,7 +113,7 @@ mod tests {
         moved.unwrap_or_else(|error| panic!("{error}")).to_string()
     }
 
-    /// The definition with `@` in the table's place, for this table and for the other.
+    /// The definition with `@` instead of the table, for this table and for the other.
     fn check(template: &str, written: &str, schema: &str, table: &str) {
         let definition = template.replace('@', written);
         assert_eq!(moved(&definition, schema, table), template.replace('@', "\"pgrecast\".\"sh.ON x\""));

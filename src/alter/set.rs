@@ -1,4 +1,4 @@
-//! `--set 'column=expression'`: what rows that are there already get in a column that the change adds.
+//! `--set 'column=expression'`: the value of an added column for existing rows.
 
 use squawk_syntax::ast::{self, AlterTableAction, AstNode, CastKind, Constraint, Expr, Stmt};
 
@@ -8,12 +8,12 @@ use crate::error::{Error, Result};
 use crate::name::{Fragment, Ident};
 
 impl Alter {
-    /// Gives rows that are there these values. One value for all is had from a default that is taken away again, which
-    /// writes no row; any other is computed when rows are copied, from the columns as they are after the change. What
-    /// reads another of these columns comes after it.
+    /// Sets these values for existing rows. One value for all rows is implemented by a default that is dropped
+    /// afterwards, which writes no rows. Any other value is computed during the copy, from the columns after the
+    /// change. A column that reads another of these columns comes after it.
     ///
     /// # Errors
-    /// Usage, when the change does not add a column, or computes it by itself; and when two wait for each other.
+    /// Usage, if the change does not add a column, or the column is generated, or two columns depend on each other.
     pub fn set(&mut self, values: &[(Ident, Fragment)]) -> Result<()> {
         let mut open: Vec<&(Ident, Fragment)> = values.iter().collect();
         while !open.is_empty() {
@@ -23,7 +23,7 @@ impl Alter {
             };
             let Some(next) = open.iter().position(is_free) else {
                 return Err(Error::usage(format!(
-                    "--set {}: it needs its own value first",
+                    "--set {}: the expression depends on its own value",
                     open[0].0.shown()
                 )));
             };
@@ -47,24 +47,25 @@ impl Alter {
                 "--set names column {}, which the change renames",
                 column.shown()
             ))
-            .hint("Add it under the name that it is to have."));
+            .hint("Add it under its final name."));
         }
         let adds = |kind: &ActionKind| matches!(kind, ActionKind::AddColumn { name } if name == column);
         let mut actions = self.statements.iter_mut().flat_map(|statement| &mut statement.actions);
         let action = actions.find(|action| adds(&action.kind)).ok_or_else(|| {
-            Error::usage(format!("--set names column {}, which the change does not add", column.shown())).hint(
-                "A column that is there is changed by --alter 'alter column .. type .. using (expression)'.",
-            )
+            Error::usage(format!("--set names column {}, which the change does not add", column.shown()))
+                .hint(
+                    "To change an existing column, use --alter 'alter column .. type .. using (expression)'.",
+                )
         })?;
         let add = parsed(&action.text).ok_or_else(|| {
-            Error::usage(format!("the type of column {} is not understood: {}", column.shown(), action.text))
+            Error::usage(format!("the type of column {} cannot be parsed: {}", column.shown(), action.text))
         })?;
         if add.if_not_exists().is_some() {
             return Err(Error::usage(format!(
-                "--set names column {}, which may be there already",
+                "--set names column {}, which may exist already",
                 column.shown()
             ))
-            .because("IF NOT EXISTS: its values would be written over")
+            .because("with IF NOT EXISTS its values would be overwritten")
             .hint("Leave IF NOT EXISTS out."));
         }
         if add.constraints().any(|constraint| matches!(constraint, Constraint::GeneratedConstraint(_))) {
@@ -93,7 +94,7 @@ fn parsed(action: &str) -> Option<ast::AddColumn> {
     }
 }
 
-/// Whether it is one value, whatever the row and the moment: a literal, or casts of one.
+/// Whether it is a constant: a literal, or casts of one.
 fn is_constant(value: &Fragment) -> bool {
     fn is_literal(expr: &Expr) -> bool {
         match expr {

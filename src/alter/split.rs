@@ -1,4 +1,4 @@
-//! From what was typed to statements.
+//! Splits the user's text into statements.
 
 use squawk_syntax::{
     SyntaxKind,
@@ -11,10 +11,9 @@ use crate::error::{Code, Error, Result};
 const ONE_ACTION: &str = "for example: alter column id type bigint, add column note text";
 
 impl Alter {
-    /// Each text is what follows the table's name in an `ALTER TABLE`: actions with commas between.
-    /// Renames may stand among them and get statements of their own; what stands between two renames
-    /// stays one statement. Two texts are never made one statement, because the order in which
-    /// PostgreSQL does the actions of one statement is not the order in which they are written.
+    /// Each text is the part of an `ALTER TABLE` after the table's name: actions separated by commas. Renames get
+    /// separate statements; the actions between two renames stay one statement. Two texts are never combined into one
+    /// statement, because PostgreSQL does not run the actions of a statement in the order in which they are written.
     pub fn from_actions(texts: &[String]) -> Result<Alter> {
         let mut statements = Vec::new();
         for text in texts {
@@ -23,7 +22,7 @@ impl Alter {
         Ok(Alter { statements })
     }
 
-    /// Statements as they were written down: actions of an `ALTER TABLE`, or a statement about an index.
+    /// Statements from the state: actions of an `ALTER TABLE`, or a statement about an index.
     pub fn from_texts(texts: &[String]) -> Result<Alter> {
         let mut statements = Vec::new();
         for text in texts {
@@ -34,8 +33,8 @@ impl Alter {
         Ok(Alter { statements })
     }
 
-    /// Whole statements, `ALTER TABLE`, `CREATE INDEX` and `DROP INDEX`, all for the same table, which is returned
-    /// too; `DROP INDEX` alone does not name it.
+    /// Whole statements, `ALTER TABLE`, `CREATE INDEX` and `DROP INDEX`, all for the same table, which is returned too;
+    /// a file with only `DROP INDEX` does not name it.
     pub fn from_file(text: &str) -> Result<(Option<TableRef>, Alter)> {
         let file = parse::source("", text, "the file").map_err(|error| outdated_or(text, error))?;
         let mut table: Option<TableRef> = None;
@@ -56,13 +55,13 @@ impl Alter {
         }
         if statements.is_empty() {
             return Err(Error::usage("there is no statement in the file")
-                .hint("Write ALTER TABLE statements into it, or use --alter."));
+                .hint("Write ALTER TABLE statements into the file, or use --alter."));
         }
         Ok((table, Alter { statements }))
     }
 }
 
-/// Consecutive actions in one statement, renames alone; the order stays.
+/// Groups consecutive actions into one statement, with renames separate; keeps the order.
 fn grouped(actions: Vec<Action>) -> Vec<AlterStatement> {
     let mut statements: Vec<AlterStatement> = Vec::new();
     for action in actions {
@@ -79,17 +78,17 @@ fn grouped(actions: Vec<Action>) -> Vec<AlterStatement> {
 fn actions_of_text(text: &str) -> Result<Vec<Action>> {
     let mut words = text.split_whitespace().map(str::to_ascii_lowercase);
     if (words.next().as_deref(), words.next().as_deref()) == (Some("alter"), Some("table")) {
-        return Err(Error::usage("--alter was given a whole ALTER TABLE statement").hint(format!(
-            "Give only the actions, {ONE_ACTION}; or put the statement into a file and use --file."
+        return Err(Error::usage("--alter contains a whole ALTER TABLE statement").hint(format!(
+            "Give only the actions, {ONE_ACTION}; or write the statement to a file and use --file."
         )));
     }
     if let Some(at) = parse::after_semicolon(text) {
         let place = parse::place(text, at);
         return Err(Error::usage("--alter has more text after a semicolon")
             .lines(place)
-            .hint("Give only actions, with commas between; --alter can be given more than once."));
+            .hint("Give only actions, separated by commas; --alter can be given more than once."));
     }
-    // In parentheses, so that no text can go on with the name: `.y add a int`, `* add a int`.
+    // In parentheses, so that the text cannot continue the name: `.y add a int`, `* add a int`.
     let file =
         parse::source("alter table only (x) ", text, "--alter").map_err(|error| outdated_or(text, error))?;
     match file.stmts().next() {
@@ -118,7 +117,7 @@ fn table_of(alter: &ast::AlterTable) -> Result<TableRef> {
 }
 
 fn no_action() -> Error {
-    Error::usage("there is no action to do").hint(format!("Say what is to be changed, {ONE_ACTION}"))
+    Error::usage("there is no action").hint(format!("Give at least one action, {ONE_ACTION}"))
 }
 
 fn outdated_or(text: &str, error: Error) -> Error {
@@ -126,13 +125,13 @@ fn outdated_or(text: &str, error: Error) -> Error {
 }
 
 fn two_tables(first: &TableRef, second: &TableRef) -> Error {
-    let what = if first.name == second.name { "names its table in two ways" } else { "alters two tables" };
+    let what = if first.name == second.name { "writes its table in two ways" } else { "alters two tables" };
     Error::usage(format!("the file {what}: {first} and {second}"))
-        .hint("One file is for one table, written the same way in all its statements.")
+        .hint("A file is for one table. Write its name the same way in all statements.")
 }
 
 fn not_alter_table(stmt: &Stmt) -> Error {
-    let why = "a file holds ALTER TABLE, CREATE INDEX and DROP INDEX statements only";
+    let why = "a file may only contain ALTER TABLE, CREATE INDEX and DROP INDEX statements";
     let first = stmt
         .syntax()
         .descendants_with_tokens()
@@ -145,8 +144,8 @@ fn not_alter_table(stmt: &Stmt) -> Error {
             | SyntaxKind::END_KW
             | SyntaxKind::ROLLBACK_KW
             | SyntaxKind::ABORT_KW,
-        ) => "Leave it out: pgrecast runs the statements in transactions of its own.",
-        _ => "Run it by itself, before or after the change.",
+        ) => "Leave it out: pgrecast runs the statements in its own transactions.",
+        _ => "Run it yourself, before or after the change.",
     };
     refuse::refused(Code::OtherStatement, &parse::shown(stmt), why, instead)
 }

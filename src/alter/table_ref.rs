@@ -1,4 +1,4 @@
-//! Names as the user writes them, made into names as the catalog has them.
+//! Converts names in the user's SQL to names in the catalog.
 //! <https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>
 
 use std::fmt;
@@ -25,13 +25,13 @@ pub struct TableRef {
 }
 
 impl TableRef {
-    /// Reads what was given on the command line. Usage error if it is anything but a table's name.
+    /// Parses a table name from the command line. Anything else is a usage error.
     pub fn parse(text: &str) -> Result<Self> {
         let written = text.trim();
         parse::source("alter table ", written, "the table's name")
             .ok()
             .and_then(|file| file.syntax().descendants().find_map(ast::TableNameRef::cast))
-            // Nothing else beside it: no ONLY, no action, no comment, no second statement.
+            // Nothing else: no ONLY, no action, no comment, no second statement.
             .filter(|node| parse::text_of(node.syntax()) == written)
             .and_then(|node| Self::of(&node))
             .ok_or_else(|| {
@@ -42,7 +42,7 @@ impl TableRef {
             })
     }
 
-    /// The table in the statement; none if it is written with a database too.
+    /// The table in the statement; none if its name includes a database.
     pub(super) fn of(node: &ast::TableNameRef) -> Option<Self> {
         let mut parts = node.syntax().descendants().filter_map(ast::PathSegmentRef::cast);
         let mut part = || parts.next().map(|part| ident(part.syntax()));
@@ -63,21 +63,21 @@ impl fmt::Display for TableRef {
     }
 }
 
-/// The name that a node of the tree stands for.
+/// The name of a syntax node.
 pub(super) fn ident(node: &SyntaxNode) -> Ident {
     // A name is a path of one part in some places and bare in others; its token is in the innermost node.
     let innermost = node.descendants().last().unwrap_or_else(|| node.clone());
     Ident::new(truncated(ast::normalize_name_node(&innermost)))
 }
 
-/// The name that a word stands for, quoted or not. (`U&"..."` is not read: the server never writes it.)
+/// The name of a word, quoted or not. (`U&"..."` is not supported: the server never prints it.)
 pub(super) fn ident_of_word(word: &str) -> Ident {
     let quoted = word.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let name = quoted.map_or_else(|| word.to_ascii_lowercase(), |inner| inner.replace("\"\"", "\""));
     Ident::new(truncated(name))
 }
 
-/// The server cuts longer names to 63 bytes (`NAMEDATALEN`), at the end of a character, with a notice.
+/// The server truncates longer names to 63 bytes (`NAMEDATALEN`), at the end of a character, with a notice.
 fn truncated(mut name: String) -> String {
     if name.len() > 63 {
         name.truncate(name.floor_char_boundary(63));

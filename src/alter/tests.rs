@@ -238,7 +238,7 @@ fn a_file_with_something_else_is_not_taken() {
         ("-- nothing\n;", None, "no statement in the file"),
         ("alter table a;", None, "no action"),
         ("alter table a add b int; alter table s.b add b int", None, "two tables: a and s.b"),
-        ("alter table d.s.a add b int", None, "which table is meant"),
+        ("alter table d.s.a add b int", None, "not the name of a table"),
         ("alter table a add b int alter table a add c int", None, "syntax error in the file at \"alter\""),
         ("alter table a add b int;\n\\q", None, "at \"\\\"\n  line 2:\n  \\q\n  ^"),
         ("begin; alter table a add b int; commit", Some(Code::OtherStatement), "begin;"),
@@ -266,7 +266,7 @@ fn a_file_with_something_else_is_not_taken() {
         assert!(error.summary().contains(says), "{text}: {error}");
     }
     let error = Alter::from_file("begin; alter table a add b int; commit").unwrap_err();
-    assert!(error.hint.is_some_and(|hint| hint.contains("transactions of its own")));
+    assert!(error.hint.is_some_and(|hint| hint.contains("its own transactions")));
 }
 
 /// An action with names and strings that look like anything.

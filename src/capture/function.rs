@@ -1,4 +1,4 @@
-//! The texts of the capture functions and triggers.
+//! The definitions of the capture functions and triggers.
 
 use crate::name::{Fragment, Ident, QualifiedName, sql};
 use crate::pair::Direction;
@@ -20,7 +20,7 @@ pub(super) fn row_function(function: &QualifiedName, segment: &QualifiedName, ke
         .text()
 }
 
-/// The statements that put the triggers of one direction on a table.
+/// The statements that create the triggers of one direction on a table.
 #[must_use]
 pub fn trigger_statements(change: &TableChange, direction: Direction, table: &QualifiedName) -> String {
     sql!("capture/create_triggers.sql")
@@ -31,19 +31,19 @@ pub fn trigger_statements(change: &TableChange, direction: Direction, table: &Qu
         .text()
 }
 
-/// Whether the table to which rows are brought over has some that the other never had: those that `--where` left out. A
-/// TRUNCATE of the one does not mean them.
+/// Whether the target table has rows that the source table never had: those that `--where` left out. A TRUNCATE of the
+/// source does not apply to them.
 pub(super) fn has_more(change: &TableChange, direction: Direction) -> bool {
     direction == Direction::Reverse && change.asked.filter.is_some()
 }
 
-/// As it stands within a literal that `format` reads.
+/// Escapes text for a literal that `format` reads.
 pub(super) fn in_literal(text: &Fragment) -> Fragment {
     Fragment::trusted(text.as_str().replace('\'', "''").replace('%', "%%"))
 }
 
-/// The names of our triggers. Triggers of one kind fire in the order of their names, and ours has to come
-/// before any that writes to the same table: it logs changes in the order in which they are made.
+/// The names of our triggers. Triggers of one kind fire in the order of their names. Ours must fire before any that
+/// writes to the same table, so that it logs changes in the order in which they are made.
 /// <https://www.postgresql.org/docs/current/trigger-definition.html>
 #[must_use]
 pub fn trigger_names() -> [Ident; 2] {

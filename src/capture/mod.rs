@@ -1,8 +1,7 @@
-//! Capture: from the commit of the triggers on, every transaction that changes a row of `from` also
-//! writes the row's key into the log.
+//! Capture: from the commit of the triggers on, every transaction that changes a row of `from` also logs the row's key.
 //!
-//! The log, the set of keys and the functions are made with the shadow ([`prepare`]); the triggers
-//! later ([`start`]), under a short lock, or in the swap ([`trigger_statements`]).
+//! The log, the key set and the functions are created with the shadow ([`prepare`]). The triggers are created later
+//! under a short lock ([`start`]), or in the swap ([`trigger_statements`]).
 
 mod function;
 pub mod segment;
@@ -21,21 +20,20 @@ use function::{has_more, in_literal, row_function};
 pub use function::{trigger_names, trigger_statements};
 use segment::{Parent, Store};
 
-/// A table that is to be captured.
+/// A table to capture.
 #[derive(Debug)]
 pub struct Captured {
     /// The columns of its key.
     pub key: Vec<Column>,
-    /// A table of the shape of the rows that a round takes out of the other one.
+    /// A table with the shape of the rows that a round takes out of the other table.
     pub held_like: QualifiedName,
     /// Whether it is UNLOGGED.
     pub is_unlogged: bool,
 }
 
-/// Makes log, key set, place for rows taken out, and the capture functions of one direction; in the
-/// transaction that makes the shadow.
-/// The set is as persistent as the table: UNLOGGED would be emptied by a crash. The log never is: the
-/// order of its entries is their place in the WAL.
+/// Creates the log, the key set, the table for rows taken out, and the capture functions of one direction, in the
+/// transaction that creates the shadow. The key set is as persistent as the table, because a crash empties an UNLOGGED
+/// one. The log is never UNLOGGED: the order of its entries is their order in the WAL.
 pub async fn prepare(
     client: &Client,
     change: &TableChange,
@@ -89,12 +87,12 @@ pub async fn prepare(
     let names: Vec<&Ident> = key.iter().map(|column| &column.name).collect();
     client.batch_execute(&row_function(&function, &segment::name(&log, 1), &names)).await?;
     client.batch_execute(&format!("create table {} (like {held_like})", own("held"))).await?;
-    // NOT NULL would stand in the way of nothing, but a held row is only a row that was there.
+    // NOT NULL is not needed: a row taken out was valid before.
     try_on_clone(client, change, direction, key).await
 }
 
-/// Fires the triggers once on a clone, inside a savepoint: a trigger that fails would fail the
-/// application's write.
+/// Fires the triggers once on a clone, inside a savepoint: an error of a trigger would make the application's write
+/// fail.
 async fn try_on_clone(
     client: &Client,
     change: &TableChange,
@@ -116,21 +114,21 @@ async fn try_on_clone(
             trigger_statements(change, direction, &clone)
         ))
         .await
-        .map_err(|error| Error::from(error).context("the capture trigger did not work on a clone of the table"))
+        .map_err(|error| Error::from(error).context("the capture triggers failed on a clone of the table"))
 }
 
-/// Puts the forward triggers on the original and notes from which blocks to copy; leaves the
-/// transaction open for the phase. CREATE TRIGGER waits for every writer in flight, so that when it
-/// commits no change is missed; what lies beyond the blocks read afterwards is in the log.
+/// Creates the forward triggers on the original; leaves the transaction open for the phase. CREATE TRIGGER waits for
+/// every open transaction that has written to the table. So no change is missed after it commits; rows beyond the
+/// blocks that are read afterwards are in the log.
 ///
-/// Run twice: the phase says whether it is done. Killed midway: the transaction never was.
+/// Run twice: the phase says whether it is done. Killed midway: the transaction is rolled back.
 pub async fn start(client: &Client, change: &TableChange, locking: &mut Locking<'_>) -> Result<()> {
     let digest = Fingerprint::plan(client, change.original_oid).await?;
     let request = Request::table(&change.name, change.original_oid);
     loop {
         if locking.try_acquire(&request, LockMode::ShareRowExclusive).await? {
             match put_on(client, change, &digest).await {
-                // It took longer than we may hold the lock.
+                // The work took longer than the lock may be held.
                 Err(error) if error.kind == Kind::Transient => client.batch_execute("rollback").await?,
                 other => return other,
             }
@@ -151,14 +149,14 @@ async fn trigger_xmins(client: &Client, table: u32) -> Result<Vec<String>> {
     Ok(client.query_one(&sql!("capture/list_trigger_xmins.sql").text(), &[&table]).await?.try_get("xmins")?)
 }
 
-/// Writes down which triggers capture now; after the swap, in its transaction.
+/// Records which triggers capture now; in a swap, in its transaction.
 pub async fn record_triggers(client: &Client, change: &TableChange, table: u32) -> Result<()> {
     let xmins = trigger_xmins(client, table).await?;
     change.record_capture_xmins(client, &xmins).await
 }
 
-/// Makes sure that capture never ceased: the triggers' catalog rows are the very ones that were made.
-/// A trigger that was disabled and enabled again looks the same, but its row has another version.
+/// Makes sure that capture was never interrupted: the catalog rows of the triggers are still the recorded versions. A
+/// trigger that was disabled and enabled again looks the same, but its row has another version.
 pub async fn check(client: &Client, change: &TableChange, pair: &Pair) -> Result<()> {
     let found = trigger_xmins(client, pair.from_oid).await?;
     let recorded = change.capture_xmins(client).await?;
@@ -169,13 +167,13 @@ pub async fn check(client: &Client, change: &TableChange, pair: &Pair) -> Result
         "the capture triggers on {} were dropped, disabled or replaced: changes may be missing",
         change.name.shown()
     ))
-    .state("no swap is possible from here: the log is not complete")
+    .state("no swap is possible: the log is not complete")
     .hint(match pair.direction {
         Direction::Forward => {
-            format!("Run `pgrecast abort {}` and begin again.", change.name.shown())
+            format!("Run `pgrecast abort {}` and start again.", change.name.shown())
         }
         Direction::Reverse => format!(
-            "The retired table can not be brought level any more. `pgrecast cleanup {}` keeps the change.",
+            "The retired table cannot be brought up to date any more. `pgrecast cleanup {}` keeps the change.",
             change.name.shown()
         ),
     }))

@@ -1,13 +1,13 @@
-//! Segments of the log and of the key set. A snapshot that somebody holds for hours keeps dead rows from being
-//! vacuumed, and every round would read them all again. So what has grown large gets a new segment, and
-//! the former one is dropped as soon as it is empty and nobody can write to it any more.
+//! Segments of the log and of the key set. A snapshot that is held for hours prevents vacuum from removing dead rows,
+//! and every round would read them again. So a store that has grown large gets a new segment, and the old one is
+//! dropped as soon as it is empty and no session can write to it any more.
 //!
-//! The log: CREATE OR REPLACE FUNCTION takes no lock on the captured table. A statement that began before may
-//! still run the former function, and would fail if its segment were gone; it has held a lock for writing on
-//! that table since before the new function was committed. When all that held one then are gone, the segment
-//! is closed. The key set: only we write to it, and it gets a new segment when it is empty.
+//! The log: CREATE OR REPLACE FUNCTION does not lock the captured table. A statement that began before may still run
+//! the old function, and would fail without its segment. Such a statement has held a lock for writing on the table
+//! since before the new function was committed. When all sessions that held such a lock have ended their transactions,
+//! the segment is closed. The key set: only pgrecast writes to it, and it gets a new segment when it is empty.
 //!
-//! Run twice: does what is left. Killed midway: segments and their record commit together.
+//! Run twice: continues with the rest. Killed midway: segments and their records commit together.
 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -21,10 +21,10 @@ use crate::state::segment::{self as records, Segment};
 /// A segment of the log larger than this is sealed.
 const LARGE_LOG: i64 = 16 << 20;
 
-/// A segment of the key set larger than this is, when it is empty.
+/// A segment of the key set larger than this is sealed when it is empty.
 const LARGE_SET: i64 = 8 << 20;
 
-/// What is kept in segments.
+/// A store that consists of segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Store {
     /// The log.
@@ -42,7 +42,7 @@ impl Store {
     }
 }
 
-/// The name of a segment of the log or key set of this name.
+/// The name of a segment of the log or key set with this name.
 #[must_use]
 pub fn name(store: &QualifiedName, number: i32) -> QualifiedName {
     let name = Ident::new(format!("{}_{number}", store.name.as_str()));
@@ -54,14 +54,14 @@ pub fn name(store: &QualifiedName, number: i32) -> QualifiedName {
 pub struct Parent<'a> {
     /// The table change.
     pub table_change: i64,
-    /// Which of both it is.
+    /// The kind of store.
     pub store: Store,
     /// Its name.
     pub name: &'a QualifiedName,
 }
 
 impl Parent<'_> {
-    /// Makes a segment of it, in the transaction that is open on `client`. `false`: it is there already.
+    /// Creates a segment, in the open transaction of `client`. `false`: it exists already.
     pub async fn create_segment(&self, client: &Client, number: i32, persistence: &Fragment) -> Result<bool> {
         if !records::insert(client, self.table_change, &self.name.name, number).await? {
             return Ok(false);
@@ -80,14 +80,14 @@ impl Parent<'_> {
     }
 }
 
-/// The segment of the key set that new keys go to.
+/// The segment of the key set for new keys.
 pub async fn current_keys(client: &Client, pair: &Pair) -> Result<QualifiedName> {
     let number = records::current(client, pair.table_change, &pair.keys.name).await?;
     Ok(name(&pair.keys, number))
 }
 
-/// Gives a store that has grown a new segment, and drops former ones that can go. Never waits for a lock.
-/// Not within a transaction.
+/// Adds a new segment to a store that has grown, and drops old ones that are not needed any more. Never waits for a
+/// lock. Not within a transaction.
 pub async fn tend(client: &Client, pair: &Pair) -> Result<()> {
     for store in [Store::Log, Store::Keys] {
         let parent = store.of(pair);
@@ -151,8 +151,8 @@ async fn seal(client: &Client, pair: &Pair, parent: &QualifiedName, current: i32
     records::seal(client, pair.table_change, &parent.name, current, pair.from_oid).await
 }
 
-/// Nobody writes to the segment any more. Whoever reads it (a verification, a dump of the database) keeps it
-/// for now; so does an entry that was not brought over yet, seen by a snapshot younger than the lock.
+/// Drops a segment that nobody writes to any more. It stays for now if a session reads it (a verification, a dump of
+/// the database), or if it has an entry that is not replayed yet, seen by a snapshot younger than the lock.
 async fn drop_if_empty(client: &Client, pair: &Pair, parent: &QualifiedName, number: i32) -> Result<()> {
     let segment = name(parent, number);
     client.batch_execute("begin isolation level read committed").await?;

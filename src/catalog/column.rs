@@ -27,13 +27,13 @@ pub struct Column {
     pub type_name: String,
     /// Its type without modifiers.
     pub bare_type_name: String,
-    /// The type under all domains: its schema.
+    /// The schema of the base type (under all domains).
     pub base_schema: String,
-    /// The type under all domains: its name in `pg_type`.
+    /// The name of the base type in `pg_type`.
     pub base_name: String,
-    /// The modifier in force under all domains; -1 is none.
+    /// The type modifier of the base type; -1 is none.
     pub base_typmod: i32,
-    /// `typtype` of the type under all domains.
+    /// `typtype` of the base type.
     pub base_kind: String,
     /// Whether it is an array of a type whose length cast depends on being explicit.
     pub element_is_varlength: bool,
@@ -45,11 +45,11 @@ pub struct Column {
     pub is_generated: bool,
     /// Whether it is an identity column.
     pub identity: Identity,
-    /// Whether it has a default of its own.
+    /// Whether it has its own default.
     pub has_default: bool,
     /// Its default or generation expression.
     pub default_expression: Option<String>,
-    /// Its collation, when its type has any.
+    /// Its collation, if its type has one.
     pub collation: Option<QualifiedName>,
 }
 

@@ -28,7 +28,7 @@ pub struct ForeignKey {
     pub child_columns: Vec<Ident>,
     /// Referenced columns.
     pub parent_columns: Vec<Ident>,
-    /// The referencing columns with type and collation, as CREATE TABLE takes them.
+    /// The referencing columns with type and collation, for CREATE TABLE.
     pub child_definitions: Vec<Fragment>,
     /// The referenced columns with type and collation.
     pub parent_definitions: Vec<Fragment>,
@@ -36,11 +36,11 @@ pub struct ForeignKey {
     pub child_numbers: Vec<i16>,
     /// Attribute numbers of the referenced columns.
     pub parent_numbers: Vec<i16>,
-    /// MATCH, actions and deferrability, as they follow the referenced columns.
+    /// The clauses after the referenced columns: MATCH, actions and deferrability.
     pub tail: Fragment,
-    /// Whether all rows are known to fulfil it.
+    /// Whether it is validated for all rows.
     pub is_valid: bool,
-    /// The partitions of the referencing table that hold rows, and what the key is called there.
+    /// The leaf partitions of the referencing table, and the names of the key there.
     pub leaves: Vec<(QualifiedName, Ident)>,
     /// Its comment.
     pub comment: Option<String>,
@@ -100,13 +100,13 @@ impl ForeignKey {
         })
     }
 
-    /// Whether it points at its own table.
+    /// Whether it references its own table.
     #[must_use]
     pub fn is_self_referencing(&self) -> bool {
         self.child_oid == self.parent_oid
     }
 
-    /// `foreign key (..) references parent (..) ..` between tables of these names.
+    /// The clause `foreign key (..) references parent (..) ..`.
     #[must_use]
     pub fn clause(&self, parent: &QualifiedName) -> Fragment {
         Fragment::trusted(format!(

@@ -1,4 +1,4 @@
-//! Indexes and the constraints that stand on them.
+//! Indexes and their constraints.
 
 use tokio_postgres::{Client, Row};
 
@@ -26,7 +26,7 @@ impl ConstraintKind {
         }
     }
 
-    /// As ALTER TABLE writes it.
+    /// The key words in ALTER TABLE.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -52,11 +52,11 @@ pub struct Index {
     pub is_valid: bool,
     /// Whether uniqueness is enforced at once.
     pub is_immediate: bool,
-    /// Whether CLUSTER was last done by it.
+    /// Whether the last CLUSTER used it.
     pub is_clustered: bool,
     /// Whether it is the replica identity.
     pub is_replica_identity: bool,
-    /// Whether it tells values apart that its column's own collation finds equal.
+    /// Whether it distinguishes values that its column's collation treats as equal.
     pub is_stricter: bool,
     /// Whether it has a WHERE clause.
     pub is_partial: bool,
@@ -64,7 +64,7 @@ pub struct Index {
     pub has_expressions: bool,
     /// Whether it is the primary key.
     pub is_primary: bool,
-    /// The kind of the constraint that it stands for.
+    /// The kind of its constraint.
     pub constraint_kind: Option<ConstraintKind>,
     /// As `pg_get_constraintdef` writes it.
     pub constraint_definition: Option<String>,
@@ -72,7 +72,7 @@ pub struct Index {
     pub is_deferrable: bool,
     /// Whether it is initially deferred.
     pub is_deferred: bool,
-    /// Its tablespace, when not the database's own.
+    /// Its tablespace, if not that of the database.
     pub tablespace: Option<Ident>,
     /// Storage parameters as `name=value`.
     pub options: Vec<String>,
@@ -80,7 +80,7 @@ pub struct Index {
     pub comment: Option<String>,
     /// Comment on the constraint.
     pub constraint_comment: Option<String>,
-    /// Key places with a statistics target, with the target.
+    /// Positions of key columns with a statistics target, and the target.
     pub statistics_targets: Vec<(i16, i32)>,
     /// Attribute numbers of the key columns (0: an expression), in index order.
     pub key_columns: Vec<i16>,
@@ -138,7 +138,7 @@ impl Index {
         })
     }
 
-    /// How its constraint may be deferred, as it follows the constraint.
+    /// The DEFERRABLE clause of its constraint.
     #[must_use]
     pub fn deferrable(&self) -> &'static str {
         match (self.is_deferrable, self.is_deferred) {
@@ -148,8 +148,7 @@ impl Index {
         }
     }
 
-    /// Whether every row of the table can be told from every other by the columns of this index
-    /// (they must be NOT NULL besides).
+    /// Whether the columns of this index identify every row (if they are also NOT NULL).
     #[must_use]
     pub fn can_identify_rows(&self) -> bool {
         self.is_unique

@@ -1,21 +1,21 @@
-//! What hangs on a table and is not ours to carry, and what rights are missing.
+//! Objects that depend on a table and that pgrecast cannot carry over, and missing rights.
 
 use tokio_postgres::Client;
 
 use crate::error::Result;
 use crate::name::{Fragment, sql};
 
-/// An object that depends on the table and that we do not carry over.
+/// An object that depends on the table and that pgrecast does not carry over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attached {
     /// `type`, `inheritance`, `publication`, ..
     pub kind: String,
-    /// Its name, or what the server calls it.
+    /// Its name, or the server's description.
     pub name: String,
 }
 
 impl Attached {
-    /// Whether a table inherits from this one, or the other way round.
+    /// Whether it is a parent or a child table.
     #[must_use]
     pub fn is_inheritance(&self) -> bool {
         self.kind == "inheritance"
@@ -29,7 +29,7 @@ impl Attached {
             .collect()
     }
 
-    /// The query behind [`Attached::list`].
+    /// The query of [`Attached::list`].
     pub(super) fn statement() -> Fragment {
         Fragment::trusted(sql!("catalog/list_attached.sql").text())
     }
@@ -40,7 +40,7 @@ impl Attached {
 pub struct Missing {
     /// What is missing.
     pub what: String,
-    /// The statement that gives it.
+    /// The statement that grants it.
     pub remedy: String,
 }
 

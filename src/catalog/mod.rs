@@ -1,6 +1,6 @@
-//! What the server's catalog says about a table and all that hangs on it, read into plain structs.
+//! The definition of a table and everything attached to it, read from the catalog into plain structs.
 //!
-//! Read in one snapshot by [`Definition::read`]; nothing here changes anything.
+//! [`Definition::read`] reads everything in one snapshot. This module changes nothing.
 
 mod column;
 mod foreign_key;
@@ -25,14 +25,14 @@ pub use table::{Persistence, Table, find_name, find_table};
 use crate::error::Result;
 use crate::name::{Fragment, sql};
 
-/// A table with everything of it that we carry over.
+/// A table with everything that pgrecast carries over.
 #[derive(Debug, Clone)]
 pub struct Definition {
     /// The table itself.
     pub table: Table,
     /// Live columns, in order.
     pub columns: Vec<Column>,
-    /// All indexes, also those behind constraints.
+    /// All indexes, including those of constraints.
     pub indexes: Vec<Index>,
     /// CHECK constraints.
     pub checks: Vec<Check>,
@@ -47,10 +47,10 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// Reads all of it for the table with this oid.
+    /// Reads the definition of the table with this oid.
     ///
     /// # Errors
-    /// When the table does not exist any more.
+    /// If the table does not exist any more.
     pub async fn read(client: &Client, oid: u32) -> Result<Self> {
         Ok(Definition {
             table: Table::read(client, oid).await?,
@@ -70,24 +70,24 @@ impl Definition {
         self.columns.iter().find(|column| column.number == number)
     }
 
-    /// Foreign keys of this table, also one that points at the table itself.
+    /// Foreign keys of this table, including those that reference the table itself.
     pub fn foreign_keys_out(&self) -> impl Iterator<Item = &ForeignKey> {
         self.foreign_keys.iter().filter(|key| key.child_oid == self.table.oid)
     }
 
-    /// Foreign keys of other tables that point here.
+    /// Foreign keys of other tables that reference this one.
     pub fn foreign_keys_in(&self) -> impl Iterator<Item = &ForeignKey> {
         self.foreign_keys.iter().filter(|key| key.child_oid != self.table.oid)
     }
 }
 
-/// Reads the digest of a table's definition, and of what names the table from elsewhere: unchanged as long as
-/// nobody changes any of it.
+/// Reads a digest of a table's definition and of the objects that refer to it. It stays the same as long as nobody
+/// changes any of these.
 #[derive(Debug)]
 pub struct Fingerprint(tokio_postgres::Statement);
 
 impl Fingerprint {
-    /// Prepared, because planning it takes longer than reading it.
+    /// Prepares the query, because planning takes longer than execution.
     pub async fn prepare(client: &Client) -> Result<Self> {
         Self::prepare_with(client, "1").await
     }
@@ -101,7 +101,7 @@ impl Fingerprint {
         Ok(Fingerprint(client.prepare(&statement.text()).await?))
     }
 
-    /// The same with a plan that is there already when it is read under a lock.
+    /// The same, with the plan created in advance, for reading under a lock.
     pub async fn plan(client: &Client, oid: u32) -> Result<Self> {
         let prepared = Self::prepare(client).await?;
         prepared.of(client, oid).await?;
@@ -110,10 +110,10 @@ impl Fingerprint {
 
     /// The digest of the table with this oid.
     pub async fn of(&self, client: &Client, oid: u32) -> Result<String> {
-        // A plan that is there is worth more than one that fits this oid.
+        // An existing plan is better than one optimized for this oid.
         client.batch_execute("set plan_cache_mode = force_generic_plan").await?;
         let row = client.query_one(&self.0, &[&oid]).await;
-        // In a transaction that failed it goes back by itself.
+        // In a failed transaction the rollback resets it.
         let back = client.batch_execute("set plan_cache_mode = auto").await;
         let row = row?;
         back?;
@@ -121,12 +121,12 @@ impl Fingerprint {
     }
 }
 
-/// The same by content alone: an index that was dropped and made again changes nothing.
+/// The same by content only: dropping and creating an equal index does not change it.
 #[derive(Debug)]
 pub struct Shape(Fingerprint);
 
 impl Shape {
-    /// Prepared, because planning it takes longer than reading it.
+    /// Prepares the query, because planning takes longer than execution.
     pub async fn prepare(client: &Client) -> Result<Self> {
         Ok(Shape(Fingerprint::prepare_with(client, "0").await?))
     }
@@ -137,7 +137,7 @@ impl Shape {
     }
 }
 
-/// The same once.
+/// Reads the digest once.
 pub async fn fingerprint(client: &Client, oid: u32) -> Result<String> {
     Fingerprint::prepare(client).await?.of(client, oid).await
 }

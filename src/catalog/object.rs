@@ -12,7 +12,7 @@ pub struct Check {
     pub name: Ident,
     /// As `pg_get_constraintdef` writes it, with `NOT VALID` where it is so.
     pub definition: String,
-    /// Whether all rows are known to fulfil it.
+    /// Whether it is validated for all rows.
     pub is_valid: bool,
     /// Its comment.
     pub comment: Option<String>,
@@ -61,7 +61,7 @@ impl TriggerState {
     }
 }
 
-/// A trigger of the user's.
+/// A trigger of the user.
 #[derive(Debug, Clone)]
 pub struct Trigger {
     /// Its name.

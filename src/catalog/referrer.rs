@@ -1,12 +1,12 @@
-//! Objects elsewhere that name a relation: views that read it, rules, policies, functions, publications. They name it
-//! by oid, so that when another table takes its place each has to be made to name that one.
+//! Objects outside of a relation that refer to it: views that read it, rules, policies, functions, publications. They
+//! refer to it by oid. So if another table replaces it, each must be changed to refer to the new one.
 
 use tokio_postgres::{Client, Row};
 
 use crate::error::{Error, Result};
 use crate::name::{Fragment, Ident, QualifiedName, sql};
 
-/// What `set_grants.sql` is filled with.
+/// The placeholders of `set_grants.sql`.
 type Grants = [(&'static str, &'static str); 7];
 
 const VIEW_GRANTS: Grants = [
@@ -44,38 +44,38 @@ pub struct View {
     pub oid: u32,
     /// Its name.
     pub name: QualifiedName,
-    /// Whether it keeps its rows.
+    /// Whether it is materialized.
     pub is_materialized: bool,
     /// The role that owns it.
     pub owner: Ident,
-    /// The role that makes it: a superuser that connects, or else the owner.
+    /// The role that creates it: the connecting superuser, otherwise the owner.
     pub role: Ident,
-    /// Why it can not be made to name another relation, if it can not.
+    /// Why it cannot be changed to refer to another relation, if it cannot.
     pub obstacle: Option<String>,
-    /// Whether the role that connects may act as its owner.
+    /// Whether the connecting role may SET ROLE to its owner.
     pub may_act: bool,
     /// The GRANT that its owner still needs.
     pub missing: Option<String>,
-    /// Access method, options and tablespace, as they stand between its name and its query.
+    /// The clauses between its name and its query: access method, options and tablespace.
     pub clauses: String,
-    /// Whether it may be read: a materialized view has to be filled first.
+    /// Whether it is populated, if it is a materialized view.
     pub is_populated: bool,
     /// Its query.
     pub definition: String,
     /// Name, type, length and collation of each column.
     pub columns: Vec<String>,
-    /// The relations that it names.
+    /// The relations to which it refers.
     pub sources: Vec<u32>,
 }
 
 impl View {
-    /// All views that read one of the relations, directly or not, in an order in which they can be made.
+    /// All views that read one of the relations, directly or not, in an order in which they can be created.
     pub async fn list(client: &Client, relations: &[u32]) -> Result<Vec<Self>> {
         let statement = Self::statement("$1::oid[]");
         client.query(statement.as_str(), &[&relations]).await?.iter().map(Self::from_row).collect()
     }
 
-    /// The query behind [`View::list`]; `relations` is an expression.
+    /// The query of [`View::list`]; `relations` is an expression.
     pub(super) fn statement(relations: &str) -> Fragment {
         let readers = Fragment::trusted(sql!("catalog/readers.sql").text());
         let statement = sql!("catalog/list_views.sql")
@@ -105,13 +105,13 @@ impl View {
         })
     }
 
-    /// The statement that makes it, or puts another query into it.
+    /// The statement that creates it, or replaces its query.
     #[must_use]
     pub fn create(&self, words: &str) -> String {
         format!("{words} {}{} as {}", self.name, self.clauses, self.definition)
     }
 
-    /// What it has besides its query and clauses, as statements that give it to a view of this name.
+    /// Everything besides its query and clauses, as statements for a view with this name.
     pub async fn furniture(&self, client: &Client, name: &QualifiedName) -> Result<Vec<String>> {
         let statement = sql!("catalog/list_view_furniture.sql").fill("set_grants", &set_grants(&VIEW_GRANTS));
         let rows = client.query(&statement.text(), &[&self.oid, &name.to_string()]).await?;
@@ -119,21 +119,21 @@ impl View {
     }
 }
 
-/// What names a table from elsewhere, other than a view.
+/// The kind of an object that refers to a table, other than a view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReferrerKind {
     /// A rule of any relation.
     Rule,
     /// A policy of any table.
     Policy,
-    /// A function that is typed by the row type, or has a parsed body.
+    /// A function that uses the row type, or has a parsed body.
     Function,
     /// A publication.
     Publication,
 }
 
 impl ReferrerKind {
-    /// In one word.
+    /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -155,44 +155,45 @@ impl ReferrerKind {
 /// A rule, policy, function or publication.
 #[derive(Debug, Clone)]
 pub struct Referrer {
-    /// What it is.
+    /// Its kind.
     pub kind: ReferrerKind,
-    /// Its name, in a schema where it has none of its own: that of its table.
+    /// Its name, in the schema of its table if it has no schema itself.
     pub name: QualifiedName,
-    /// The relation that it stands on.
+    /// The relation to which it is attached.
     pub table: Option<QualifiedName>,
-    /// Whether that is one of those it was listed for.
+    /// Whether that is one of the listed relations.
     pub is_own: bool,
-    /// As a person calls it.
+    /// Its name for messages.
     pub shown: String,
-    /// The role that makes it: a superuser that connects, or else the owner; of a publication, who owns the table too.
+    /// The role that creates it: the connecting superuser, otherwise the owner; for a publication, a role that also
+    /// owns the table.
     pub role: Option<Ident>,
     /// The role that owns it, or its table.
     pub owner: Option<Ident>,
-    /// Whether the role that connects may act as that.
+    /// Whether the connecting role may SET ROLE to it.
     pub may_act: bool,
     /// The GRANT that its owner still needs.
     pub missing: Option<String>,
-    /// Why it can not be made to name another relation, if it can not.
+    /// Why it cannot be changed to refer to another relation, if it cannot.
     pub obstacle: Option<String>,
-    /// What would have to go while it is dropped.
+    /// The object that would have to be dropped before it.
     pub used_by: Option<String>,
-    /// The statements that make it.
+    /// The statements that create it.
     pub make: Vec<String>,
-    /// The statements that change it where it is, if that is possible.
+    /// The statements that alter it in place, if possible.
     pub change: Option<Vec<String>>,
     /// The statement that drops it.
     pub drop: String,
 }
 
 impl Referrer {
-    /// All that name one of the relations.
+    /// All objects that refer to one of the relations.
     pub async fn list(client: &Client, relations: &[u32]) -> Result<Vec<Self>> {
         let statement = Self::statement(client, "$1::oid[]").await?;
         client.query(statement.as_str(), &[&relations]).await?.iter().map(Self::from_row).collect()
     }
 
-    /// The query behind [`Referrer::list`]; `relations` is an expression.
+    /// The query of [`Referrer::list`]; `relations` is an expression.
     pub(super) async fn statement(client: &Client, relations: &str) -> Result<Fragment> {
         // Column lists and row filters came with PostgreSQL 15.
         let version: i32 = client

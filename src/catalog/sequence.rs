@@ -16,11 +16,11 @@ pub struct OwnedSequence {
     pub column_number: i16,
     /// The column.
     pub column: Ident,
-    /// Whether it is an identity column's, else OWNED BY (serial).
+    /// Whether it belongs to an identity column; otherwise OWNED BY (serial).
     pub is_identity: bool,
     /// `smallint`, `integer` or `bigint`.
     pub type_name: String,
-    /// How many values a session takes at once.
+    /// How many values a session caches.
     pub cache: i64,
     /// Its comment.
     pub comment: Option<String>,

@@ -8,11 +8,11 @@ use crate::name::{Ident, QualifiedName, sql};
 /// `relpersistence`. <https://www.postgresql.org/docs/current/catalog-pg-class.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Persistence {
-    /// `p`: they survive it.
+    /// `p`: rows survive a crash.
     Permanent,
-    /// `u`: it empties the table.
+    /// `u`: a crash empties the table.
     Unlogged,
-    /// `t`: the table is its session's own.
+    /// `t`: the table belongs to its session.
     Temporary,
 }
 
@@ -27,7 +27,7 @@ impl Persistence {
     }
 }
 
-/// What `pg_class` says.
+/// The properties of a table in `pg_class`.
 #[derive(Debug, Clone)]
 pub struct Table {
     /// Its oid.
@@ -36,17 +36,17 @@ pub struct Table {
     pub name: QualifiedName,
     /// `relkind`: `r` is an ordinary table.
     pub kind: String,
-    /// What becomes of its rows in a crash.
+    /// What happens to its rows in a crash.
     pub persistence: Persistence,
     /// The role that owns it.
     pub owner: Ident,
     /// Its access method; nearly always `heap`.
     pub access_method: Option<Ident>,
-    /// Its tablespace, when not the database's own.
+    /// Its tablespace, if not that of the database.
     pub tablespace: Option<Ident>,
     /// Storage parameters as `name=value`.
     pub options: Vec<String>,
-    /// Those of its TOAST table.
+    /// Storage parameters of its TOAST table.
     pub toast_options: Vec<String>,
     /// `relreplident`.
     pub replica_identity: String,
@@ -58,11 +58,11 @@ pub struct Table {
     pub has_row_security: bool,
     /// Whether row-level security is forced on the owner.
     pub forces_row_security: bool,
-    /// Whether its owner is exempt from row-level security, whatever is forced.
+    /// Whether its owner is exempt from row-level security even if it is forced.
     pub owner_bypasses_row_security: bool,
-    /// Whether it belongs to the server.
+    /// Whether it is a system table.
     pub is_system: bool,
-    /// Rows, as last estimated by VACUUM or ANALYZE.
+    /// Number of rows, as last estimated by VACUUM or ANALYZE.
     pub rows_estimated: f64,
     /// Size of the table with TOAST, in bytes.
     pub table_bytes: i64,
@@ -70,7 +70,7 @@ pub struct Table {
     pub index_bytes: i64,
     /// Its size in blocks.
     pub blocks: i64,
-    /// The file that holds it: changes with TRUNCATE, VACUUM FULL, CLUSTER and rewrites.
+    /// Its file node: changes with TRUNCATE, VACUUM FULL, CLUSTER and rewrites.
     pub filenode: Option<u32>,
 }
 
@@ -114,14 +114,14 @@ impl Table {
     }
 }
 
-/// The oid of a relation by its name as SQL text (quoted where needed), resolved by the session's
-/// `search_path` when it has no schema. `None` when there is none.
+/// The oid of a relation by its name in SQL (quoted where needed), resolved with the session's `search_path` if it has
+/// no schema. `None` if there is none.
 pub async fn find_table(client: &Client, name: &str) -> Result<Option<u32>> {
     let row = client.query_one("select pg_catalog.to_regclass($1::text)::oid", &[&name]).await?;
     Ok(row.try_get(0)?)
 }
 
-/// What a relation is called now. `None` when it does not exist any more.
+/// The current name of a relation. `None` if it does not exist any more.
 pub async fn find_name(client: &Client, oid: u32) -> Result<Option<QualifiedName>> {
     let row = client.query_opt(&sql!("catalog/find_name.sql").text(), &[&oid]).await?;
     row.map(|row| Ok(QualifiedName::new(row.try_get::<_, String>(0)?, row.try_get::<_, String>(1)?)))

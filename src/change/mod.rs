@@ -1,4 +1,4 @@
-//! What was asked for: one type, from the command line or from the state.
+//! The requested change: one type, from the command line or from the state.
 
 mod record;
 
@@ -10,37 +10,37 @@ use crate::name::{Fragment, Ident};
 /// A change of one table.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// The statements; none where the shape stays as it is.
+    /// The statements; none if the shape stays the same.
     pub alter: Alter,
-    /// `--reverse`: columns of the old shape and the expressions that bring them back.
+    /// `--reverse`: columns of the old shape and the expressions that compute them.
     pub reverse: Vec<(Ident, Fragment)>,
     /// `--where`: the rows that are kept, over the columns of the old shape.
     pub filter: Option<Fragment>,
-    /// `--order-by`: an index, or columns with which one begins; empty where any order will do.
+    /// `--order-by`: an index, or its leading columns; empty without the option.
     pub order: Vec<Ident>,
-    /// `--columns`: those that come first, in this order; empty where each stays in its place.
+    /// `--columns`: the first columns, in order; empty without the option.
     pub columns: Vec<Ident>,
     /// `--strategy`.
     pub strategy: Strategy,
 }
 
 impl Change {
-    /// Whether it takes a copy whatever its statements are.
+    /// Whether it needs a copy regardless of its statements.
     #[must_use]
     pub fn needs_copy(&self) -> bool {
         self.filter.is_some() || !self.order.is_empty() || !self.columns.is_empty()
     }
 }
 
-/// Which way the user wants it.
+/// The requested strategy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Strategy {
-    /// The cheapest that destroys no values.
+    /// The cheapest one that loses no values.
     #[default]
     Auto,
-    /// A shadow, even where the table itself could be changed.
+    /// A shadow, even if the table itself could be changed.
     Copy,
-    /// The table itself, or not at all.
+    /// Change the table itself, or refuse.
     InPlace,
 }
 
@@ -48,7 +48,7 @@ impl Strategy {
     /// All of them.
     pub const ALL: [Strategy; 3] = [Strategy::Auto, Strategy::Copy, Strategy::InPlace];
 
-    /// As `--strategy` takes it.
+    /// Its name in `--strategy`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

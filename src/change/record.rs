@@ -1,11 +1,11 @@
-//! A change as texts: what is written down, and compared with what a later command asks for.
+//! A change in text form, for the state and for the comparison with the change of a later command.
 
 use super::{Change, Strategy};
 use crate::alter::{Alter, read_assignment};
 use crate::error::{Error, Result};
 use crate::name::{Fragment, Ident};
 
-/// A change as given, in texts.
+/// A change in text form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The actions of one ALTER TABLE, or a whole statement each.
@@ -50,10 +50,10 @@ impl From<&Change> for Record {
 }
 
 impl Record {
-    /// The change that was written down.
+    /// The recorded change.
     ///
     /// # Errors
-    /// When a text in the state is none that this program wrote.
+    /// If the text in the state is not valid.
     pub fn change(&self) -> Result<Change> {
         let names = |names: &[String]| names.iter().map(Ident::new).collect();
         Ok(Change {
@@ -79,7 +79,7 @@ impl Record {
         })
     }
 
-    /// As options, in one line.
+    /// As options, on one line.
     #[must_use]
     pub fn shown(&self) -> String {
         let mut out =

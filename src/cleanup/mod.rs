@@ -1,8 +1,8 @@
-//! Takes away what is ours: after `abort` the shadow, after a swap the retired table, after a rollback
-//! the table that was new; and always log, key set, functions, triggers and schemas.
+//! Drops what pgrecast created: in `abort` the shadow, after a swap the retired table, after a rollback the new table;
+//! and always the log, key set, functions, triggers and schemas.
 //!
-//! Never with CASCADE: what somebody else has hung on our tables is named by the server and stays.
-//! Run twice: takes away what is left. Killed midway: so does the next run.
+//! Never with CASCADE: if an object of others depends on our tables, the server names it, and the DROP fails.
+//! Run twice: drops what is left. Killed midway: the next run continues.
 
 use tokio_postgres::Client;
 
@@ -19,7 +19,7 @@ use crate::state::{self, Migration, TableChange};
 use crate::swap::finish::Guard;
 use crate::swap::matviews;
 
-/// Takes our triggers off the tables that applications use, also off one that was renamed, under a short lock of its own.
+/// Drops our triggers from the tables that applications use, also from a renamed one, each under a short lock.
 pub async fn triggers(
     run: &Run,
     migration: &Migration,
@@ -60,11 +60,11 @@ async fn drop_under_lock(
     Ok(run.control.batch_execute(&format!("{}; commit", statements.join("; "))).await?)
 }
 
-/// Drops our tables, functions and schemas, in the transaction that is open on `client`.
+/// Drops our tables, functions and schemas, in the open transaction of `client`.
 pub async fn objects(client: &Client, change: &TableChange) -> Result<()> {
     let mut statements = matviews::drop_statements(client, change).await?;
     for table in [change.shadow(), change.retired()] {
-        // Only in our own schemas: the name is also that of the application's table.
+        // Only in our own schemas: the application's table has the same name.
         statements.push(format!("drop table if exists {table}"));
     }
     for (store, number) in records::list_all(client, change.id).await? {
@@ -89,9 +89,9 @@ pub async fn objects(client: &Client, change: &TableChange) -> Result<()> {
     for statement in statements {
         client.batch_execute(&statement).await.map_err(|error| {
             Error::from(error)
-                .context(format!("could not take away what is ours: {statement}"))
-                .state("the application's table is complete and free of our triggers")
-                .hint("Move away what depends on it, then run the same command again.")
+                .context(format!("could not drop an object of pgrecast: {statement}"))
+                .state("the application's table is complete and has no triggers of pgrecast")
+                .hint("Move or drop the object that depends on it, then run the same command again.")
         })?;
     }
     Ok(())

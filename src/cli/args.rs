@@ -1,4 +1,4 @@
-//! What can be written on the command line.
+//! The arguments of the command line.
 
 use std::io::Read;
 use std::time::Duration;
@@ -18,12 +18,11 @@ use super::duration;
 use super::fail_on::FailOn;
 use super::terminal::acts;
 
-/// Change the shape of a live PostgreSQL table without locking it, without losing a write, and with a
-/// way back.
+/// Change the shape of a live PostgreSQL table without long locks and without losing a write
 ///
-/// Builds a shadow table with the new shape, captures every write to the original, copies the rows,
-/// proves both equal, and exchanges them in one short transaction. The former table is kept level with
-/// the new one until you say `cleanup`.
+/// Builds a shadow table with the new shape, captures every write to the original, copies the rows, verifies that both
+/// tables are equal, and exchanges them in one short transaction. Changes to the new table are captured for the former
+/// table until you run `cleanup`.
 #[derive(Debug, Parser)]
 #[command(name = "pgrecast", version, disable_help_flag = true, after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -46,10 +45,10 @@ pub(crate) struct Args {
     /// Print one JSON object (list: an array) on stdout
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Say more on stderr; twice: every chunk and statement
+    /// Print more to stderr; twice: every chunk and statement
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// How events are written to stderr
+    /// Format of the events on stderr
     #[arg(long, global = true, value_enum, default_value = "text")]
     pub(crate) log_format: LogFormat,
     /// Print help
@@ -59,46 +58,48 @@ pub(crate) struct Args {
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 failed, safe to run again; 2 wrong usage; 3 refused by the plan; 4 stopped on
-request, can go on; 5 needs a person (data that does not fit, duplicates, differences).
+request, run again to continue; 5 needs a person (data that does not fit, duplicates, differences).
 
 Passwords: ~/.pgpass, PGPASSFILE, PGPASSWORD or the service file; never on the command line.
 
 Example:
   pgrecast plan orders --alter 'alter column id type bigint'
   pgrecast run orders --alter 'alter column id type bigint'
-  pgrecast rollback orders     (go back, losing nothing)
+  pgrecast rollback orders     (undo the change, keep all writes)
   pgrecast cleanup orders      (keep the change, free the space)";
 
-/// How events are written.
+/// Format of the events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people
+    /// Plain text
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Say what a change would do, lock, need and risk; change nothing
+    /// Show what a change does, which locks and how much space it needs, and its risks; change nothing
     Plan {
         #[command(flatten)]
         change: Change,
-        /// Read all rows: count those that do not convert or would change, NULLs, duplicates, orphans, and name ten
+        /// Read all rows: count those that do not convert or would change, NULLs, duplicates and orphans, and print the
+        /// keys of ten
         #[arg(long)]
         check_data: bool,
-        /// Copy some thousand rows and undo that: how long it takes, and how much disk and WAL, is measured then
+        /// Copy some thousand rows and roll that back, to measure the time, disk space and WAL that the change needs
         #[arg(long)]
         sample: bool,
-        /// Exit with 3 if one of these risks is found (by their codes, separated by commas; any: whichever but prepared-statements and hidden-transactions, which nearly every change has)
+        /// Exit with 3 if one of these risks is found (codes, separated by commas; any: all but prepared-statements and
+        /// hidden-transactions, which nearly every change has)
         #[arg(long, value_name = "CODES", value_delimiter = ',')]
         fail_on: Vec<FailOn>,
     },
-    /// Do it, to the end; or go on with what is open
+    /// Perform a change, or continue an open migration
     ///
-    /// Without --alter, --file or --rebuild it continues: the migration named by id or table, or the
-    /// one that is open. On a swapped migration it validates what is left and brings the retired table
-    /// level (fit for cron). Nothing is ever dropped unasked.
+    /// Without --alter, --file or --rebuild it continues a migration: the one named by id or table, or the only one
+    /// that is open. On a swapped migration it validates foreign keys that are not valid yet and brings the retired
+    /// table up to date (suitable for cron). It does not drop the former table: only `cleanup` does.
     Run {
         #[command(flatten)]
         change: Change,
@@ -111,39 +112,39 @@ pub(crate) enum Command {
     Status {
         #[command(flatten)]
         select: Select,
-        /// Show it again every second, until Ctrl-C
+        /// Refresh every second, until Ctrl-C
         #[arg(long, conflicts_with = "json")]
         watch: bool,
     },
     /// List all migrations
     List {
-        /// Open ones only
+        /// Only open migrations
         #[arg(long)]
         open: bool,
     },
-    /// Compare all rows of both tables now, before the swap or after it
+    /// Compare all rows of both tables now, before or after the swap
     Verify {
         #[command(flatten)]
         select: Select,
     },
-    /// Put the original back in place with everything written since the swap
+    /// Put the original back, with everything written since the swap
     Rollback {
         #[command(flatten)]
         select: Select,
         #[command(flatten)]
         locks: Locks,
     },
-    /// Keep the change: drop the retired table and everything of the migration
+    /// Keep the change: drop the retired table and everything else that the migration created
     Cleanup {
         #[command(flatten)]
         select: Select,
-        /// Instead of one: all that were swapped (or rolled back) longer ago than this, for example 7d
+        /// Clean up all migrations that were swapped or rolled back longer ago than this, for example 7d
         #[arg(long, value_parser = duration::parse, conflicts_with = "id")]
         older_than: Option<Duration>,
         #[command(flatten)]
         locks: Locks,
     },
-    /// Give up before the swap: leave the database as it was
+    /// Undo a migration before the swap: leave the database as it was
     Abort {
         #[command(flatten)]
         select: Select,
@@ -152,15 +153,15 @@ pub(crate) enum Command {
     },
 }
 
-/// Which way.
+/// Which strategy to use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Way {
-    /// The cheapest that destroys nothing
+    /// The cheapest that loses no data
     #[default]
     Auto,
-    /// A shadow table, which keeps the former table for the way back
+    /// Use a shadow table, and keep the former table for a rollback
     Copy,
-    /// The table itself, or not at all; what it drops is gone
+    /// Change the table itself, or refuse; dropped columns are lost
     InPlace,
 }
 
@@ -174,10 +175,10 @@ impl Way {
     }
 }
 
-/// The change that is asked for.
+/// The requested change.
 #[derive(Debug, Default, ClapArgs)]
 pub(crate) struct Change {
-    /// The table (schema.table, quoted as in SQL); for `run` also the id of a migration to go on with
+    /// The table (schema.table, quoted as in SQL); for `run` also the id of a migration to continue
     #[arg(value_name = "TABLE", value_parser = table_or_id)]
     table: Option<String>,
     /// Actions of ALTER TABLE, separated by commas; may be repeated, applied in order
@@ -186,28 +187,28 @@ pub(crate) struct Change {
     /// A file of ALTER TABLE, CREATE INDEX and DROP INDEX statements for one table, `-` for stdin
     #[arg(long, value_name = "FILE", conflicts_with_all = ["alter", "rebuild"])]
     file: Option<String>,
-    /// No change of shape: write the table anew, without bloat
+    /// Keep the shape: rewrite the table without bloat
     #[arg(long, conflicts_with = "alter")]
     rebuild: bool,
-    /// Which way it is done; `plan` says what each action needs
+    /// How to perform the change; `plan` says what each action needs
     #[arg(long, value_enum, default_value = "auto")]
     strategy: Way,
-    /// What rows that are there get in a column that the change adds, from the columns of the new shape
+    /// Value of an added column for existing rows; it may use the other columns of the new shape
     #[arg(long, value_name = "COLUMN=EXPRESSION", conflicts_with = "rebuild")]
     set: Vec<String>,
-    /// Keep only the rows that fulfil this, over the columns of the old shape; needs --allow-row-loss to run
+    /// Keep only the rows that satisfy this condition on the columns of the old shape; `run` needs --allow-row-loss
     #[arg(long = "where", value_name = "CONDITION")]
     filter: Option<String>,
-    /// Copy in the order of an index (its name, or the columns with which it begins): by one session, slower
+    /// Copy the rows in the order of an index (its name, or its leading columns); slower, in one session
     #[arg(long, value_name = "INDEX|COLUMNS")]
     order_by: Option<String>,
-    /// Columns in another order: these first; those that the change adds come last. `plan` says what an order saves
+    /// Reorder the columns: these first, added columns last. `plan` says how much space an order saves
     #[arg(long, value_name = "COLUMNS")]
     columns: Option<String>,
-    /// Yes, the rows that --where leaves out are to be gone
+    /// Confirm that the rows that --where leaves out may be lost
     #[arg(long, requires = "filter")]
     allow_row_loss: bool,
-    /// How a column of the old shape is computed from the new one, where the assignment cast does not do
+    /// How to compute a column of the old shape from the new shape, where no assignment cast exists
     #[arg(long, value_name = "COLUMN=EXPRESSION")]
     reverse: Vec<String>,
 }
@@ -217,42 +218,42 @@ impl Change {
         !self.alter.is_empty() || self.file.is_some() || self.rebuild || self.chooses_rows()
     }
 
-    /// The same in words.
+    /// The options that choose and order rows and columns, in words.
     pub(crate) fn which_rows(&self) -> Vec<String> {
         let filter = self.filter.iter().map(|filter| format!("only rows where {filter}"));
-        let order = self.order_by.iter().map(|order| format!("in the order of {order}, by one session"));
-        let columns =
-            self.columns.iter().map(|columns| format!("with {columns} as its first columns, in this order"));
+        let order =
+            self.order_by.iter().map(|order| format!("copied in the order of {order}, in one session"));
+        let columns = self.columns.iter().map(|columns| format!("columns in another order: {columns} first"));
         filter.chain(order).chain(columns).collect()
     }
 
-    /// Which rows, or in which order: that alone is a change, too.
+    /// Whether the options choose rows, or the order of rows or columns. That alone is a change, too.
     fn chooses_rows(&self) -> bool {
         self.filter.is_some() || self.order_by.is_some() || self.columns.is_some()
     }
 
-    /// Whether columns are to get another order.
+    /// Whether `--columns` is given.
     pub(crate) fn orders_columns(&self) -> bool {
         self.columns.is_some()
     }
 
     /// # Errors
-    /// Refused, when rows would be lost and nobody said that they may be.
+    /// Refused, if rows would be lost without `--allow-row-loss`.
     pub(crate) fn expect_allowed(&self) -> Result<()> {
         match &self.filter {
             Some(filter) if !self.allow_row_loss => Err(Error::refused(
                 Code::RowLoss,
-                format!("rows that do not satisfy {filter} would be gone after cleanup"),
+                format!("rows that do not satisfy {filter} would be lost after cleanup"),
             )
             .state("nothing was changed")
             .hint(
-                "If that is what you want, add --allow-row-loss. Until cleanup the former table has them.",
+                "If that is what you want, add --allow-row-loss. The former table keeps the rows until cleanup.",
             )),
             _ => Ok(()),
         }
     }
 
-    /// The id or table to go on with.
+    /// The id or table of the migration to continue.
     pub(crate) fn word(&self) -> Option<&str> {
         self.table.as_deref()
     }
@@ -269,13 +270,13 @@ impl Change {
                 return Err(Error::usage(format!(
                     "the file alters {table}, not the table named on the command line"
                 ))
-                .hint("With --file the table is taken from the file: leave the name out."));
+                .hint("With --file, pgrecast takes the table from the file: leave the name out."));
             }
             (table.or(named), alter)
         } else if self.rebuild || (self.alter.is_empty() && self.chooses_rows()) {
             (named, Alter::rebuild())
         } else if self.alter.is_empty() {
-            return Err(Error::usage("what is to be changed is missing")
+            return Err(Error::usage("no change is given")
                 .hint("Give --alter '<actions>', --file FILE, or --rebuild."));
         } else {
             (named, Alter::from_actions(&self.alter)?)
@@ -283,8 +284,8 @@ impl Change {
         let set = self.set.iter().map(|text| read_assignment("--set", text)).collect::<Result<Vec<_>>>()?;
         alter.set(&set)?;
         let table = table.ok_or_else(|| {
-            Error::usage("the table is missing").hint(
-                "Name it: pgrecast run TABLE --alter '..', or with a file of DROP INDEX: run TABLE --file ..",
+            Error::usage("no table is given").hint(
+                "Give its name: pgrecast run TABLE --alter '..', or for a file of DROP INDEX: run TABLE --file ..",
             )
         })?;
         let filter = self.filter.as_deref().map(read_condition).transpose()?;
@@ -297,7 +298,7 @@ impl Change {
         Ok((table, change::Change { alter, reverse, filter, order, columns, strategy }))
     }
 
-    /// The command that does what was planned, for copying.
+    /// The command that performs the plan, to copy and paste.
     pub(crate) fn as_command(&self) -> String {
         let mut words = vec!["pgrecast run".to_owned()];
         words.extend(self.table.as_deref().map(quote_if_needed));
@@ -318,8 +319,8 @@ impl Change {
     }
 }
 
-/// As one word for the shell. With control characters in it, in the form in which they are written by their numbers
-/// (`$'..'`, POSIX 2024 and bash), so that the command can still be copied.
+/// Quotes the text as one word for the shell. Text with control characters is written as `$'..'` (POSIX 2024 and bash),
+/// with their numbers, so that the command can still be copied.
 pub(crate) fn quote(text: &str) -> String {
     if !text.contains(acts) {
         return format!("'{}'", text.replace('\'', "'\\''"));
@@ -353,31 +354,32 @@ fn read(path: &str) -> Result<String> {
     Ok(text)
 }
 
-/// A migration that exists.
+/// An existing migration.
 #[derive(Debug, Default, ClapArgs)]
 pub(crate) struct Select {
-    /// Id, unique beginning of it, or table; may be left out when one migration is open
+    /// Id, a unique prefix of it, or table; optional if only one migration is open
     #[arg(value_name = "ID", value_parser = table_or_id)]
     pub(crate) id: Option<String>,
 }
 
-/// How fast.
+/// Options for the speed.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Pace {
-    /// Sessions that copy at the same time
+    /// Number of sessions that copy in parallel
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
-    /// Indexes that are built at the same time
+    /// Number of indexes to build in parallel
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     index_jobs: u16,
-    /// Memory to build each of them with, for example 1GB; 32MB if there are pauses (--nice-ratio), else as the server is set
+    /// Memory for each index build, for example 1GB; default: 32MB with pauses (--nice-ratio), otherwise the server's
+    /// setting
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     maintenance_work_mem: Option<u32>,
-    /// How long one transaction of the copy should take; 3ms if there are pauses (--nice-ratio), else 30ms
+    /// Target duration of one copy transaction; default: 3ms with pauses (--nice-ratio), otherwise 30ms
     #[arg(long, value_parser = duration::parse)]
     chunk_time: Option<Duration>,
-    /// How long to pause after it, in such times; 0: none, and the server may use as many processors for an index
-    /// or a comparison as its settings allow
+    /// Pause after each copy transaction, as a multiple of its duration; 0: no pauses, and the server may use parallel
+    /// workers for index builds and comparisons
     #[arg(long, default_value_t = 1.5, value_parser = nice_ratio)]
     nice_ratio: f64,
 }
@@ -385,7 +387,7 @@ pub(crate) struct Pace {
 /// What to do about transactions older than the new table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Old {
-    /// Wait for them up to --snapshot-timeout, then stop; the same command goes on later
+    /// Wait for them up to --snapshot-timeout, then stop; the same command continues later
     #[default]
     Wait,
     /// Wait for them up to --snapshot-timeout, then swap: their writes to the table fail with 40001, their reads may miss rows
@@ -404,33 +406,33 @@ impl Old {
     }
 }
 
-/// How patiently.
+/// Options for locks and waiting.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Locks {
-    /// The longest that others may queue behind one request for a lock, over all its tables
+    /// Maximum time that other sessions may wait behind one lock request, over all its tables
     #[arg(long, default_value = "300ms", value_parser = duration::parse)]
     lock_timeout: Duration,
-    /// The longest that the locks of the swap may be held
+    /// Maximum time to hold the locks of the swap
     #[arg(long, default_value = "300ms", value_parser = duration::parse)]
     max_lock_time: Duration,
-    /// How often a lock is asked for before giving up
+    /// How often to try to acquire a lock before the command fails
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     lock_attempts: u32,
-    /// How long to wait for transactions that are older than the new table, before the swap and after it
+    /// How long to wait for transactions that are older than the new table, before and after the swap
     #[arg(long, default_value = "10min", value_parser = duration::parse)]
     snapshot_timeout: Duration,
     /// What to do about such transactions
     #[arg(long, value_enum, default_value = "wait")]
     old_snapshots: Old,
-    /// After asking in vain for so long, end the sessions that hold the table (never by default)
+    /// If a lock is not acquired in this time, terminate the sessions that hold locks on the table; default: never
     #[arg(long, value_parser = duration::parse)]
     kill_blockers_after: Option<Duration>,
 }
 
-/// A table or an id: not what belongs to -d, which messages about tables would repeat.
+/// A table or an id. A connection string is refused: it belongs to `-d`, and messages about tables would repeat it.
 fn table_or_id(text: &str) -> Result<String, String> {
     if may_hold_password(text) && !text.contains('"') {
-        return Err("that is no table: a connection string goes with -d".to_owned());
+        return Err("this is not a table: give the connection string with -d".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -445,16 +447,16 @@ fn memory(text: &str) -> Result<u32, String> {
         _ => None,
     };
     let size = digits.parse::<u32>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
-    // What the server takes: guc_tables.c, MAX_KILOBYTES.
+    // The limits of the server: guc_tables.c, MAX_KILOBYTES.
     size.filter(|size| (1024..=i32::MAX as u32).contains(size))
-        .ok_or_else(|| "a size from 1MB to 2047GB is needed, with kB, MB or GB".to_owned())
+        .ok_or_else(|| "give a size from 1MB to 2047GB, with the unit kB, MB or GB".to_owned())
 }
 
 /// A ratio from 0 to 100.
 fn nice_ratio(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(ratio) if (0.0..=100.0).contains(&ratio) => Ok(ratio),
-        _ => Err("a number from 0 to 100 is needed".to_owned()),
+        _ => Err("give a number from 0 to 100".to_owned()),
     }
 }
 

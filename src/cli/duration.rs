@@ -1,8 +1,8 @@
-//! Durations as PostgreSQL writes them.
+//! Durations in PostgreSQL's notation.
 
 use std::time::Duration;
 
-/// `500ms`, `2s`, `1.5min`, `3h`, `7d`. A bare number is refused: of what?
+/// `500ms`, `2s`, `1.5min`, `3h`, `7d`. A number without a unit is refused: it is ambiguous.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
     let number = &text[..text.len() - digits.len()];
@@ -13,7 +13,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         "min" => 60.0,
         "h" => 3600.0,
         "d" => 86400.0,
-        "" => return Err("a unit is missing: write 500ms, 2s, 1min or 1h".into()),
+        "" => return Err("the unit is missing: write 500ms, 2s, 1min or 1h".into()),
         other => return Err(format!("unknown unit {other:?}: use ms, s, min, h or d")),
     };
     let number: f64 = number.parse().map_err(|_| format!("{text:?} is not a duration such as 500ms"))?;

@@ -6,10 +6,10 @@ use pgrecast::error::{Code as RefusalCode, Error, Result};
 use pgrecast::plan::Plan;
 use pgrecast::plan::risk::Code;
 
-/// One word of the list.
+/// One item of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailOn {
-    /// Any risk but those that nearly every change has.
+    /// Any risk, except those that nearly every change has.
     Any,
     /// This one.
     One(Code),
@@ -39,10 +39,10 @@ impl FailOn {
     }
 }
 
-/// Without `--check-data` some risks are never found.
+/// Some risks are only found with `--check-data`.
 ///
 /// # Errors
-/// Usage, when the list has one of these.
+/// Usage, if the list has one of these and `--check-data` is missing.
 pub(crate) fn expect_possible(list: &[FailOn], checks_data: bool) -> Result<()> {
     let needs_data = list.iter().find_map(|word| match word {
         FailOn::One(code) if code.needs_data() => Some(code),
@@ -50,13 +50,13 @@ pub(crate) fn expect_possible(list: &[FailOn], checks_data: bool) -> Result<()> 
     });
     match needs_data {
         Some(code) if !checks_data => Err(Error::usage(format!("--fail-on {code} needs --check-data"))
-            .because("only --check-data reads the rows")),
+            .because("without --check-data pgrecast does not read the rows")),
         _ => Ok(()),
     }
 }
 
 /// # Errors
-/// Refused, when the plan has a risk that the list names.
+/// Refused, if the plan has a risk that the list names.
 pub(crate) fn expect_none(list: &[FailOn], plan: &Plan) -> Result<()> {
     let mut found: Vec<&str> = Vec::new();
     for risk in &plan.risks {
@@ -68,8 +68,11 @@ pub(crate) fn expect_none(list: &[FailOn], plan: &Plan) -> Result<()> {
     if found.is_empty() {
         return Ok(());
     }
-    Err(Error::refused(RefusalCode::FailOn, format!("--fail-on: {}", found.join(", ")))
-        .state("nothing was changed"))
+    Err(Error::refused(
+        RefusalCode::FailOn,
+        format!("the plan has risks that --fail-on names: {}", found.join(", ")),
+    )
+    .state("nothing was changed"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Events and errors on stderr. Events hold no row values: [`Error::detail`] is shown in text, and not logged.
+//! Events and errors on stderr. Events contain no row values: [`Error::detail`] is printed as text, but not logged.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -13,7 +13,7 @@ use super::args::{Args, LogFormat};
 use super::page::Page;
 use super::terminal::{clean, clean_json, tell_text};
 
-/// Sends `tracing` events to stderr: warnings, and with `-v` what happens, with `-vv` every statement.
+/// Sends `tracing` events to stderr: warnings only; with `-v` every step, with `-vv` every statement.
 pub(crate) fn start(args: &Args) {
     let level = match (args.verbose, args.log_format) {
         (0, LogFormat::Text) => "pgrecast=warn",
@@ -21,7 +21,7 @@ pub(crate) fn start(args: &Args) {
         (1, LogFormat::Json) | (_, _) => "pgrecast=debug",
     };
     let filter = EnvFilter::try_from_env("PGRECAST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    // A reader of stderr that goes away must not end the run.
+    // A closed stderr must not end the run.
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
     match args.log_format {
         LogFormat::Text => {
@@ -38,7 +38,7 @@ pub(crate) fn start(args: &Args) {
     }
 }
 
-/// One field of an event: it stays on the event's line.
+/// One field of an event, on the line of the event.
 fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     let value = format!("{value:?}");
     match field.name() {
@@ -47,7 +47,7 @@ fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> f
     }
 }
 
-/// Stderr for events as JSON. Each is written in one piece.
+/// Writes JSON events to stderr, each in one call.
 struct CleanJson;
 
 impl io::Write for CleanJson {
@@ -61,7 +61,7 @@ impl io::Write for CleanJson {
     }
 }
 
-/// The error that ended the command: to the person in front of the terminal with its detail, to a log without.
+/// Prints the error that ended the command: with its detail as text, without it in a JSON log.
 pub(crate) fn report(args: &Args, error: &Error) {
     match args.log_format {
         LogFormat::Text => tell_text(&Page::error(error).into_text()),

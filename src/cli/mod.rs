@@ -1,5 +1,5 @@
-//! The command line: arguments in, results to stdout, progress and errors to stderr, an exit code.
-//! The only place that prints.
+//! The command line: reads the arguments, prints results to stdout and progress and errors to stderr, and returns an
+//! exit code. It is the only module that prints.
 
 mod args;
 mod duration;
@@ -28,7 +28,7 @@ use uuid::Uuid;
 use args::{Args, Command, Select};
 use terminal::{clean_json, clear, has_said, say, tell, tell_text};
 
-/// Parses, runs, prints, and says how it went.
+/// Parses the arguments, runs the command, prints its result and returns the exit code.
 pub(crate) fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
@@ -85,7 +85,7 @@ async fn run(args: &Args) -> Result<()> {
                 say(&plan_view::show(&plan, change));
             }
             if let Some(first) = plan.refusals.first() {
-                let message = format!("{} can not be changed this way", plan.table);
+                let message = format!("{} cannot be changed this way", plan.table);
                 return Err(Error::refused(first.code, message));
             }
             fail_on::expect_none(fail_on, &plan)
@@ -107,9 +107,9 @@ async fn run(args: &Args) -> Result<()> {
         Command::Abort { select, .. } => finish(args, &engine, find(&engine, select).await, "abort").await,
         Command::Cleanup { older_than: Some(age), .. } => clean_up_old(args, &engine, *age).await,
         Command::Cleanup { select, .. } if select.id.is_none() => {
-            Err(Error::usage("which migration is to be cleaned up is missing")
-                .because("it drops the former table for good")
-                .hint("Name the table or the id: `pgrecast list` shows them."))
+            Err(Error::usage("cleanup needs the id or table of a migration")
+                .because("cleanup drops the former table, and this cannot be undone")
+                .hint("`pgrecast list` shows all migrations."))
         }
         Command::Cleanup { select, .. } => {
             finish(args, &engine, find(&engine, select).await, "cleanup").await
@@ -141,7 +141,7 @@ fn engine(args: &Args) -> Result<Engine> {
     Ok(Engine::new(Sessions::new(Arc::new(target)), args.options()?, events))
 }
 
-/// A variable that cannot be read would be taken as not set, and lead to another server or database.
+/// A variable that cannot be read would count as not set, and pgrecast would connect to another server or database.
 fn expect_readable_environment() -> Result<()> {
     let is_ours = |name: &str| name.starts_with("PG") || name == "USER";
     let unreadable = std::env::vars_os().find_map(|(name, value)| {
@@ -157,7 +157,7 @@ async fn find(engine: &Engine, select: &Select) -> Result<Uuid> {
     engine.find(select.id.as_deref(), false).await
 }
 
-/// Runs a command on a migration and prints its status at the end, also when it failed.
+/// Runs a command on a migration and prints the status at the end, also if the command failed.
 async fn finish(args: &Args, engine: &Engine, id: Result<Uuid>, what: &str) -> Result<()> {
     let result = match &id {
         Ok(id) => {
@@ -187,7 +187,7 @@ async fn finish(args: &Args, engine: &Engine, id: Result<Uuid>, what: &str) -> R
     result
 }
 
-/// Cleans up one after the other; goes on past one that fails, and ends with its error.
+/// Cleans up the old migrations in turn. If one fails, it continues with the next and returns the first error.
 async fn clean_up_old(args: &Args, engine: &Engine, age: std::time::Duration) -> Result<()> {
     let old = engine.kept_for(age).await?;
     let mut list = Vec::new();
@@ -210,7 +210,7 @@ async fn clean_up_old(args: &Args, engine: &Engine, age: std::time::Duration) ->
     if args.json {
         say(&to_json(&list)?);
     } else if list.is_empty() {
-        say("nothing is kept for longer than that\n");
+        say("no migration is older than that\n");
     }
     first_error.map_or(Ok(()), Err)
 }
@@ -246,7 +246,7 @@ async fn watch_status(args: &Args, engine: &Engine, select: &Select) -> Result<(
     }
 }
 
-/// Ctrl-C, or the TERM of a service manager.
+/// Waits for Ctrl-C, or SIGTERM from a service manager.
 async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).ok();
@@ -262,7 +262,7 @@ async fn interrupted() {
     }
 }
 
-/// For those who read JSON: a status with nothing but the error.
+/// The error as JSON: a status with nothing else in it.
 fn say_error(error: &Error) {
     if let Ok(text) = to_json(&Status::default().with_error(error)) {
         say(&text);

@@ -1,5 +1,5 @@
-//! Text for a person, line by line. What is put on a line stays on it: a line feed in a name or a value is shown as an
-//! escape, and cannot begin a line that looks like one of ours.
+//! Text output, line by line. A line feed in a name or a value is shown as an escape. So a value cannot start a line
+//! that looks like one of pgrecast's own.
 
 use pgrecast::error::Error;
 
@@ -23,7 +23,7 @@ impl Page {
         self.0.push('\n');
     }
 
-    /// Words on as many lines as they need: the first begins with `first`, the others with `then`.
+    /// Text wrapped to the page width: the first line begins with `first`, the others with `then`.
     pub(crate) fn wrap(&mut self, first: &str, then: &str, words: impl AsRef<str>) {
         let options = textwrap::Options::new(WIDTH)
             .initial_indent(first)
@@ -34,7 +34,7 @@ impl Page {
         self.0.push('\n');
     }
 
-    /// An error with everything there is to say about it.
+    /// An error with all its parts.
     pub(crate) fn error(error: &Error) -> Self {
         let mut page = Page::default();
         page.line(format!("error: {}", error.heading()));
@@ -61,7 +61,7 @@ impl Page {
     }
 }
 
-/// SQL on one line: line breaks between its words become spaces, those in quotes stay (and are shown as escapes).
+/// SQL on one line: line breaks between words become spaces; line breaks in quotes stay (and are shown as escapes).
 pub(crate) fn folded(sql: &str) -> String {
     let mut out = String::with_capacity(sql.len());
     let mut open: Option<char> = None;

@@ -1,4 +1,4 @@
-//! The plan as a person reads it.
+//! The plan as text.
 
 use pgrecast::plan::Plan;
 use pgrecast::plan::estimate::Span;
@@ -50,7 +50,7 @@ pub(crate) fn show(plan: &Plan, change: &Change) -> String {
     out.into_text()
 }
 
-/// The table, what was asked for, and how it is done.
+/// The table, the requested change, and the strategy.
 fn head(out: &mut Page, plan: &Plan, change: &Change) {
     let e = &plan.estimate;
     out.line(format!(
@@ -69,7 +69,7 @@ fn head(out: &mut Page, plan: &Plan, change: &Change) {
         }
     }
     if plan.actions.is_empty() {
-        out.line("rebuild, no change of shape");
+        out.line("rebuild, the shape stays the same");
     }
     for words in change.which_rows() {
         out.wrap("", "    ", &words);
@@ -94,7 +94,7 @@ fn refusals(out: &mut Page, plan: &Plan) {
     out.line("nothing was changed.");
 }
 
-/// Columns that do not stay as they are.
+/// Columns that the change affects.
 fn columns(out: &mut Page, plan: &Plan) {
     let is_changed =
         |c: &&ColumnChange| c.from != c.to || c.expression.as_ref().is_some_and(|e| !e.ends_with('"'));
@@ -121,7 +121,7 @@ fn columns(out: &mut Page, plan: &Plan) {
     }
 }
 
-/// What is done on the table itself.
+/// The steps on the table itself.
 fn steps(out: &mut Page, plan: &Plan) {
     out.line("steps");
     for (n, step) in plan.steps.iter().enumerate() {
@@ -138,7 +138,7 @@ fn steps(out: &mut Page, plan: &Plan) {
     out.line(format!("  {}", time(plan)));
 }
 
-/// What a copy locks and needs.
+/// The locks and resources of a copy.
 fn locks(out: &mut Page, plan: &Plan) {
     let e = &plan.estimate;
     out.line("locks");
@@ -148,13 +148,17 @@ fn locks(out: &mut Page, plan: &Plan) {
     let line = format!("swap             ACCESS EXCLUSIVE on {}, some tens of ms", objects.join(", "));
     out.wrap("  ", "                   ", &line);
     out.line("  each requested for at most 300 ms at a time, and retried");
-    let basis = if e.basis == "sample" { "measured on a sample" } else { "from its size: --sample measures" };
+    let basis = if e.basis == "sample" {
+        "measured on a sample"
+    } else {
+        "estimated from the size; --sample measures"
+    };
     out.line(format!("needs ({basis})"));
     out.line(format!("  {} of disk until cleanup, {} of WAL", between(e.disk_bytes), between(e.wal_bytes)));
     out.line(format!("  {} at the default pace, without writers", time(plan)));
 }
 
-/// What the order of columns saves, or could save.
+/// How many bytes per row the order of columns saves, or could save.
 fn row(out: &mut Page, layout: &Layout, change: &Change) {
     let with_header = |bytes: f64| bytes + HEADER;
     let (before, now, least) =
@@ -163,7 +167,7 @@ fn row(out: &mut Page, layout: &Layout, change: &Change) {
         out.line("row");
     }
     if change.orders_columns() {
-        out.line(format!("  about {now:.0} bytes, {before:.0} with the columns in their places"));
+        out.line(format!("  about {now:.0} bytes, {before:.0} with the columns in their present order"));
     }
     if layout.is_loose() {
         out.line(format!("  about {least:.0} bytes instead of {now:.0} with columns in another order:"));
@@ -181,7 +185,7 @@ fn time(plan: &Plan) -> String {
     if low == high { format!("about {low}") } else { format!("{low} to {high}") }
 }
 
-/// A label, and words below it.
+/// A label, and text below it.
 fn item(out: &mut Page, label: &str, words: &str) {
     if label.is_empty() {
         return out.wrap("  ", "  ", words);

@@ -1,4 +1,4 @@
-//! Progress on stderr: bars on a terminal, a line every few seconds elsewhere.
+//! Progress on stderr: bars on a terminal, otherwise a line every few seconds.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -14,10 +14,10 @@ use super::terminal::{clean, tell};
 use super::units::{clock, grouped, short};
 use super::words;
 
-/// Elsewhere than on a terminal, how often a long step says how far it is.
+/// How often a long step prints its progress if stderr is not a terminal.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// The log, and what a person at a terminal sees.
+/// The listeners for log events, and for bars or lines.
 pub(crate) fn listeners(args: &Args) -> Vec<Box<dyn Listener>> {
     let mut all: Vec<Box<dyn Listener>> = vec![Box::new(Log { is_all: args.log_format == LogFormat::Json })];
     if args.log_format == LogFormat::Text {
@@ -40,7 +40,7 @@ pub(crate) async fn headline(args: &Args, engine: &Engine, id: Uuid) {
     }
 }
 
-/// As `tracing` events: notes, or everything where nothing else tells it.
+/// Writes `tracing` events: notes only, or everything if there is no other listener.
 struct Log {
     is_all: bool,
 }

@@ -1,4 +1,4 @@
-//! Status as a person reads it: what is happening, is the application safe, what may I do now.
+//! The status as text: what is happening, whether the application is safe, and which commands are possible now.
 
 use pgrecast::engine::Status;
 
@@ -75,7 +75,7 @@ fn verified(status: &Status) -> Option<String> {
     let words = match (verify.rows, verify.differences) {
         (Some(rows), Some(0)) => format!("{} rows equal, 0 differences", grouped(rows)),
         (_, Some(_)) => "rows differ".to_owned(),
-        _ => "did not come to an end".to_owned(),
+        _ => "did not finish".to_owned(),
     };
     Some(format!("verified {words} ({})", verify.finished_at.as_deref().unwrap_or("-")))
 }
@@ -83,7 +83,7 @@ fn verified(status: &Status) -> Option<String> {
 fn held(status: &Status) -> Option<String> {
     let held = status.lock.held_ms.filter(|_| status.steps.is_empty())?;
     let (tries, waited) = (status.lock.attempts, status.lock.waited_ms);
-    Some(format!("swap held its locks {held:.0} ms; {tries} tries, waited {waited:.0} ms"))
+    Some(format!("swap held its locks for {held:.0} ms; {tries} tries, waited {waited:.0} ms"))
 }
 
 fn kept(status: &Status) -> Option<String> {
@@ -93,7 +93,7 @@ fn kept(status: &Status) -> Option<String> {
 
 fn not_valid(status: &Status) -> Option<String> {
     let names = status.not_validated.join(", ");
-    (!names.is_empty()).then(|| format!("NOT VALID until `pgrecast run` goes on: {names}"))
+    (!names.is_empty()).then(|| format!("NOT VALID until `pgrecast run` continues: {names}"))
 }
 
 fn last_error(status: &Status) -> Option<String> {
@@ -112,21 +112,21 @@ fn retired(status: &Status) -> Option<String> {
 
 fn safety(status: &Status) -> &'static str {
     match phase(status) {
-        "finished" if !status.steps.is_empty() => "the change is made; there is nothing to clean up",
-        "finished" | "aborted" => "nothing of it is left",
+        "finished" if !status.steps.is_empty() => "the change is complete; there is nothing to clean up",
+        "finished" | "aborted" => "nothing of this migration is left",
         "rolled_back" => "the original is in place",
         "planned" if !status.steps.is_empty() => {
-            "the table is in use; safe to kill: yes, `pgrecast run` goes on"
+            "the table is in use; safe to kill: yes, `pgrecast run` continues"
         }
-        "swapped" => "the new table is in place; safe to kill: yes, `pgrecast run` goes on",
+        "swapped" => "the new table is in place; safe to kill: yes, `pgrecast run` continues",
         "retired_level" | "retired_verified" => {
-            "the new table is in place, it is being rolled back; safe to kill: yes, `pgrecast rollback` goes on"
+            "the new table is in place, a rollback has begun; safe to kill: yes, `pgrecast rollback` continues"
         }
-        _ => "the table is in use as it was; safe to kill: yes, `pgrecast run` goes on",
+        _ => "the original table is in use; safe to kill: yes, `pgrecast run` continues",
     }
 }
 
-/// Commands to copy.
+/// The next commands, to copy and paste.
 fn next(status: &Status) -> Vec<String> {
     let id = short_id(status);
     match phase(status) {
@@ -135,19 +135,19 @@ fn next(status: &Status) -> Vec<String> {
         "rolled_back" => vec![format!("free the space: pgrecast cleanup {id}")],
         "retired_level" | "retired_verified" if status.runner_pid.is_some() => Vec::new(),
         "swapped" | "retired_level" | "retired_verified" => vec![
-            format!("go back without losing a write:  pgrecast rollback {id}"),
-            format!("keep the change, free the space: pgrecast cleanup {id}"),
+            format!("undo the change, keep all writes: pgrecast rollback {id}"),
+            format!("keep the change, free the space:  pgrecast cleanup {id}"),
         ],
         _ if status.runner_pid.is_some() => Vec::new(),
-        _ => vec![format!("go on: pgrecast run {id}"), format!("give up: pgrecast abort {id}")],
+        _ => vec![format!("continue: pgrecast run {id}"), format!("undo:     pgrecast abort {id}")],
     }
 }
 
-/// A line each.
+/// One line per migration.
 pub(crate) fn list(all: &[Status], open_only: bool) -> String {
     if all.is_empty() {
         let what =
-            if open_only { "no migration is open" } else { "no migration was ever begun in this database" };
+            if open_only { "no migration is open" } else { "there are no migrations in this database" };
         return format!("{what}\n");
     }
     let mut out = Page::default();
@@ -165,7 +165,7 @@ pub(crate) fn list(all: &[Status], open_only: bool) -> String {
     out.into_text()
 }
 
-/// The closing lines of a command that did what it was asked for.
+/// The last lines of a command that succeeded.
 pub(crate) fn ending(status: &Status, what: &str) -> String {
     let mut out = Page::default();
     let tables = status.tables.join(", ");
@@ -178,7 +178,7 @@ pub(crate) fn ending(status: &Status, what: &str) -> String {
         }
         "cleanup" => {
             out.line(format!(
-                "migration {} is cleaned up: nothing is left but its history in schema pgrecast.",
+                "migration {} is cleaned up: only its history in schema pgrecast remains.",
                 short_id(status)
             ));
         }
@@ -188,7 +188,7 @@ pub(crate) fn ending(status: &Status, what: &str) -> String {
         }
         "rollback" => {
             out.line(format!(
-                "{tables} is back in its former shape, with everything written since as far as that holds it."
+                "{tables} has its former shape again, with everything written since, as far as that shape can hold it."
             ));
         }
         _ if status.steps.is_empty() => {
@@ -196,14 +196,14 @@ pub(crate) fn ending(status: &Status, what: &str) -> String {
         }
         _ => {
             out.line(format!(
-                "{tables} is changed, on the table itself: nothing is kept, nothing is left to do."
+                "{tables} is changed. The change was made on the table itself: there is nothing to clean up."
             ));
         }
     }
     if let Some(retired) = retired(status) {
         match phase(status) {
-            "rolled_back" => out.line(format!("The table that was new is kept in {retired}.")),
-            _ => out.line(format!("The former table is kept for the way back in {retired}.")),
+            "rolled_back" => out.line(format!("The new table is kept in {retired}.")),
+            _ => out.line(format!("The former table is kept for a rollback in {retired}.")),
         }
     }
     if what != "cleanup" {

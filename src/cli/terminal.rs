@@ -1,9 +1,9 @@
-//! Writing to stdout and stderr. A reader that went away (`| head`) is no reason to stop a migration.
+//! Writing to stdout and stderr. A closed pipe (`| head`) does not stop a migration.
 //!
-//! Names, values, application names and messages come from others, and a terminal obeys what it is sent. So
-//! control characters are written as escapes, and all text goes through here: [`clean`] is for what is put on
-//! a line, where not even a line feed may remain; [`say`] and [`tell_text`] clean whole pages, whose line feeds are
-//! ours.
+//! Names, values, application names and server messages are foreign text, and a terminal obeys control characters in
+//! it. So control characters are written as escapes, and all output passes through this module: [`clean`] is for text
+//! on one line, where not even a line feed may remain; [`say`] and [`tell_text`] clean whole pages, whose line feeds
+//! are our own.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -12,34 +12,34 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static SAID: AtomicBool = AtomicBool::new(false);
 
-/// Whether there was a result: who asked for JSON gets some in any case.
+/// Whether a result was printed. With `--json` every command prints one.
 pub(crate) fn has_said() -> bool {
     SAID.load(Ordering::Relaxed)
 }
 
-/// Results, on stdout: lines that `page` made, or JSON.
+/// Prints a result to stdout: lines from `page`, or JSON.
 pub(crate) fn say(text: &str) {
     SAID.store(true, Ordering::Relaxed);
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(clean_page(text).as_bytes()).and_then(|()| stdout.flush());
 }
 
-/// A line of progress or trouble, on stderr.
+/// Prints one line to stderr.
 pub(crate) fn tell(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", clean(line));
 }
 
-/// Lines of trouble, on stderr.
+/// Prints several lines to stderr.
 pub(crate) fn tell_text(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", clean_page(text.trim_end()));
 }
 
-/// Puts the cursor at the top left, and clears what is below.
+/// Moves the cursor to the top left and clears the screen below it.
 pub(crate) fn clear() {
     let _ = std::io::stdout().lock().write_all(b"\x1b[H\x1b[J");
 }
 
-/// What may stand on a line: control characters are shown as escapes, line feeds and tabs too.
+/// Text for one line: control characters are shown as escapes, including line feeds and tabs.
 pub(crate) fn clean(line: &str) -> Cow<'_, str> {
     escape(line, acts, visible)
 }
@@ -48,14 +48,14 @@ fn clean_page(text: &str) -> Cow<'_, str> {
     escape(text, |c| acts(c) && c != '\n', visible)
 }
 
-/// JSON that means the same: in its strings, characters on which a terminal acts are written by their numbers. JSON
-/// asks for that below U+0020 only, and between strings there are only line feeds.
+/// Equivalent JSON in which characters that a terminal would obey are written as `\uXXXX`. JSON itself requires that
+/// only below U+0020. Outside of strings the only such character is the line feed.
 pub(crate) fn clean_json(text: &str) -> Cow<'_, str> {
     escape(text, |c| acts(c) && c != '\n', |out, c| write!(out, "\\u{:04x}", u32::from(c)))
 }
 
-/// Whether a terminal may act on it instead of showing it: C0, DEL and C1; the line and paragraph separators; what
-/// changes the direction of the text around it (UAX 9, explicit formatting characters).
+/// Whether a terminal may obey the character instead of showing it: C0, DEL and C1; the line and paragraph separators;
+/// characters that change the direction of the text around them (UAX 9, explicit formatting characters).
 pub(crate) fn acts(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers in readable form.
 
 /// `41,207,118`.
 pub(crate) fn grouped(number: i64) -> String {
@@ -13,7 +13,7 @@ pub(crate) fn grouped(number: i64) -> String {
     if number < 0 { format!("-{out}") } else { out }
 }
 
-/// `38 GB`, `780 MB`, `8 kB`: as `pg_size_pretty` does, with one place below ten.
+/// `38 GB`, `780 MB`, `8 kB`: as `pg_size_pretty` does, with one decimal below ten.
 pub(crate) fn bytes(bytes: i64) -> String {
     const UNITS: [&str; 5] = ["bytes", "kB", "MB", "GB", "TB"];
     let mut value = bytes as f64;

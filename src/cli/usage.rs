@@ -1,17 +1,17 @@
-//! What is said about a command line that cannot be understood: in clap's words, without control characters, and
-//! without what may be a part of a connection string.
+//! The message for a command line that cannot be parsed: clap's text, without control characters and without anything
+//! that may be a part of a connection string.
 
 use clap::error::{ContextKind, ContextValue};
 use pgrecast::db::may_hold_password;
 
 use super::terminal::clean;
 
-/// Clap's message. It repeats words of the command line; once a connection string is among them, none is repeated: a
-/// shell may have split a password at a space, and any word may be a part of it.
+/// Clap's message, which repeats words of the command line. If a connection string is among them, no word is repeated:
+/// a shell may have split a password at a space, so any word may be a part of it.
 pub(crate) fn message(mut error: clap::Error, arguments: &[String]) -> String {
     let is_secret = arguments.iter().any(|argument| may_hold_password(argument));
     let shown = |word: &String| match word.as_str() {
-        // An option, or a place in the usage line.
+        // An option, or a placeholder in the usage line.
         option if option.starts_with('<') || option.starts_with('[') || !is_secret => {
             clean(option).into_owned()
         }
@@ -31,7 +31,7 @@ pub(crate) fn message(mut error: clap::Error, arguments: &[String]) -> String {
             ContextValue::Strings(words) => {
                 error.insert(kind, ContextValue::Strings(words.iter().map(shown).collect()));
             }
-            // A suggestion may repeat what it is about.
+            // A suggestion may repeat the word.
             ContextValue::StyledStrs(_) if is_secret => {
                 error.remove(kind);
             }

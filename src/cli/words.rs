@@ -1,10 +1,10 @@
-//! What people read of a run's events.
+//! Texts for the events of a run.
 
 use pgrecast::run::events::{Detail, Note, Outcome};
 
 use super::units::grouped;
 
-/// What else is known of the progress.
+/// More about the progress.
 pub(crate) fn detail(detail: &Detail) -> String {
     match detail {
         Detail::None => String::new(),
@@ -18,7 +18,7 @@ pub(crate) fn detail(detail: &Detail) -> String {
     }
 }
 
-/// What came of it; empty where its being done says all.
+/// The result of a step; empty if there is nothing more to say than that it is done.
 pub(crate) fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Done => String::new(),
@@ -30,7 +30,7 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
             format!("{} rows, {:.0} k/s", grouped(*rows), rate / 1000.0)
         }
         Outcome::Built(indexes) => format!("{indexes} built"),
-        Outcome::Vacuumed => "visibility map and statistics are there".into(),
+        Outcome::Vacuumed => "visibility map and statistics are up to date".into(),
         Outcome::NoneOlder => "no transaction is older than the new table".into(),
         Outcome::Equal { rows, pending } => {
             format!(
@@ -44,9 +44,9 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
         }
         Outcome::Validated { without_guard: true } => "foreign keys valid, guard dropped".into(),
         Outcome::Validated { without_guard: false } => "foreign keys valid".into(),
-        Outcome::Level => "the retired table is level".into(),
+        Outcome::Level => "the retired table is up to date".into(),
         Outcome::Ran(statements) => statements.join("; "),
-        Outcome::Read => "all rows were read".into(),
+        Outcome::Read => "all rows read".into(),
     }
 }
 
@@ -54,7 +54,7 @@ fn tries(attempts: u32) -> String {
     if attempts == 1 { "1 try".into() } else { format!("{attempts} tries") }
 }
 
-/// What a person should know.
+/// A note about something unusual.
 pub(crate) fn note(note: &Note) -> String {
     match note {
         Note::LockNotGranted { purpose, attempt, of, blockers } => {
@@ -68,12 +68,14 @@ pub(crate) fn note(note: &Note) -> String {
             format!("{what}: lock not granted (try {attempt} of {of}){who}")
         }
         Note::BlockerEnded(who) => format!("--kill-blockers-after: {who}"),
-        Note::SwapUndone(why) => format!("swap undone, will be retried: {why}"),
+        Note::SwapUndone(why) => format!("swap rolled back, will be retried: {why}"),
         Note::FileChanged(table) => {
-            format!("{table} was truncated or rewritten by somebody else: the copy starts again")
+            format!("another session has truncated or rewritten {table}: the copy starts again")
         }
         Note::VerificationRestarts(why) => format!("verification starts again: {why}"),
-        Note::VerificationGaveWay(who) => format!("verification gave way to {who}, who waits for the table"),
+        Note::VerificationGaveWay(who) => {
+            format!("verification paused for {who}, which waits for a lock on the table")
+        }
         Note::OlderTransactions(who) => {
             format!("waiting for transactions older than the new table: {}", who.join("; "))
         }
@@ -87,8 +89,8 @@ pub(crate) fn note(note: &Note) -> String {
             )
         }
         Note::NotOurs { kind, name } => {
-            format!("{kind} {name} was not made by this migration: it is left alone")
+            format!("this migration did not create {kind} {name}: not dropped")
         }
-        Note::OrphansEnded => "ended sessions that a former run had left behind".into(),
+        Note::OrphansEnded => "terminated sessions that an earlier run left behind".into(),
     }
 }

@@ -1,8 +1,9 @@
-//! The copy in an order: by one session, which reads an index from where it left off. For a table that is to lie as
-//! it is read.
+//! The copy in the order of an index: one session reads the index and continues from its last position. For tables
+//! whose rows should be stored in the order in which they are read.
 //!
-//! Relies on capture, as the other copy does: a row that changes meanwhile, also its place in the order, is in the log.
-//! Run twice: goes on behind the position that was written down with the rows. Killed midway: the same.
+//! Relies on capture, as the other copy does: a row that changes meanwhile, or its position in the order, is in the
+//! log.
+//! Run twice: continues after the position that was recorded with the rows. Killed midway: the same.
 
 use std::time::Instant;
 
@@ -21,7 +22,7 @@ use crate::shadow::find_order;
 use crate::state::Part;
 use crate::state::chunk::{Chunk, Ordered, OrderedStep};
 
-/// So many rows stand for a block: their number is what is adapted to the time that they take.
+/// This number of rows counts as one block for the adaptive chunk size.
 const ROWS: i64 = 16;
 
 /// The session that copies.
@@ -30,7 +31,7 @@ pub(super) struct Worker<'a> {
     pub(super) gate: Gate,
     pub(super) part: &'a Part,
     pub(super) pair: &'a Pair,
-    /// Rows in all, as estimated.
+    /// Total rows, as estimated.
     pub(super) rows: i64,
 }
 
@@ -39,7 +40,7 @@ impl Worker<'_> {
     pub(super) async fn work(&self, written: &[Ident], options: CopyOptions) -> Result<Copied> {
         let Worker { session, pair, .. } = *self;
         let order = find_order(session, pair.from_oid, written).await?;
-        // The order is that of the index: never sort the table for each transaction.
+        // Use the order of the index: never sort the table in each transaction.
         session
             .batch_execute("set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off")
             .await?;
@@ -73,7 +74,7 @@ impl Worker<'_> {
         }
     }
 
-    /// The next rows, in one transaction with the record of them. How the copy ended, once it has.
+    /// Copies the next rows, in one transaction with their record. Returns how the copy ended, once it has.
     async fn copy(&self, order: &Order, rows: i64) -> Result<Option<Copied>> {
         let Worker { session, pair, .. } = *self;
         session.batch_execute(&format!("begin; lock table only {} in access share mode", pair.from)).await?;

@@ -1,11 +1,11 @@
-//! Copy: every block of the original as it was when capture began, by ranges of blocks, several at a
-//! time, into a shadow without any index. A worker claims a chunk and copies it piece by piece, each piece in one
-//! transaction together with the record of how far it is, with a pause after each.
+//! Copy: copies every block that the original had when capture began, by ranges of blocks, several in parallel, to a
+//! shadow without indexes. A worker claims a chunk and copies it piece by piece. Each piece is one transaction together
+//! with the record of its progress, and is followed by a pause.
 //!
-//! Relies on capture: a row that changes is in the log, whether it is copied never, once or twice.
+//! Relies on capture: a row that changes is in the log, whether it is copied zero times, once or twice.
 //! Holds afterwards: a row that did not change since capture began was copied exactly once.
-//! Run twice: what is done is left alone. Killed midway: open chunks are copied from where they were; an
-//! orphan that still copies one holds its record, and who waits for it looks again.
+//! Run twice: skips what is done. Killed midway: open chunks continue from their recorded position. An orphan that
+//! still copies a chunk locks its record; another worker waits for that lock and reads the record again.
 
 mod in_order;
 mod worker;
@@ -28,18 +28,18 @@ use crate::run::Run;
 use crate::run::events::{Detail, Unit};
 use crate::state::{self, Part, TableChange};
 
-/// How to copy.
+/// Options of the copy.
 #[derive(Debug, Clone, Copy)]
 pub struct CopyOptions {
-    /// Sessions that copy at the same time.
+    /// Sessions that copy in parallel.
     pub jobs: usize,
-    /// How long a transaction of the copy should take.
+    /// Target duration of one copy transaction.
     pub chunk_time: Duration,
 }
 
 impl CopyOptions {
-    /// With this many sessions. Without a `chunk_time`: 3 ms if they pause, so that nobody waits for long behind one,
-    /// else 30 ms.
+    /// Options with this number of sessions. The default of `chunk_time` is 3 ms with pauses, so that other sessions
+    /// never wait long behind a transaction, otherwise 30 ms.
     #[must_use]
     pub fn new(jobs: usize, chunk_time: Option<Duration>, is_nice: bool) -> Self {
         let usual = if is_nice { 3 } else { 30 };
@@ -52,12 +52,12 @@ impl CopyOptions {
 pub enum Copied {
     /// All blocks are copied.
     All,
-    /// The table's file is another one: it was truncated or rewritten. Start again.
+    /// The table has a new file: it was truncated or rewritten. Start again.
     FileChanged,
 }
 
-/// Notes what is to be copied: the blocks there are now, after the commit of the capture triggers, and
-/// the file they are in. Empties the shadow if a copy had begun.
+/// Records what to copy: the blocks that exist now, after the commit of the capture triggers, and their file. Empties
+/// the shadow if a copy had begun.
 pub async fn begin(client: &Client, change: &TableChange) -> Result<()> {
     client.batch_execute(&format!("begin; truncate only {}", change.shadow())).await?;
     for part in Part::list(client, change.id).await? {
@@ -68,7 +68,7 @@ pub async fn begin(client: &Client, change: &TableChange) -> Result<()> {
     Ok(())
 }
 
-/// Copies what is not copied yet of one part of a table.
+/// Copies the rest of one part of a table.
 pub async fn copy(
     run: &Run,
     change: &TableChange,
@@ -101,7 +101,7 @@ pub async fn copy(
     Ok(outcome)
 }
 
-/// Starts the sessions that copy: one where rows are copied in an order.
+/// Starts the copy sessions: only one if rows are copied in an order.
 async fn start(
     run: &Run,
     change: &TableChange,
@@ -137,7 +137,7 @@ async fn start(
 
 async fn report(run: &Run, change: &TableChange) -> Result<()> {
     let known = state::chunk::progress(&run.control, change.id).await?;
-    // Rows in all are known when all blocks are: until then as many as the blocks so far suggest.
+    // The number of rows is only known after all blocks. Until then, extrapolate from the blocks so far.
     let total = if known.blocks_done == 0 {
         change.rows_estimated.max(known.rows)
     } else {

@@ -16,20 +16,20 @@ use crate::run::Gate;
 use crate::state::Part;
 use crate::state::chunk::{self, Chunk};
 
-/// Pieces of a chunk: of these there are by the million, records of chunks should be by the thousand.
+/// The number of pieces per chunk. A copy has millions of pieces, but should only have thousands of chunk records.
 const PIECES: i64 = 128;
 
-/// Into how many chunks for each session what is left is divided, so that all end at the same time.
+/// Into how many chunks per session the rest is divided, so that all sessions end at the same time.
 const SHARES: i64 = 4;
 
-/// What became of a piece.
+/// The result of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Piece {
     /// It is copied.
     Copied,
-    /// Others have copied up to this block.
+    /// Another session has copied up to this block.
     Behind(i64),
-    /// The table's file is another one.
+    /// The table has a new file.
     FileChanged,
 }
 
@@ -116,9 +116,9 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// One piece, in one transaction with the record of it.
+    /// Copies one piece, in one transaction with its record.
     pub async fn copy(&self, piece: Chunk) -> Result<Piece> {
-        // The lock comes first: whoever rewrites or truncates the table now has to wait for this piece.
+        // The lock comes first: a session that rewrites or truncates the table now must wait for this piece.
         let begin = format!("begin; lock table only {} in access share mode", self.pair.from);
         let ((), record) = try_join(
             self.session.batch_execute(&begin),
@@ -136,7 +136,7 @@ impl<'a> Worker<'a> {
         let rows = self.session.execute(&self.copy, &[&piece.next, &piece.end]).await?;
         try_join(
             self.session.execute(&self.finish, &[&piece.id, &piece.end, &(rows as i64)]),
-            self.session.batch_execute("commit"), // of a transaction that failed it is a rollback
+            self.session.batch_execute("commit"), // a failed transaction is rolled back
         )
         .await?;
         Failpoint::ChunkCopied.pass();
@@ -145,8 +145,8 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Finds the rows of a chunk that do not fit, by halving down to a block and then row by row, and
-/// names the first of them. Copies nothing.
+/// Finds the rows of a chunk that do not fit, by bisection down to a block and then row by row. Names the first of
+/// them. Copies nothing.
 pub(super) async fn find_bad_row(session: &Client, pair: &Pair, chunk: Chunk, error: Error) -> Result<Error> {
     let statement = pair.fill(sql!("copy/copy_chunk.sql")).text();
     let (mut first, mut end) = (chunk.next, chunk.end);
@@ -185,6 +185,6 @@ pub(super) async fn find_bad_row(session: &Client, pair: &Pair, chunk: Chunk, er
         .context(format!("rows of {} do not fit the new shape{shown}", pair.from.shown()))
         .state("the copy stopped; the table is unchanged and changes are still being captured")
         .hint(format!(
-            "Correct those rows and run `pgrecast run {table}` to go on, or `pgrecast abort {table}`."
+            "Correct those rows and run `pgrecast run {table}` to continue, or `pgrecast abort {table}` to undo."
         )))
 }

@@ -1,8 +1,7 @@
-//! Whether the server's certificate is accepted, for each `sslmode`.
+//! Verification of the server's certificate, for each `sslmode`.
 //!
-//! rustls' own verifier always checks the name, libpq's `verify-ca` does not and `require` checks
-//! nothing. In all modes the server must prove that it owns the key of the certificate it shows:
-//! SCRAM's channel binding relies on that.
+//! The verifier of rustls always checks the name; `verify-ca` of libpq does not, and `require` checks nothing. In all
+//! modes the server must prove that it owns the key of its certificate: SCRAM's channel binding relies on that.
 
 use std::sync::Arc;
 
@@ -15,14 +14,14 @@ use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, Uni
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// Whom we believe to be the server.
+/// Which certificates are accepted.
 #[derive(Debug)]
 pub(super) enum Trust {
-    /// Whoever answers: encryption without knowing to whom.
+    /// Any certificate: encryption without authentication.
     Anyone,
-    /// Who shows a certificate signed by one of these.
+    /// A certificate signed by one of these.
     SignedBy(Roots),
-    /// The same, and the certificate must be for the host we asked for.
+    /// The same, and the certificate must be for the requested host.
     SignedByForHost(Roots),
 }
 
@@ -34,7 +33,7 @@ pub(super) struct Roots {
 }
 
 impl Roots {
-    /// Of what was read from a file or the system; what cannot be understood is left out.
+    /// The roots from a file or the system; certificates that cannot be parsed are ignored.
     pub(super) fn new(certificates: Vec<CertificateDer<'static>>) -> Self {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(certificates.iter().cloned());
@@ -49,9 +48,9 @@ impl Roots {
 /// Accepts a server's certificate according to [`Trust`].
 #[derive(Debug)]
 pub(super) struct Verifier {
-    /// Whom to believe.
+    /// Which certificates are accepted.
     pub(super) trust: Trust,
-    /// What checks signatures.
+    /// Verifies signatures.
     pub(super) provider: Arc<CryptoProvider>,
 }
 
@@ -74,10 +73,10 @@ impl Verifier {
                 | CertificateError::NotValidYet
                 | CertificateError::NotValidYetContext { .. },
             )) => result,
-            // `openssl req -x509`, as PostgreSQL's manual has it for a self-signed server
-            // certificate, marks it as a CA; webpki refuses that for a server, OpenSSL does not when
-            // the very certificate is in the root file. The dates were checked before (webpki looks
-            // at them first), and nothing else could make an exact copy less trusted.
+            // `openssl req -x509`, which PostgreSQL's manual uses for a self-signed server certificate, marks it as a
+            // CA. webpki refuses that for a server; OpenSSL accepts it if the same certificate is in the root file. The
+            // dates were checked before (webpki checks them first), and nothing else could make an exact copy less
+            // trusted.
             Err(_) if roots.certificates.contains(end_entity) => Ok(()),
             other => other,
         }
@@ -120,8 +119,8 @@ impl ServerCertVerifier for Verifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        // Certificates made by `openssl x509 -req` without an extensions file are of version 1, which
-        // webpki takes only as roots. We need just the key to check this signature, and a root has one.
+        // `openssl x509 -req` without an extensions file creates certificates of version 1, which webpki accepts only
+        // as roots. To verify this signature we only need the key, and a root has one.
         if ParsedCertificate::try_from(cert).is_err()
             && let Some(key) = public_key(cert)
         {
@@ -135,7 +134,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// The key of a certificate of version 1: a DER sequence of what the trust anchor keeps of it.
+/// The key of a certificate of version 1: a DER sequence of the contents that the trust anchor keeps.
 fn public_key(cert: &CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'static>> {
     let mut store = RootCertStore::empty();
     store.add(cert.clone().into_owned()).ok()?;

@@ -1,8 +1,8 @@
-//! Opens a session: each endpoint, each of its addresses, each allowed kind of encryption in turn.
+//! Opens a session: tries each endpoint, each of its addresses, and each allowed kind of encryption in turn.
 //!
-//! The order is libpq's. The loop is ours and not tokio-postgres', so that every endpoint has its own
-//! password, a socket never speaks TLS, a timeout covers the whole handshake, and an error can name
-//! the place it is about. Nothing is tried twice in the same way.
+//! The order is that of libpq. The loop is our own and not that of tokio-postgres. So every endpoint has its own
+//! password, a socket never uses TLS, a timeout covers the whole handshake, and an error can name the endpoint. Nothing
+//! is tried twice in the same way.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -48,8 +48,8 @@ impl Target {
                     Ok(connection) => return Ok(connection),
                     Err(failure) => failure,
                 };
-                // A wrong password says more than that the way before it was closed; of two closed
-                // ways the first is the one that was wanted more.
+                // The error of a wrong password is more useful than that of a refused kind of encryption. If both kinds
+                // are refused, the error of the preferred one is kept.
                 let is_final = !failure.may_pass_with_other_encryption();
                 if is_final || worst.is_none() {
                     worst = Some(failure);
@@ -66,7 +66,7 @@ impl Target {
         Err(last.unwrap_or(Failure::NoAddress))
     }
 
-    /// The addresses of an endpoint; `None` stands for a socket, which has no address.
+    /// The addresses of an endpoint; `None` for a socket, which has no address.
     async fn addresses(&self, endpoint: &Endpoint) -> Result<Vec<Option<IpAddr>>, Failure> {
         if endpoint.is_socket() {
             return Ok(vec![None]);
@@ -123,7 +123,7 @@ impl Target {
     }
 }
 
-/// Moves bytes until the session ends; what the server says unasked goes to the log.
+/// Transfers data until the session ends; asynchronous messages of the server go to the log.
 async fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
@@ -133,13 +133,13 @@ where
     while let Some(message) = messages.next().await {
         match message {
             Ok(AsyncMessage::Notice(notice)) => {
-                // Without its words: what a trigger of the application raises may hold row values.
+                // Without its text: a message that a trigger of the application raises may contain row values.
                 let (code, routine) = (notice.code().code(), notice.routine());
                 tracing::debug!(severity = notice.severity(), sqlstate = code, routine, "server notice");
             }
             Ok(_) => {}
             Err(error) => {
-                // Whoever waits for an answer gets an error of its own.
+                // A caller that waits for an answer gets its own error.
                 tracing::debug!(%error, "the session ended");
                 return;
             }

@@ -12,15 +12,15 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::Result;
 
-/// A server's version as it numbers it itself: 150004 is 15.4.
+/// The server's numeric version: 150004 is 15.4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServerVersion(pub u32);
 
 impl ServerVersion {
-    /// The oldest that we work with.
+    /// The oldest supported version.
     pub const OLDEST: ServerVersion = ServerVersion(140_000);
 
-    /// The number that changes once a year.
+    /// The major version.
     #[must_use]
     pub fn major(self) -> u32 {
         self.0 / 10_000
@@ -36,8 +36,8 @@ impl fmt::Display for ServerVersion {
     }
 }
 
-/// A session; use it as the [`Client`] it derefs to. Dropping it ends it in good order; under a running statement it
-/// closes the socket after half a second, and the server then notices when it next has something to send.
+/// A session; use it as the [`Client`] to which it derefs. Dropping it ends the session cleanly. If a statement is
+/// running, the socket is closed after half a second, and the server notices when it next sends data.
 pub struct Connection {
     client: Client,
     driver: Option<JoinHandle<()>>,
@@ -68,18 +68,18 @@ impl Connection {
         self.server_version
     }
 
-    /// Whether the session is over, whoever ended it.
+    /// Whether the session has ended, for any reason.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
 
-    /// Asks the server to cancel what this session is doing now.
+    /// Asks the server to cancel the current statement of this session.
     pub async fn cancel(&self) -> Result<()> {
         self.canceller().cancel().await
     }
 
-    /// What can cancel this session's statement from elsewhere, while the session itself is in use.
+    /// A handle that cancels this session's statement while the session is in use.
     #[must_use]
     pub fn canceller(&self) -> Canceller {
         Canceller { token: self.client.cancel_token(), connector: self.connector.clone() }
@@ -109,18 +109,18 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// How long a session may take to say goodbye. One that is under a statement then loses its socket.
+/// How long a session may take to end cleanly. After that its socket is closed.
 const GOODBYE: Duration = Duration::from_millis(500);
 
-/// Sessions that are saying goodbye.
+/// Sessions that are ending.
 static CLOSING: AtomicUsize = AtomicUsize::new(0);
 
 impl Drop for Connection {
     fn drop(&mut self) {
         let Some(mut driver) = self.driver.take() else { return };
         let Ok(runtime) = Handle::try_current() else { return driver.abort() };
-        // The driver ends as soon as the client is dropped, which is next, and what was sent is answered. Left to itself
-        // it would stay until a running statement ends.
+        // The driver ends when the client is dropped, which is next, and all requests are answered. Without the limit
+        // it would continue until a running statement ends.
         CLOSING.fetch_add(1, Ordering::Relaxed);
         runtime.spawn(async move {
             if tokio::time::timeout(GOODBYE, &mut driver).await.is_err() {
@@ -131,14 +131,14 @@ impl Drop for Connection {
     }
 }
 
-/// Waits until all sessions that were dropped are closed: a program that ends before leaves complaints in the server's log.
+/// Waits until all dropped sessions are closed. Otherwise the server logs unexpected ends of connections.
 pub async fn all_closed() {
     while CLOSING.load(Ordering::Relaxed) > 0 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
-/// Cancels whatever its session is doing at that moment; outlives the session.
+/// Cancels the current statement of its session; outlives the session.
 #[derive(Clone)]
 pub struct Canceller {
     token: CancelToken,
@@ -146,8 +146,8 @@ pub struct Canceller {
 }
 
 impl Canceller {
-    /// Sends the request, encrypted as the session is. The server does not say whether there was
-    /// anything to cancel; the statement's own result does.
+    /// Sends the request, with the same encryption as the session. The server does not report whether it cancelled
+    /// anything; only the result of the statement shows that.
     pub async fn cancel(&self) -> Result<()> {
         Ok(self.token.cancel_query(self.connector.clone()).await?)
     }

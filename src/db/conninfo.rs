@@ -1,6 +1,6 @@
 //! Connection strings: `key=value ..` or a URI, as libpq reads them.
 //!
-//! Errors never repeat the text around the mistake: it may be a part of the password.
+//! Errors never repeat the text around a mistake: it may be a part of the password.
 //! <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING>
 
 use std::iter::Peekable;
@@ -10,8 +10,8 @@ use super::settings::{Settings, at};
 use super::uri;
 use crate::error::{Error, Result};
 
-/// Reads `text` as a connection string, or `None` when it is just the name of a database: libpq's
-/// rule is that a name contains no `=` and does not begin as a URI.
+/// Reads `text` as a connection string, or returns `None` if it is only the name of a database: in libpq a name
+/// contains no `=` and does not begin like a URI.
 pub(super) fn parse(text: &str) -> Result<Option<Settings>> {
     if let Some(rest) = uri::after_scheme(text) {
         return uri::parse(rest).map(Some);
@@ -136,7 +136,7 @@ mod tests {
         let error = parse("host=a usr=b").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "unknown connection setting\ncaused by: it is setting 2 of the connection string\nhint: Is \"user\" meant?"
+            "unknown connection setting\ncaused by: it is setting 2 of the connection string\nhint: Did you mean \"user\"?"
         );
     }
 

@@ -1,5 +1,4 @@
-//! The servers that may be meant: lists of hosts, addresses and ports side by side, each with the
-//! password that the password file has for it.
+//! The possible servers: parallel lists of hosts, addresses and ports, each with its password from the password file.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,27 +9,26 @@ use super::settings::Settings;
 use crate::error::{Error, Result};
 
 const DEFAULT_PORT: u16 = 5432;
-/// Where a local server's socket may be: as packages of Linux distributions have it, and as
-/// a server built from source has it.
+/// The possible directories of a local server's socket: in packages of Linux distributions, and in a build from source.
 const SOCKET_DIRECTORIES: [&str; 2] = ["/var/run/postgresql", "/tmp"];
-/// What is in the place of a port may be the rest of a password, so it is not shown.
+/// Text in the position of a port may be the rest of a password, so it is not shown.
 const ENCODED: &str = "In a URI, write \"/\" in a password as %2F, \"@\" as %40 and \":\" as %3A.";
-/// One server that may be the one.
+/// One possible server.
 #[derive(Clone)]
 pub(super) struct Endpoint {
     /// Host name, address or socket directory.
     pub(super) host: String,
-    /// Where to go instead of asking the name service about the host.
+    /// The address to use instead of resolving the host.
     pub(super) address: Option<IpAddr>,
     pub(super) port: u16,
     pub(super) password: Option<Password>,
 }
 
-/// A password and where it is from; has no `Debug` on purpose.
+/// A password and its source; intentionally without `Debug`.
 #[derive(Clone)]
 pub(super) struct Password {
     pub(super) text: String,
-    /// For the hint when the server does not accept it.
+    /// For the hint if the server does not accept it.
     pub(super) origin: String,
 }
 
@@ -40,7 +38,7 @@ impl Endpoint {
     }
 }
 
-/// The lists of hosts, addresses and ports, side by side.
+/// Reads the parallel lists of hosts, addresses and ports.
 pub(super) fn from_settings(settings: &Settings) -> Result<Vec<Endpoint>> {
     let list = |keyword| settings.get(keyword).unwrap_or_default().split(',').collect::<Vec<_>>();
     let (hosts, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
@@ -88,7 +86,7 @@ fn default_host(port: u16) -> String {
     SOCKET_DIRECTORIES.into_iter().find(has_socket).unwrap_or("localhost").to_owned()
 }
 
-/// Gives each endpoint its password: the one that was said, else that of the password file.
+/// Sets the password of each endpoint: the given one, otherwise that of the password file.
 pub(super) fn add_passwords(
     endpoints: &mut [Endpoint],
     settings: &Settings,
@@ -117,7 +115,7 @@ pub(super) fn add_passwords(
     }
 }
 
-/// The place alone: `host a port 5432`.
+/// Only the place: `host a port 5432`.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if self.is_socket() { "socket directory" } else { "host" };

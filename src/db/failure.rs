@@ -1,6 +1,6 @@
-//! Why a connection did not come about, in words that help.
+//! Errors of failed connections, with cause and hint.
 //!
-//! Names host, port, database and user each time, the password never.
+//! They always name host, port, database and user, and never the password.
 
 use std::error::Error as _;
 use std::io;
@@ -14,7 +14,7 @@ use super::endpoint::Endpoint;
 use super::target::Target;
 use crate::error::Error;
 
-/// How an attempt to connect ended.
+/// Why an attempt to connect failed.
 pub(super) enum Failure {
     /// The name service has no such host, or does not answer.
     Lookup(io::Error),
@@ -22,15 +22,15 @@ pub(super) enum Failure {
     NoAddress,
     /// No answer within this time.
     TimedOut(Duration),
-    /// Connected, but we do not work with such a server.
+    /// Connected, but this server is not supported.
     TooOld(ServerVersion),
-    /// Whatever tokio-postgres says.
+    /// An error of tokio-postgres.
     Postgres(tokio_postgres::Error),
 }
 
 impl Failure {
-    /// Whether another host or address may do better. When a server answers and refuses us, the
-    /// others would as well, and each try could count against us: libpq stops there too.
+    /// Whether another host or address may work. If a server answers and refuses the connection, the others would too,
+    /// and repeated failures could lock the account: libpq also stops then.
     pub(super) fn is_about_this_place(&self) -> bool {
         match self {
             Failure::Lookup(_) | Failure::NoAddress | Failure::TimedOut(_) => true,
@@ -42,8 +42,8 @@ impl Failure {
         }
     }
 
-    /// Whether it may work with TLS if it did not without, or the other way round: `pg_hba.conf` can
-    /// ask for either, and says so with the same code as for an unknown role.
+    /// Whether the connection may work with TLS if it did not without, or the reverse: `pg_hba.conf` can require
+    /// either, and the server reports that with the same code as an unknown role.
     pub(super) fn may_pass_with_other_encryption(&self) -> bool {
         let Failure::Postgres(error) = self else { return false };
         self.rustls().is_some()
@@ -51,8 +51,8 @@ impl Failure {
             || error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
     }
 
-    /// What rustls said, also when it came later than the handshake, as the server's refusal of our
-    /// certificate does in TLS 1.3.
+    /// The error of rustls, also if it came after the handshake, as the server's refusal of our certificate does in TLS
+    /// 1.3.
     fn rustls(&self) -> Option<&rustls::Error> {
         let Failure::Postgres(error) = self else { return None };
         error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
@@ -66,7 +66,7 @@ impl Failure {
     }
 }
 
-// tokio-postgres does not let one ask for the kind of an error; these two are known by their words.
+// tokio-postgres does not expose the kind of an error; these two are recognized by their text.
 
 fn is_about_tls(error: &tokio_postgres::Error) -> bool {
     error.to_string() == "error performing TLS handshake"
@@ -76,8 +76,7 @@ fn is_password_missing(error: &tokio_postgres::Error) -> bool {
     error.source().is_some_and(|source| source.to_string() == "password missing")
 }
 
-/// One error of all that failed: of the last one, which is the one that ended it, with what was
-/// tried before as part of the cause.
+/// One error for all failed attempts: that of the last one, with the earlier attempts as part of the cause.
 pub(super) fn explain(target: &Target, failures: &[(&Endpoint, Failure)]) -> Error {
     let Some(((endpoint, failure), earlier)) = failures.split_last() else {
         return Error::failed(format!("could not connect to the server at {target}"));
@@ -109,7 +108,7 @@ fn reason(target: &Target, endpoint: &Endpoint, failure: &Failure) -> (String, O
         Failure::TimedOut(limit) => (
             format!("no answer within {} s", limit.as_secs()),
             Some(
-                "Check host and port, and whether a firewall is between; connect_timeout sets the limit."
+                "Check host and port, and whether a firewall blocks the connection; connect_timeout sets the limit."
                     .into(),
             ),
         ),
@@ -125,7 +124,7 @@ fn reason(target: &Target, endpoint: &Endpoint, failure: &Failure) -> (String, O
             }
             if is_password_missing(error) {
                 return (
-                    "the server asks for a password, and none was given".into(),
+                    "the server requires a password, and none was given".into(),
                     Some("Set PGPASSWORD, or add a line to the password file ~/.pgpass (mode 0600).".into()),
                 );
             }
@@ -138,9 +137,9 @@ fn reason(target: &Target, endpoint: &Endpoint, failure: &Failure) -> (String, O
             let source = error.source().map(ToString::to_string);
             match source.as_deref() {
                 Some("server does not support TLS") => (
-                    "the server does not offer TLS, and sslmode asks for it".into(),
+                    "the server does not offer TLS, and sslmode requires it".into(),
                     Some(
-                        "Turn on ssl on the server; only if the network is trusted use sslmode=prefer."
+                        "Enable ssl on the server. Use sslmode=prefer only if the network is trusted."
                             .into(),
                     ),
                 ),
@@ -158,12 +157,12 @@ fn hint_for(code: &SqlState, target: &Target, endpoint: &Endpoint) -> Option<Str
             None => "Check user and password.".into(),
         },
         SqlState::INVALID_AUTHORIZATION_SPECIFICATION => format!(
-            "Check that role \"{}\" exists and may log in, and that pg_hba.conf lets it in from here.",
+            "Check that role \"{}\" exists and may log in, and that pg_hba.conf allows it from this host.",
             target.user
         ),
-        SqlState::INVALID_CATALOG_NAME => "Check the database's name; `psql -l` lists them.".into(),
+        SqlState::INVALID_CATALOG_NAME => "Check the name of the database; `psql -l` lists all databases.".into(),
         SqlState::TOO_MANY_CONNECTIONS => {
-            "Wait until sessions end, end some, or raise max_connections or the limit of role or database."
+            "Wait until sessions end, terminate some, or raise max_connections or the connection limit of the role or database."
                 .into()
         }
         SqlState::CANNOT_CONNECT_NOW => "Wait until the server has started, then try again.".into(),
@@ -176,7 +175,7 @@ fn io_hint(error: &io::Error, endpoint: &Endpoint) -> String {
         io::ErrorKind::PermissionDenied if endpoint.is_socket() => {
             "Check the permissions of the socket, or connect with -h localhost.".into()
         }
-        // The words of tokio-postgres for a server that target_session_attrs does not want.
+        // The error of tokio-postgres for a server that does not match target_session_attrs.
         io::ErrorKind::PermissionDenied => "Name the primary server.".into(),
         _ if endpoint.is_socket() => {
             "Check that the server runs and has its socket in this directory, for this port.".into()
@@ -190,17 +189,17 @@ fn tls_reason(error: &rustls::Error) -> (String, Option<String>) {
         rustls::Error::InvalidCertificate(why) => {
             let hint = match why {
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                    "Connect by a name that the certificate has as subject alternative name, or use \
+                    "Connect to a name that the certificate contains as subject alternative name, or use \
                      sslmode=verify-ca."
                 }
                 CertificateError::UnknownIssuer => {
-                    "sslrootcert must have the certificate of the authority that signed the server's."
+                    "sslrootcert must contain the certificate of the authority that signed the server's certificate."
                 }
                 CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                     "Renew the server's certificate."
                 }
                 _ => {
-                    "To be verified it must be an X.509 certificate of version 3, signed with a key \
+                    "It must be an X.509 certificate of version 3, signed with a key \
                       not too weak."
                 }
             };

@@ -1,14 +1,13 @@
-//! Sessions with the server: where to connect, how to prove who is who, and what went wrong if not.
+//! Sessions with the server: where to connect, authentication, and errors.
 //!
-//! Works as libpq and psql do, so that what works with `psql` works here with the same arguments,
-//! environment and files: <https://www.postgresql.org/docs/current/libpq-connect.html>. Where we do
-//! less than libpq and leaving it out would make the connection weaker, the setting is refused.
+//! It works as libpq and psql do, with the same arguments, environment and files:
+//! <https://www.postgresql.org/docs/current/libpq-connect.html>. A setting that is not supported is refused if ignoring
+//! it would make the connection less secure.
 //!
-//! In reading order: `secret` says what is not shown; `settings` holds what was asked for, filled from `conninfo`, `uri`,
-//! `service` files and the environment; `target` makes of it where to connect: each
-//! `endpoint` with a password from the `passfile`, and `tls`, which trusts a `certificate` or
-//! not; `connect` goes there, with `failure` saying why it did not work; `connection` is the
-//! session that comes out, and `session` sets one up for the work of a migration.
+//! In reading order: `secret` decides what is not shown; `settings` holds the requested settings, filled from
+//! `conninfo`, `uri`, `service` files and the environment; `target` determines where to connect: each `endpoint` with a
+//! password from the `passfile`, and `tls`, which verifies a `certificate`; `connect` opens the connection, and
+//! `failure` explains its errors; `connection` is the open session, and `session` sets one up for a migration.
 
 mod certificate;
 mod connect;

@@ -4,8 +4,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Whom a password is for. A connection may go under several host names: one over the socket counts
-/// as `localhost` too.
+/// The login that a password is for. A connection may have several host names: one over a socket also counts as
+/// `localhost`.
 pub(super) struct Login<'a> {
     /// Names of the host, any of which may match.
     pub(super) hosts: Vec<&'a str>,
@@ -17,8 +17,7 @@ pub(super) struct Login<'a> {
     pub(super) user: &'a str,
 }
 
-/// The text of the file, unless it is absent or others could read it: then a password in it is not
-/// a secret, and libpq does not use it either.
+/// The text of the file, unless it does not exist or other users can read it: libpq does not use it then either.
 pub(super) fn read(path: &Path) -> Option<String> {
     let meta = std::fs::metadata(path).ok()?;
     if !meta.is_file() {
@@ -57,7 +56,7 @@ pub(super) fn find(text: &str, login: &Login<'_>) -> Option<String> {
 #[derive(Default)]
 struct Field {
     text: String,
-    /// `*` stands for everything, `\*` for a star.
+    /// `*` matches everything, `\*` is an asterisk.
     escaped: bool,
 }
 
@@ -76,7 +75,7 @@ fn fields(line: &str) -> Vec<Field> {
             ':' => fields.push(std::mem::take(&mut field)),
             '\\' => {
                 field.escaped = true;
-                // A lone backslash at the end of the line is itself.
+                // A backslash at the end of the line is literal.
                 field.text.push(chars.next().unwrap_or('\\'));
             }
             c => field.text.push(c),

@@ -1,13 +1,13 @@
-//! What may hold a password, and so is not repeated in messages.
+//! Text that may contain a password, and so is not repeated in messages.
 
-/// Whether a word may be a connection string, or a piece of one, with a password in it: messages do not repeat it.
+/// Whether a word may be a connection string, or a part of one, with a password: messages do not repeat it.
 #[must_use]
 pub fn may_hold_password(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     lower.contains("://") || lower.contains('@') || (lower.contains("passw") && lower.contains('='))
 }
 
-/// Whether a value is a URI, or a URI without its scheme: it stands where a name belongs, and holds a password.
+/// Whether a value in the place of a name is a URI, or a URI without its scheme, and may contain a password.
 pub(super) fn is_like_uri(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     let has_login = value.split_once(':').is_some_and(|(_, rest)| rest.contains('@'));

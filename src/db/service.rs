@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use super::settings::Settings;
 use crate::error::{Error, Result};
 
-/// Where packages put the system-wide file when PGSYSCONFDIR is not set; libpq has one of these
-/// compiled in (Debian and Ubuntu; Red Hat and the PGDG packages; a build from source).
+/// The directories of the system-wide file if PGSYSCONFDIR is not set; one of these is compiled into libpq (Debian and
+/// Ubuntu; Red Hat and the PGDG packages; a build from source).
 const SYSTEM_DIRECTORIES: [&str; 3] =
     ["/etc/postgresql-common", "/etc/sysconfig/pgsql", "/usr/local/pgsql/etc"];
 
-/// The settings of service `name`: from the user's file, else from the system-wide one.
+/// The settings of service `name`: from the user's file, otherwise from the system-wide one.
 pub(super) fn load(
     name: &str,
     user_file: Option<PathBuf>,
@@ -34,7 +34,7 @@ pub(super) fn load(
     }
     let looked: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
     Err(Error::usage(format!("there is no definition of service \"{name}\""))
-        .because(format!("looked in {}", looked.join(", "))))
+        .because(format!("searched in {}", looked.join(", "))))
 }
 
 fn read(file: &Path) -> Result<Option<String>> {
@@ -62,7 +62,7 @@ fn section(text: &str, name: &str) -> Result<Option<Settings>> {
         if matches!(keyword, "service" | "servicefile") {
             return Err(Error::usage(format!("service \"{name}\" refers to another service")));
         }
-        // The first one wins here, unlike in a connection string; libpq does the same.
+        // The first value wins here, unlike in a connection string, as in libpq.
         let mut one = Settings::default();
         one.set(keyword.trim_end(), value.trim_start())?;
         settings.fill_from(one);

@@ -1,5 +1,5 @@
-//! Sessions that work for a migration: each under the table's owner, under the settings with which
-//! the casts were planned, and free of what a role or database may have set against long work.
+//! Sessions of a migration: each works as the table's owner, with the settings under which the casts were planned, and
+//! overrides timeouts that a role or database may have set.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::{Connection, Target};
 use crate::error::{Error, Result};
 use crate::name::{Ident, Literal};
 
-/// Settings on which casts and the reading of expressions depend: recorded with a migration.
+/// Settings that affect casts and the parsing of expressions: recorded with a migration.
 const RECORDED: [&str; 9] = [
     "search_path",
     "TimeZone",
@@ -23,10 +23,10 @@ const RECORDED: [&str; 9] = [
     "xmlbinary",
 ];
 
-/// What every session of ours sets, whatever the role or database says.
+/// Settings of every session of ours, regardless of the role or database.
 const OURS: [(&str, &str); 17] = [
     ("statement_timeout", "0"),
-    ("lock_timeout", "10s"), // for locks on our own objects; the application's go through step/lock
+    ("lock_timeout", "10s"), // for locks on our own objects; `lock` requests those on the application's tables
     ("idle_in_transaction_session_timeout", "0"),
     ("idle_session_timeout", "0"),
     ("default_transaction_isolation", "read committed"),
@@ -35,17 +35,17 @@ const OURS: [(&str, &str); 17] = [
     ("default_tablespace", ""),
     ("default_table_access_method", "heap"),
     ("row_security", "off"), // an error instead of a silently filtered copy
-    ("client_connection_check_interval", "2s"), // backends of a killed run end by themselves
+    ("client_connection_check_interval", "2s"), // backends of a killed run end soon
     ("client_min_messages", "warning"),
     ("standard_conforming_strings", "on"),
     ("quote_all_identifiers", "off"),
     ("transform_null_equals", "off"),
     ("plan_cache_mode", "auto"),
-    ("jit", "off"), // compiling costs more than it saves in statements as short as these
+    ("jit", "off"), // compilation costs more than it saves for such short statements
 ];
 
-/// What keeps a session to one processor, without workers of its own, and its index builds from coming to the disk all at
-/// once: what is sorted in little memory is written while it is being merged.
+/// Settings that limit a session to one processor, without parallel workers. With little memory an index is written
+/// gradually while it is merged, not all at once.
 const NICE: [(&str, &str); 3] = [
     ("max_parallel_maintenance_workers", "0"),
     ("max_parallel_workers_per_gather", "0"),
@@ -63,7 +63,7 @@ pub struct Sessions {
     maintenance_work_mem: Option<u32>,
 }
 
-/// A connection that is set up.
+/// An open connection that is set up.
 #[derive(Debug)]
 pub struct Session(Connection);
 
@@ -84,7 +84,7 @@ impl Session {
 }
 
 impl Sessions {
-    /// Sessions of no migration yet: under the role that connects and its own settings.
+    /// Sessions without a migration: they use the connecting role and its settings.
     #[must_use]
     pub fn new(target: Arc<Target>) -> Self {
         Sessions {
@@ -97,7 +97,7 @@ impl Sessions {
         }
     }
 
-    /// The same server, for a migration: `label` is its short id.
+    /// Sessions on the same server for a migration: `label` is its short id.
     #[must_use]
     pub fn for_migration(&self, label: &str, owner: &Ident, settings: &[(String, String)]) -> Self {
         Sessions {
@@ -110,20 +110,20 @@ impl Sessions {
         }
     }
 
-    /// The same, each kept to one processor and little memory, or not.
+    /// The same, limited to one processor and little memory, or not.
     #[must_use]
     pub fn nice(self, is_nice: bool) -> Self {
         Sessions { is_nice, ..self }
     }
 
-    /// The same, each with so many kB of memory to build an index; or as much as it would have.
+    /// The same, with this amount of memory for an index build, in kB; or with the default.
     #[must_use]
     pub fn with_maintenance_work_mem(self, kilobytes: Option<u32>) -> Self {
         Sessions { maintenance_work_mem: kilobytes, ..self }
     }
 
-    /// Opens one that writes much, and whose commits need not wait for the disk: rows and the record of them
-    /// are lost in a crash together, and with everything after them (the WAL is one sequence), or not at all.
+    /// Opens a session that writes much, and whose commits need not wait for the disk. A crash loses rows and their
+    /// record together, and everything after them (the WAL is one sequence), or nothing.
     /// <https://www.postgresql.org/docs/current/wal-async-commit.html>
     pub async fn open_worker(&self, role: &str) -> Result<Session> {
         let session = self.open(role).await?;
@@ -131,7 +131,7 @@ impl Sessions {
         Ok(session)
     }
 
-    /// Opens one. `role` says in `pg_stat_activity` what it is for.
+    /// Opens a session. `role` shows its purpose in `pg_stat_activity`.
     pub async fn open(&self, role: &str) -> Result<Session> {
         let connection = self.target.connect(&format!("pgrecast {} {role}", self.label)).await?;
         let mut text = String::new();
@@ -140,7 +140,7 @@ impl Sessions {
         let recorded = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let nice = NICE.into_iter().filter(|_| self.is_nice);
         for (name, value) in OURS.into_iter().chain(nice).chain(memory).chain(recorded) {
-            // set_config takes a list such as search_path's in one string, as SHOW gives it.
+            // set_config accepts a list such as search_path as one string, in the format of SHOW.
             text.push_str(&format!(
                 "select pg_catalog.set_config({}, {}, false);",
                 Literal(name),
@@ -151,15 +151,15 @@ impl Sessions {
             text.push_str(&format!("set role {owner};"));
         }
         connection.batch_execute(&text).await.map_err(|error| {
-            Error::from(error).context("could not set a session up").hint(match &self.owner {
+            Error::from(error).context("could not set up a session").hint(match &self.owner {
                 Some(owner) => format!("The role must be a member of {owner}, which owns the table."),
-                None => "Look at the server's log.".to_owned(),
+                None => "Check the server's log.".to_owned(),
             })
         })?;
         Ok(Session(connection))
     }
 
-    /// Reads the settings that are recorded with a migration, as they are in this session.
+    /// Reads the settings to record with a migration, from this session.
     pub async fn settings_to_record(client: &Client) -> Result<Vec<(String, String)>> {
         let mut settings = Vec::new();
         for name in RECORDED {

@@ -1,7 +1,7 @@
-//! Connection settings by their libpq keyword, from whichever source.
+//! Connection settings by their libpq keyword, from any source.
 //!
-//! Afterwards every keyword in a [`Settings`] is one that libpq knows and we act
-//! upon, and none is empty: libpq takes an empty value as "not set" almost everywhere.
+//! Every keyword in a [`Settings`] is known to libpq and supported here, and no value is empty: libpq treats an empty
+//! value as "not set" almost everywhere.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::fmt;
 use super::secret::is_like_uri;
 use crate::error::{Error, Result};
 
-/// Keywords we act upon, each with its environment variable if libpq reads one.
+/// Supported keywords, each with its environment variable if libpq reads one.
 const USED: [(&str, Option<&str>); 29] = [
     ("channel_binding", Some("PGCHANNELBINDING")),
     ("connect_timeout", Some("PGCONNECT_TIMEOUT")),
@@ -37,14 +37,14 @@ const USED: [(&str, Option<&str>); 29] = [
     ("target_session_attrs", Some("PGTARGETSESSIONATTRS")),
     ("tcp_user_timeout", None),
     ("user", Some("PGUSER")),
-    // Looked up only to be refused, see below.
+    // Read only to refuse them, see below.
     ("require_auth", Some("PGREQUIREAUTH")),
     ("requirepeer", Some("PGREQUIREPEER")),
     ("sslcrl", Some("PGSSLCRL")),
 ];
 
-/// Keywords that change nothing for us: we have our own name and encoding, no GSSAPI, and the order
-/// in which equal hosts are tried does not matter to one long session.
+/// Keywords without an effect: we set our own application name and encoding, do not use GSSAPI, and the order in which
+/// equal hosts are tried does not matter for one long session.
 const IGNORED: [&str; 17] = [
     "application_name",
     "client_encoding",
@@ -65,12 +65,12 @@ const IGNORED: [&str; 17] = [
     "sslsni",
 ];
 
-/// Keywords libpq knows and we cannot honour; to ignore them would promise a check that is not made.
+/// Keywords of libpq that are not supported. If we ignored them, the user would expect a check that does not happen.
 const REFUSED: [(&str, &str); 9] = [
     ("replication", "a schema change needs an ordinary session"),
-    ("require_auth", "the authentication method the server asks for is not checked against a list"),
+    ("require_auth", "pgrecast does not restrict the authentication method that the server may use"),
     ("requirepeer", "the owner of the server's process is not checked"),
-    ("requiressl", "it is no longer known to libpq; sslmode=require says the same"),
+    ("requiressl", "libpq no longer supports it; sslmode=require has the same meaning"),
     ("scram_client_key", "only the password itself can be used"),
     ("scram_server_key", "only the password itself can be used"),
     ("sslcrl", "certificate revocation lists are not checked"),
@@ -78,7 +78,7 @@ const REFUSED: [(&str, &str); 9] = [
     ("sslpassword", "encrypted private keys cannot be read"),
 ];
 
-/// Settings by keyword. Its `Debug` shows the keywords only: one of the values is the password.
+/// Settings by keyword. Its `Debug` only shows the keywords: one of the values is the password.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Settings(BTreeMap<&'static str, String>);
 
@@ -88,15 +88,15 @@ impl Settings {
         let mut settings = Settings::default();
         for (keyword, variable) in USED {
             if let Some((variable, value)) = variable.and_then(|name| Some((name, env(name)?))) {
-                settings.set(keyword, &value).map_err(|error| {
-                    error.hint(format!("It was set by the environment variable {variable}."))
-                })?;
+                settings
+                    .set(keyword, &value)
+                    .map_err(|error| error.hint(format!("The environment variable {variable} sets it.")))?;
             }
         }
         Ok(settings)
     }
 
-    /// Sets one; the last one said wins, as in a conninfo string.
+    /// Sets one; the last value wins, as in a conninfo string.
     pub(super) fn set(&mut self, keyword: &str, value: &str) -> Result<()> {
         if value.is_empty() {
             return Ok(());
@@ -113,10 +113,10 @@ impl Settings {
         }
         if is_place(keyword) && value.split(',').any(|value| is_misplaced(keyword, value)) {
             return Err(Error::usage(format!(
-                "the connection setting \"{keyword}\" is like a connection URI"
+                "the value of the connection setting \"{keyword}\" looks like a connection URI"
             ))
-            .because("its value is not shown, since it may hold a password")
-            .hint("A URI goes with -d and begins with postgresql://."));
+            .because("its value is not shown, because it may contain a password")
+            .hint("Give a URI with -d. It begins with postgresql://."));
         }
         if let Some((known, _)) = USED.iter().find(|(name, _)| *name == keyword) {
             self.0.insert(known, value.to_owned());
@@ -126,20 +126,20 @@ impl Settings {
             tracing::debug!(keyword, "connection setting has no effect here");
             return Ok(());
         }
-        // Not named: after a mistake in the string before it, it may be a piece of the password.
+        // Not named: after a mistake earlier in the string, it may be a part of the password.
         let error = Error::usage("unknown connection setting");
         Err(match similar(keyword) {
-            Some(known) => error.hint(format!("Is \"{known}\" meant?")),
+            Some(known) => error.hint(format!("Did you mean \"{known}\"?")),
             None => error,
         })
     }
 
-    /// Takes over from `other` whatever it says, over what is set here.
+    /// Overrides these settings with those of `other`.
     pub(super) fn override_with(&mut self, other: Settings) {
         self.0.extend(other.0);
     }
 
-    /// Takes from `other` what is not set yet.
+    /// Adds settings of `other` that are not set yet.
     pub(super) fn fill_from(&mut self, other: Settings) {
         for (keyword, value) in other.0 {
             self.0.entry(keyword).or_insert(value);
@@ -170,7 +170,7 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// Says which setting it is about, since its keyword may be a piece of a password.
+/// Adds the position of the setting, because its keyword may be a part of a password.
 pub(super) fn at(number: usize, mut error: Error) -> Error {
     let place = format!("it is setting {number} of the connection string");
     error.cause = Some(match error.cause.take() {
@@ -180,26 +180,26 @@ pub(super) fn at(number: usize, mut error: Error) -> Error {
     error
 }
 
-/// Whether messages show its value.
+/// Whether messages show the value.
 fn is_place(keyword: &str) -> bool {
     matches!(keyword, "host" | "hostaddr" | "dbname" | "user" | "service")
 }
 
 fn is_misplaced(keyword: &str, value: &str) -> bool {
-    // A host that begins so is a socket, in a directory or without one.
+    // Such a host is a socket directory or an abstract socket.
     let is_socket = value.starts_with(['/', '@']);
     is_like_uri(value) || (keyword.starts_with("host") && value.contains('@') && !is_socket)
 }
 
-/// The keyword that was meant, if no more than a third of its letters are wrong.
+/// The most similar keyword, if at most a third of its letters are wrong.
 fn similar(keyword: &str) -> Option<&'static str> {
-    // Of short ones that would be most of the letters.
+    // For short keywords this would be most of the letters.
     let near = |known: &&str| distance(known, keyword) <= known.len() / 3;
     let used = USED.iter().map(|(name, _)| *name);
     used.filter(near).min_by_key(|known| distance(known, keyword))
 }
 
-/// How many letters have to be put in, taken out or replaced (Levenshtein).
+/// The number of letters to insert, delete or replace (Levenshtein).
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -214,8 +214,7 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// The error for a value that is none of the words `keyword` knows. The value is not shown: it may be a piece of a
-/// password that ends too early.
+/// The error for a value that `keyword` does not support. The value is not shown: it may be a part of a password.
 pub(super) fn wrong_value(keyword: &str, known: &str) -> Error {
     Error::usage(format!("the connection setting \"{keyword}\" has an unknown value"))
         .hint(format!("Use one of {known}."))
@@ -228,7 +227,7 @@ mod tests {
     #[test]
     fn an_unknown_keyword_is_not_named_but_the_one_that_is_meant() {
         let error = Settings::default().set("passwrd", "x").unwrap_err();
-        assert_eq!(error.to_string(), "unknown connection setting\nhint: Is \"password\" meant?");
+        assert_eq!(error.to_string(), "unknown connection setting\nhint: Did you mean \"password\"?");
         assert!(Settings::default().set("Hunter2", "x").unwrap_err().hint.is_none());
         assert_eq!(error.kind, crate::error::Kind::Usage);
     }

@@ -1,7 +1,7 @@
-//! Where to connect: arguments, connection string, service, environment and defaults made into one.
+//! Where to connect: combines arguments, connection string, service, environment and defaults.
 //!
-//! What wins, first to last, as in psql: the connection string, the other arguments, the service,
-//! the environment, the defaults. Reads files, never the network.
+//! Precedence, as in psql: the connection string, the other arguments, the service, the environment, the defaults. It
+//! reads files, and does not use the network.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,20 +16,20 @@ use super::tls::Tls;
 use super::{conninfo, service};
 use crate::error::{Error, Result};
 
-/// Long enough for a slow network, short enough to see that a firewall swallows everything.
+/// Long enough for a slow network, short enough to notice a firewall that drops all packets.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Sessions stand idle for hours while another one copies; firewalls forget them after minutes.
+/// Sessions are idle for hours while another one copies; firewalls drop idle connections after minutes.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// A server whose host died says nothing; after this the session counts as lost.
+/// A crashed host does not answer; after this time the session counts as lost.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
-/// What the command line says about the connection, as for psql.
+/// The connection options of the command line, as in psql.
 #[derive(Clone, Default)]
 pub struct ConnectionArgs {
-    /// `-d`: a database name, a `key=value` string, or a URI. The latter two win over the rest.
+    /// `-d`: a database name, a `key=value` string, or a URI. The latter two override the other options.
     pub dbname: Option<String>,
-    /// `-h`: host name, address or socket directory; several with commas between.
+    /// `-h`: host name, address or socket directory; several separated by commas.
     pub host: Option<String>,
     /// `-p`.
     pub port: Option<u16>,
@@ -37,21 +37,21 @@ pub struct ConnectionArgs {
     pub user: Option<String>,
 }
 
-/// Without its values: the string may hold a password.
+/// Without its values: the string may contain a password.
 impl fmt::Debug for ConnectionArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ConnectionArgs")
     }
 }
 
-/// Where to connect and as whom. Shows itself without the password.
+/// Where to connect, and as which user. Its text does not contain the password.
 #[derive(Clone)]
 pub struct Target {
-    /// All that is the same for each endpoint.
+    /// The settings that are the same for each endpoint.
     pub(super) config: Config,
-    /// `None`: wait as long as it takes.
+    /// `None`: no limit.
     pub(super) connect_timeout: Option<Duration>,
-    /// Where to try, in this order; never empty.
+    /// The servers to try, in order; never empty.
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) tls: Tls,
     pub(super) dbname: String,
@@ -59,7 +59,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Makes one target of all that libpq would look at; `env` reads an environment variable.
+    /// Determines the target from everything that libpq reads; `env` reads an environment variable.
     pub fn resolve(args: &ConnectionArgs, env: &impl Fn(&str) -> Option<String>) -> Result<Self> {
         let home = env("HOME").map(PathBuf::from).or_else(std::env::home_dir);
         let settings = gather(args, env, home.as_deref())?;
@@ -127,16 +127,16 @@ fn os_user(env: &impl Fn(&str) -> Option<String>) -> Result<String> {
     if let Some(user) = env("USER").filter(|user| !user.is_empty()) {
         return Ok(user);
     }
-    // Without USER (cron, containers); asking the system's user database ourselves needs unsafe code.
+    // Without USER (cron, containers). Reading the system's user database ourselves needs unsafe code.
     let unknown =
-        || Error::usage("could not find out the user to connect as").hint("Say it with -U or PGUSER.");
+        || Error::usage("could not determine the user to connect as").hint("Give it with -U or PGUSER.");
     let output = std::process::Command::new("id").arg("-un").output().map_err(|_| unknown())?;
     let user = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if output.status.success() && !user.is_empty() { Ok(user) } else { Err(unknown()) }
 }
 
 /// The settings that are the same for every endpoint.
-/// The variables by which libpq sets how values are read and written, as options of a session. A cast may depend on them.
+/// The variables with which libpq sets the formats of values, as options of a session. A cast may depend on them.
 fn options_from_env(env: &impl Fn(&str) -> Option<String>) -> impl Iterator<Item = String> {
     [("PGTZ", "TimeZone"), ("PGDATESTYLE", "DateStyle"), ("PGGEQO", "geqo")].into_iter().filter_map(
         |(variable, name)| {

@@ -1,7 +1,7 @@
-//! What `sslmode` and its companions ask for, made into a connector.
+//! Creates a TLS connector from `sslmode` and the related settings.
 //! <https://www.postgresql.org/docs/current/libpq-ssl.html>
 //!
-//! The cryptography (ring) is given explicitly, so nothing depends on a process-wide default.
+//! The crypto provider (ring) is given explicitly, so nothing depends on a process-wide default.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -21,16 +21,16 @@ use crate::error::{Error, Result};
 /// How connections are encrypted.
 #[derive(Clone)]
 pub(super) struct Tls {
-    /// What to try, in this order, until the server lets us in.
+    /// The modes to try, in order, until the server accepts one.
     pub(super) attempts: &'static [SslMode],
     /// How a TLS session begins.
     pub(super) negotiation: SslNegotiation,
-    /// Makes TLS sessions; not used when no attempt is encrypted.
+    /// Creates TLS sessions; not used if no attempt is encrypted.
     pub(super) connector: MakeRustlsConnect,
 }
 
 impl Tls {
-    /// Reads the certificate files that the settings name, or the usual ones under `home`.
+    /// Reads the certificate files from the settings, or the default ones under `home`.
     pub(super) fn resolve(settings: &Settings, home: Option<&Path>) -> Result<Self> {
         let system_roots = settings.get("sslrootcert") == Some("system");
         let mode = settings.get("sslmode").unwrap_or(if system_roots { "verify-full" } else { "prefer" });
@@ -46,7 +46,7 @@ impl Tls {
         };
         if system_roots && mode != "verify-full" {
             return Err(Error::usage(format!("sslmode={mode} may not be used with sslrootcert=system"))
-                .because("anyone can have a certificate from a public authority, for another host")
+                .because("anyone can get a certificate from a public authority, for another host")
                 .hint("Use sslmode=verify-full."));
         }
         let negotiation = match settings.get("sslnegotiation") {
@@ -63,7 +63,7 @@ impl Tls {
         let trust = trust(mode, settings, home)?;
         let mut config = client_config(trust, mode, settings, home)?;
         if negotiation == SslNegotiation::Direct {
-            // The server (17 and later) insists on it, to be safe from cross-protocol tricks.
+            // The server (17 and later) requires it, as protection against cross-protocol attacks.
             config.alpn_protocols = vec![b"postgresql".to_vec()];
         }
         Ok(Tls { attempts, negotiation, connector: MakeRustlsConnect::new(config) })
@@ -99,22 +99,22 @@ fn trust(mode: &str, settings: &Settings, home: Option<&Path>) -> Result<Trust> 
     };
     let roots = Roots::new(certificates(&file)?);
     if roots.is_empty() {
-        return Err(Error::failed(format!("{} has no certificate that can be trusted", file.display())));
+        return Err(Error::failed(format!("{} contains no valid root certificate", file.display())));
     }
     expect_no_revocations(home)?;
-    // With a root file, `require` verifies the chain: libpq does so too.
+    // With a root file, `require` verifies the chain, as in libpq.
     Ok(if mode == "verify-full" { Trust::SignedByForHost(roots) } else { Trust::SignedBy(roots) })
 }
 
-/// Refuses where libpq would check a list of revoked certificates: it loads the usual file, if it is there, whenever it
-/// verifies against a root file (`initialize_SSL` in fe-secure-openssl.c). It does not for `sslrootcert=system`. `sslcrl`
-/// and `sslcrldir`, which would name others, are refused as settings.
+/// Refuses the connection if libpq would check a list of revoked certificates. libpq loads the default file, if it
+/// exists, whenever it verifies against a root file (`initialize_SSL` in fe-secure-openssl.c), but not for
+/// `sslrootcert=system`. The settings `sslcrl` and `sslcrldir`, which name other files, are refused too.
 fn expect_no_revocations(home: Option<&Path>) -> Result<()> {
     match usual_file(home, "root.crl").filter(|file| file.exists()) {
         None => Ok(()),
         Some(file) => Err(Error::usage(format!("revoked certificates are listed in {}", file.display()))
             .because("certificate revocation lists are not checked: a revoked certificate would be accepted")
-            .hint("Move the file away, or set HOME to a directory without it, if connections may be made without that check.")),
+            .hint("If connections without that check are acceptable, move the file away, or set HOME to a directory without it.")),
     }
 }
 
@@ -146,7 +146,7 @@ fn client_config(trust: Trust, mode: &str, settings: &Settings, home: Option<&Pa
     }
 }
 
-/// The files of the client's certificate and its key: named, or the usual ones if they are there.
+/// The files of the client's certificate and key: the given ones, or the default ones if they exist.
 fn client_certificate(settings: &Settings, home: Option<&Path>) -> Option<(PathBuf, PathBuf)> {
     let usual = || usual_file(home, "postgresql.crt").filter(|file| file.exists());
     let certificate = settings.get("sslcert").map(PathBuf::from).or_else(usual)?;
@@ -167,10 +167,10 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>> {
         Error::failed(format!("could not use private key file {}", file.display())).because(why)
     };
     let meta = std::fs::metadata(file).map_err(|error| failed(error.to_string()))?;
-    // libpq's rule: nobody else, but the group may read a key that belongs to root.
+    // The rule of libpq: no access for others, but the group may read a key that belongs to root.
     let forbidden = if meta.uid() == 0 { 0o037 } else { 0o077 };
     if meta.mode() & forbidden != 0 {
-        return Err(failed("group or others have access to it".into()).hint("Make it 0600."));
+        return Err(failed("group or others have access to it".into()).hint("Set its permissions to 0600."));
     }
     PrivateKeyDer::from_pem_file(file)
         .map_err(|error| failed(error.to_string()).hint("It must be an unencrypted PEM file."))

@@ -1,20 +1,20 @@
 //! Connection URIs: `postgresql://[user[:password]@][host[:port],..][/dbname][?keyword=value&..]`.
 //!
-//! Read as libpq reads them (`conninfo_uri_parse_options` in fe-connect.c), which is simpler than
-//! RFC 3986: every part may be percent-encoded, so that a socket directory can stand as the host.
+//! The syntax is that of libpq (`conninfo_uri_parse_options` in fe-connect.c), which is simpler than RFC 3986: every
+//! part may be percent-encoded, so that the host can be a socket directory.
 //!
-//! One thing is refused that libpq takes: an "@" as it is in host or database. It is the end of a password in which
-//! "/" or "@" was not encoded, and the rest of the password would be shown as the host or the database.
+//! One thing is refused that libpq accepts: an unencoded "@" in host or database. It usually ends a password in which
+//! "/" or "@" is not encoded, and messages would show the rest of the password as the host or the database.
 
 use super::settings::{Settings, at};
 use crate::error::{Error, Result};
 
-/// What follows the scheme, if `text` is a connection URI.
+/// The text after the scheme, if `text` is a connection URI.
 pub(super) fn after_scheme(text: &str) -> Option<&str> {
     text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://"))
 }
 
-/// Reads a URI from after its scheme.
+/// Reads a URI after its scheme.
 pub(super) fn parse(text: &str) -> Result<Settings> {
     let mut settings = Settings::default();
     let mut rest = text;
@@ -40,7 +40,7 @@ pub(super) fn parse(text: &str) -> Result<Settings> {
                 .hint("Write a \"&\" in a value as %26.")
         })?;
         let done = match (decode(keyword)?.as_str(), decode(value)?.as_str()) {
-            // What JDBC calls it; libpq accepts this one value.
+            // The name in JDBC; libpq accepts this one value.
             ("ssl", "true") => settings.set("sslmode", "require"),
             (keyword, value) => settings.set(keyword, value),
         };
@@ -49,7 +49,7 @@ pub(super) fn parse(text: &str) -> Result<Settings> {
     Ok(settings)
 }
 
-/// Reads `host:port,host:port`; returns what follows.
+/// Reads `host:port,host:port`; returns the rest.
 fn parse_hosts<'a>(text: &'a str, settings: &mut Settings) -> Result<&'a str> {
     let (mut hosts, mut ports) = (Vec::new(), Vec::new());
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! `run` with a change: writes a new migration down, or finds the one that is open for the same.
+//! `run` with a change: records a new migration, or finds the open one for the same change.
 
 use uuid::Uuid;
 
@@ -12,10 +12,10 @@ use crate::preview::{Examination, examine};
 use crate::state::{self, Migration, NewMigration, NewTableChange, TableChange};
 
 impl Engine {
-    /// Begins the migration, or goes on with the one that is open for this table if the same is asked.
+    /// Begins the migration, or continues the open one of this table if the change is the same.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Usage`] when another change of this table is open.
+    /// [`crate::error::Kind::Usage`] if another change of this table is open.
     pub async fn begin(&self, table: &TableRef, change: &Change) -> Result<Uuid> {
         let client = self.sessions.open("begin").await?;
         state::upgrade(&client).await?;
@@ -55,26 +55,26 @@ fn same_or_error(open: &Migration, asked: &Record) -> Result<Uuid> {
     let id = open.short_id();
     let known: Vec<String> = open.tables.iter().map(|table| table.asked.shown()).collect();
     Err(Error::usage(format!("another change of {} is open: migration {id} ({})", open.shown(), open.phase))
-        .because(format!("it was asked for: {}", known.join("; ")))
+        .because(format!("the open migration performs: {}", known.join("; ")))
         .state("nothing was changed")
         .hint(if open.phase.is_swapped() {
             format!("Run `pgrecast cleanup {id}` to keep that change, or `pgrecast rollback {id}`.")
         } else {
-            format!("Run `pgrecast run {id}` to go on with it, or `pgrecast abort {id}`.")
+            format!("Run `pgrecast run {id}` to continue it, or `pgrecast abort {id}` to undo it.")
         }))
 }
 
 /// The error for a plan with refusals.
 ///
 /// # Errors
-/// [`crate::error::Kind::Refused`] naming every one.
+/// [`crate::error::Kind::Refused`] with all of them.
 pub fn refuse(plan: &Plan) -> Result<()> {
     let Some(first) = plan.refusals.first() else { return Ok(()) };
     let lines = plan.refusals.iter().map(|refusal| {
         let hint = refusal.hint.as_ref().map(|hint| format!(" {hint}")).unwrap_or_default();
         format!("{} {}: {}.{hint}", refusal.code, refusal.object, refusal.message)
     });
-    Err(Error::refused(first.code, format!("{} can not be changed this way", plan.table))
+    Err(Error::refused(first.code, format!("{} cannot be changed this way", plan.table))
         .lines(lines)
         .state("nothing was changed"))
 }

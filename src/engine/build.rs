@@ -1,4 +1,4 @@
-//! The phases in which the shadow is built: made, captured for, copied into, indexed.
+//! The phases that build the shadow: create it, start capture, copy the rows, build the indexes.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -110,7 +110,7 @@ pub(super) async fn copy(run: &Run, migration: &mut Migration, options: &Options
     Ok(())
 }
 
-/// All parts of a table; from the beginning where the file of one is another one.
+/// Copies all parts of a table. Starts again if the file of a part has changed.
 async fn copy_one(run: &Run, change: &TableChange, options: &Options) -> Result<()> {
     let control = &run.control;
     let pair = Arc::new(pairs::load(control, change, Direction::Forward).await?);
@@ -140,7 +140,7 @@ pub(super) async fn indexes(run: &Run, migration: &mut Migration, options: &Opti
         index::build_key(run, change, &pair, options.index_jobs).await?;
         index::build_others(run, change, &pair, options.index_jobs).await?;
         built += index::count(control, change).await?;
-        // What came in during the builds, before the statistics are taken.
+        // Replay the changes made during the builds, before the statistics are collected.
         Crew::new(run).catch_up(&pair).await?;
     }
     run.events.ended(Outcome::Built(built));

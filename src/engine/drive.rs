@@ -1,4 +1,4 @@
-//! From phase to phase, there and back: one driver with a direction, one exhaustive match.
+//! Moves a migration from phase to phase, forward and back: one driver with a direction, one exhaustive match.
 
 use tokio_postgres::Client;
 
@@ -17,8 +17,8 @@ use crate::swap::snapshots::{self, Readers};
 use crate::swap::{self, finish, matviews};
 use crate::{capture, in_place, verify as comparison};
 
-/// Takes a migration from where it is to the swap and through what is to be done after it; or, on the way back, from the
-/// swap to the swap back.
+/// Drives a migration from its phase to the swap and through the work after it; or, in a rollback, from the swap to the
+/// swap back.
 pub(super) async fn drive(
     run: &Run,
     migration: &mut Migration,
@@ -56,8 +56,8 @@ pub(super) async fn drive(
     }
 }
 
-/// The phase that a run goes back to before it goes on: a verification counts for the run that made it (who knows what
-/// happened since?), and whoever goes forward gives a rollback up.
+/// The phase from which a run continues. A verification counts only for the run that performed it, because tables may
+/// have changed since. A run forward gives up a rollback that has begun.
 fn where_to_begin(phase: Phase, direction: Direction) -> Option<Phase> {
     match (phase, direction) {
         (Phase::Verified, Direction::Forward) => Some(Phase::Level),
@@ -70,7 +70,7 @@ fn where_to_begin(phase: Phase, direction: Direction) -> Option<Phase> {
 fn nothing_to_do(migration: &Migration, phase: Phase, direction: Direction) -> Error {
     let id = migration.short_id();
     let error = match direction {
-        Direction::Forward => format!("migration {id} is {phase}: there is nothing to go on with"),
+        Direction::Forward => format!("migration {id} is {phase}: there is nothing to continue"),
         Direction::Reverse => format!("migration {id} is {phase}: there is nothing to roll back"),
     };
     let command = if phase.is_before_swap() { "abort" } else { "status" };
@@ -84,7 +84,7 @@ async fn change_in_place(run: &Run, migration: &mut Migration, options: &Options
     Ok(())
 }
 
-/// The phases of both ways by what is true of the table that is to come into place.
+/// The phases of both directions, named by the state of the incoming table.
 fn phase_of(level: Phase, direction: Direction) -> Phase {
     match (level, direction) {
         (Phase::Level, Direction::Reverse) => Phase::RetiredLevel,
@@ -123,7 +123,7 @@ async fn verify_all(
     options: &Options,
     direction: Direction,
 ) -> Result<()> {
-    // All tables, whatever a former run has compared.
+    // All tables, even those that an earlier run has compared.
     for change in &migration.tables {
         let pair = pairs::load(&run.control, change, direction).await?;
         outwait_older(run, change, &pair, options).await?;
@@ -134,7 +134,7 @@ async fn verify_all(
     Ok(())
 }
 
-/// Waits for every transaction that is older than the table that is to come into place.
+/// Brings `to` up to date, and waits for every transaction whose snapshot is older. It continues the replay meanwhile.
 async fn outwait_older(run: &Run, change: &TableChange, pair: &Pair, options: &Options) -> Result<()> {
     let control = &run.control;
     run.events.began(Work::Snapshots);
@@ -144,14 +144,14 @@ async fn outwait_older(run: &Run, change: &TableChange, pair: &Pair, options: &O
     Ok(())
 }
 
-/// Compares a pair and writes the result down, also a bad one: a failed verification is never forgotten.
+/// Compares a pair and records the result, also a failed one.
 pub(super) async fn verify(run: &Run, change: &TableChange, pair: &Pair) -> Result<()> {
     let control = &run.control;
     run.events.began(Work::Verify);
     let mut tries = 0;
     let found = loop {
-        // A mark of TRUNCATE in the log says that nothing can be compared before it is obeyed; other keys
-        // that wait are no matter.
+        // If the log contains a TRUNCATE, nothing can be compared before it is replayed. Other keys in the log are
+        // exempt from the comparison.
         capture::check(control, change, pair).await?;
         Crew::new(run).catch_up(pair).await?;
         replay::round(control, pair).await?;
@@ -209,7 +209,7 @@ async fn pairs(
     Ok(tables)
 }
 
-/// Validates foreign keys and drops the guard; after the way there, brings the retired table level once.
+/// Validates foreign keys and drops the guard. After a swap forward, it brings the retired table up to date once.
 async fn after_swap(run: &Run, migration: &Migration, options: &Options, direction: Direction) -> Result<()> {
     let side = match direction {
         Direction::Forward => Side::New,

@@ -1,4 +1,4 @@
-//! Which migration the user means.
+//! Finds the migration that the user means.
 
 use tokio_postgres::Client;
 
@@ -14,8 +14,8 @@ pub(super) async fn open_on_table(client: &Client, table: &TableRef) -> Result<O
     Ok(Migration::list_open(client).await?.into_iter().find(|migration| is_on(migration, oid, table)))
 }
 
-/// Whether a migration is of this table: of the very one that the name means in this session, and only
-/// where there is none any more by its name.
+/// Whether a migration belongs to this table: the table that the name means in this session. Only if there is no such
+/// table any more, the names are compared.
 fn is_on(migration: &Migration, oid: Option<u32>, table: &TableRef) -> bool {
     migration.tables.iter().any(|change| match oid {
         Some(oid) => change.original_oid == oid || change.shadow_oid == Some(oid),
@@ -23,7 +23,7 @@ fn is_on(migration: &Migration, oid: Option<u32>, table: &TableRef) -> bool {
     })
 }
 
-/// Whether the new table of a migration that was rolled back is still there.
+/// Whether the new table of a rolled-back migration still exists.
 async fn keeps_a_table(client: &Client, migration: &Migration) -> Result<bool> {
     for oid in migration.tables.iter().filter_map(|change| change.shadow_oid) {
         if migration.phase == Phase::RolledBack && find_name(client, oid).await?.is_some() {
@@ -37,11 +37,11 @@ fn is_named(name: &QualifiedName, table: &TableRef) -> bool {
     name.name == table.name && table.schema.as_ref().is_none_or(|schema| *schema == name.schema)
 }
 
-/// By uuid, a unique prefix of it, or the table's name when only one is open on it; without a word the
-/// one that is open. Ended migrations are found by id, and by table where none is open.
+/// Finds a migration by its id, a unique prefix of it, or the table's name if only one is open on it; without a word,
+/// the only open migration. Ended migrations are found by id, and by table if none is open.
 ///
 /// # Errors
-/// [`crate::error::Kind::Usage`] when there is none, or more than one.
+/// [`crate::error::Kind::Usage`] if there is none, or more than one.
 pub(super) async fn find(client: &Client, word: Option<&str>, open_only: bool) -> Result<Migration> {
     let all = Migration::list(client).await?;
     let open = || all.iter().filter(|migration| migration.phase.is_open());
@@ -54,12 +54,12 @@ pub(super) async fn find(client: &Client, word: Option<&str>, open_only: bool) -
         .iter()
         .filter(|migration| is_prefix && migration.id.simple().to_string().starts_with(&digits))
         .collect();
-    let several_ids = format!("{word} is the beginning of several ids");
+    let several_ids = format!("several ids begin with {word}");
     let open_by_id: Vec<&Migration> = by_id.iter().copied().filter(|m| m.phase.is_open()).collect();
     if !open_by_id.is_empty() {
         return one(&open_by_id, "", &several_ids);
     }
-    let nothing = format!("there is no migration {word}, and none is open on a table of that name");
+    let nothing = format!("there is no migration {word}, and no open migration of a table with that name");
     let Ok(table) = TableRef::parse(word) else {
         return one(&by_id, &nothing, &several_ids);
     };
@@ -70,7 +70,7 @@ pub(super) async fn find(client: &Client, word: Option<&str>, open_only: bool) -
         return one(&by_id, "", &several_ids);
     }
     if by_table.is_empty() {
-        // Of those that ended one that still keeps a table, else the newest.
+        // Of ended migrations, one that still keeps a table, otherwise the newest.
         let ended: Vec<&Migration> =
             all.iter().filter(|migration| !open_only && on_table(migration)).collect();
         for migration in &ended {
@@ -80,7 +80,7 @@ pub(super) async fn find(client: &Client, word: Option<&str>, open_only: bool) -
         }
         return ended.first().map_or_else(|| Err(none(&nothing, &all)), |newest| Ok((*newest).clone()));
     }
-    one(&by_table, "", &format!("several migrations are open on a table {word}"))
+    one(&by_table, "", &format!("several migrations are open on table {word}"))
 }
 
 fn one(found: &[&Migration], none_message: &str, many_message: &str) -> Result<Migration> {
@@ -90,7 +90,7 @@ fn one(found: &[&Migration], none_message: &str, many_message: &str) -> Result<M
         several => {
             let list: Vec<String> =
                 several.iter().map(|m| format!("{} {} ({})", m.short_id(), m.shown(), m.phase)).collect();
-            Err(Error::usage(many_message).because(list.join("; ")).hint("Say which one by its id."))
+            Err(Error::usage(many_message).because(list.join("; ")).hint("Give the id of one of them."))
         }
     }
 }
@@ -103,10 +103,8 @@ fn none(message: &str, all: &[Migration]) -> Error {
         .collect();
     let error = Error::usage(message);
     if open.is_empty() {
-        error.hint(
-            "`pgrecast list` shows all there ever were; begin one with `pgrecast run TABLE --alter '..'`.",
-        )
+        error.hint("`pgrecast list` shows all migrations. Begin one with `pgrecast run TABLE --alter '..'`.")
     } else {
-        error.hint(format!("Open are: {}", open.join("; ")))
+        error.hint(format!("Open migrations: {}", open.join("; ")))
     }
 }

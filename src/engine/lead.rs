@@ -1,4 +1,5 @@
-//! One run leads a migration: under its owner and settings, with its lease, after orphans of a former run are gone.
+//! One run leads a migration: as its owner and with its settings, with its lease, after the orphans of an earlier run
+//! have ended.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::run::{Gate, Run};
 use crate::state::{self, Migration, Phase};
 
 impl Engine {
-    /// Does `work` as the one that leads this migration. What fails is written down.
+    /// Runs `work` as the leader of this migration. A failure is recorded.
     pub(super) async fn lead(
         &self,
         id: Uuid,
@@ -39,13 +40,13 @@ impl Engine {
             () = stop => Err(Error::stopped("stopped on request")),
         };
         let Err(error) = result else { return Migration::clear_error(&run.control, id).await };
-        // The connection of a stopped or failed step may be in any state: a new one tells what is true.
+        // The connection of a stopped or failed step may be in any state: a new one reads the actual state.
         let sessions = run.sessions.clone();
         drop(run);
         let tidy = sessions.open("tidy").await;
         let Ok(tidy) = tidy else { return Err(error) };
         if let Err(orphans) = lease::end_orphans(&tidy, &migration).await {
-            tracing::warn!(error = %orphans, "could not end the sessions of this run");
+            tracing::warn!(error = %orphans, "could not terminate the sessions of this run");
         }
         let now = Migration::load(&tidy, id).await?;
         let error = describe(error, &now);
@@ -65,25 +66,25 @@ async fn deadlock_timeout(client: &Client) -> Result<Duration> {
     Ok(Duration::from_millis(milliseconds.unsigned_abs()))
 }
 
-/// Says in which state a stopped or failed migration is, and how it goes on.
+/// Adds to the error the state of a stopped or failed migration, and how to continue.
 fn describe(error: Error, migration: &Migration) -> Error {
     let id = migration.short_id();
     let state = match migration.phase {
         Phase::Planned if migration.needs_no_copy => {
-            "the table is in use; steps that are done stay, and an index whose build was stopped stays invalid until it \
-             goes on or is aborted"
+            "the table is in use; steps that are done remain, and an index whose build was stopped remains invalid until the \
+             migration continues or is aborted"
         }
         Phase::Planned | Phase::Shadowed => "the table is unchanged; nothing is captured yet",
-        phase if phase.is_swapped() => "the new table is in place; its changes are captured for the way back",
+        phase if phase.is_swapped() => "the new table is in place; its changes are captured for a rollback",
         phase if phase.is_before_swap() => {
             "the table is unchanged and in use; changes are being captured, all work so far is kept"
         }
         _ => "the migration has ended",
     };
     let hint = if migration.phase.is_before_swap() {
-        format!("Run `pgrecast run {id}` to go on, or `pgrecast abort {id}`.")
+        format!("Run `pgrecast run {id}` to continue, or `pgrecast abort {id}` to undo.")
     } else if migration.phase.is_swapped() {
-        format!("Run `pgrecast run {id}` to go on with the change, or `pgrecast rollback {id}` to go back.")
+        format!("Run `pgrecast run {id}` to keep the change, or `pgrecast rollback {id}` to undo it.")
     } else {
         format!("Run `pgrecast status {id}`.")
     };

@@ -1,4 +1,4 @@
-//! One run at a time: a session-level advisory lock per table, which ends with the session that has it.
+//! One run at a time: a session-level advisory lock per table, which is released when its session ends.
 
 use std::time::Duration;
 
@@ -13,18 +13,17 @@ use crate::state::{Migration, TableChange};
 /// First half of our advisory locks' keys: "pgrc".
 const CLASS: i32 = 0x7067_7263;
 
-/// How long to wait for the lease, which a killed run's session may hold for a moment more.
+/// How long to wait for the lease. The session of a killed run may still hold it for a moment.
 const LEASE: Duration = Duration::from_secs(3);
 
-/// How long to wait for sessions of a former run that this role may not end: the server notices within
-/// `client_connection_check_interval` that nobody is there any more.
+/// How long to wait for sessions of an earlier run that this role may not terminate. The server notices within
+/// `client_connection_check_interval` that their client is gone.
 const ORPHANS: Duration = Duration::from_secs(10);
 
-/// Takes the lease for the tables of a migration, and sees to it that no backend of a former run is
-/// still at work.
+/// Acquires the lease for the tables of a migration, and makes sure that no backend of an earlier run is still active.
 ///
 /// # Errors
-/// When another run has it, naming its backend.
+/// If another run holds it; the error names its backend.
 pub(super) async fn take(run: &Run, migration: &Migration) -> Result<()> {
     let control = &run.control;
     for change in &migration.tables {
@@ -49,7 +48,7 @@ async fn try_lock(client: &Client, table: u32) -> Result<bool> {
     Ok(row.try_get(0)?)
 }
 
-/// Makes sure, in the transaction that begins a migration, that no other one begins on the same table.
+/// Makes sure, in the transaction that begins a migration, that no other migration of the same table begins.
 pub(super) async fn only_one(client: &Client, table: u32) -> Result<()> {
     let row = client
         .query_one("select pg_catalog.pg_try_advisory_xact_lock($1, $2)", &[&CLASS, &table.cast_signed()])
@@ -59,20 +58,20 @@ pub(super) async fn only_one(client: &Client, table: u32) -> Result<()> {
         return Ok(());
     }
     client.batch_execute("rollback").await?;
-    Err(Error::failed("another run has just begun to change this table").hint("Look at `pgrecast status`."))
+    Err(Error::failed("another run has just begun to change this table").hint("`pgrecast status` shows it."))
 }
 
-/// Waits a moment for sessions of a former run, then ends them: they are ours, and one of them could
-/// be copying a chunk. Says whether there were any.
+/// Waits a moment for sessions of an earlier run to end, then terminates them: they are pgrecast's own, and one of them
+/// could still be copying a chunk. Returns whether there were any.
 ///
 /// # Errors
-/// When they belong to a role whose sessions this one may not end, and do not end by themselves.
+/// If this role may not terminate them and they do not end.
 pub(super) async fn end_orphans(client: &Client, migration: &Migration) -> Result<bool> {
     let label = format!("pgrecast {} ", migration.short_id());
     let began = tokio::time::Instant::now();
     let mut found = false;
     loop {
-        // A session may be ended by the role that it logged in as, which need not be the table's owner.
+        // Only the role that logged in may terminate its sessions; this need not be the table's owner.
         client.batch_execute("begin; set local role none").await?;
         let row = client.query_one(&sql!("engine/end_orphans.sql").text(), &[&label, &found]).await;
         client.batch_execute("rollback").await?;
@@ -82,10 +81,12 @@ pub(super) async fn end_orphans(client: &Client, migration: &Migration) -> Resul
         }
         if began.elapsed() >= ORPHANS {
             let who: String = row.try_get("who")?;
-            return Err(Error::failed("sessions of a former run of this migration are still at work")
+            return Err(Error::failed("sessions of an earlier run of this migration are still active")
                 .because(who)
                 .state("this command did nothing")
-                .hint("They end by themselves within seconds; end them with pg_terminate_backend if not."));
+                .hint(
+                    "They normally end within seconds. If not, terminate them with pg_terminate_backend.",
+                ));
         }
         found = true;
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -103,10 +104,10 @@ async fn held_elsewhere(client: &Client, migration: &Migration, table: u32) -> R
             let client: String = row.try_get("client")?;
             format!("held by pid {pid} \"{application}\" from {client}")
         }
-        None => "it was let go this moment".to_owned(),
+        None => "it was released just now".to_owned(),
     };
     Ok(Error::failed(format!("migration {} is already running elsewhere", migration.short_id()))
         .because(who)
         .state("this command did nothing")
-        .hint("Watch it with `pgrecast status`; stop it there (Ctrl-C) before going on from here."))
+        .hint("Watch it with `pgrecast status`, or stop it there (Ctrl-C) and run the command again."))
 }

@@ -1,5 +1,5 @@
-//! Which step comes next: loads the phase, runs the step that it asks for, and goes on. Every command of the program is
-//! a function here, in a file of its own.
+//! The engine: loads the phase, runs the next step, and repeats. Every command of the program is a function here, in a
+//! file of its own.
 
 mod begin;
 mod build;
@@ -28,20 +28,20 @@ use crate::run::{Events, Run, pairs};
 use crate::state::{self, Migration, Phase};
 use crate::swap::snapshots::{OldSnapshots, SnapshotPolicy};
 
-/// How to work. May differ from run to run of one migration.
+/// Options of a run. They may differ from run to run of one migration.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// How to copy.
     pub copy: CopyOptions,
     /// How to request locks.
     pub lock: LockPolicy,
-    /// How long to pause after a piece of work, in times of how long it took.
+    /// How long to pause after a piece of work, as a multiple of its duration.
     pub nice_ratio: f64,
     /// What to do about transactions whose snapshot is older than the new table, or than the swap.
     pub snapshots: SnapshotPolicy,
-    /// Indexes that are built at the same time.
+    /// How many indexes are built in parallel.
     pub index_jobs: usize,
-    /// Memory for each of them, in kB.
+    /// Memory for each index build, in kB.
     pub maintenance_work_mem: Option<u32>,
 }
 
@@ -72,27 +72,27 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that opens its sessions by `sessions` and tells `events` how far it is.
+    /// An engine that opens its sessions with `sessions` and reports to `events`.
     #[must_use]
     pub fn new(sessions: Sessions, options: Options, events: Events) -> Self {
         Engine { sessions, options, events }
     }
 
-    /// The migration that the user means, to do something to it: by id, unique prefix, or table; without a word the one
-    /// that is open. Brings an older state to this program's version first.
+    /// The migration that a command works on: by id, unique prefix, or table; without a word, the only open one.
+    /// Upgrades an older state to this program's version first.
     pub async fn find(&self, word: Option<&str>, open_only: bool) -> Result<Uuid> {
         let client = self.sessions.open("find").await?;
         state::upgrade(&client).await?;
         Ok(find::find(&client, word, open_only).await?.id)
     }
 
-    /// Takes a migration to its end, or goes on after the swap: validates, brings the retired table
-    /// level. `stop` ends it in a state from which it can go on.
+    /// Completes a migration, or continues after the swap: validates foreign keys and brings the retired table up to
+    /// date. `stop` ends the run in a state from which it can continue.
     pub async fn run(&self, id: Uuid, stop: impl Future<Output = ()>) -> Result<()> {
         self.drive(id, stop, Direction::Forward).await
     }
 
-    /// Puts the original back in place, level with everything written since.
+    /// Puts the original back, with everything written since.
     pub async fn rollback(&self, id: Uuid, stop: impl Future<Output = ()>) -> Result<()> {
         self.drive(id, stop, Direction::Reverse).await
     }
@@ -128,7 +128,7 @@ impl Engine {
         .await
     }
 
-    /// The migrations that keep a table for the way back, or of a rollback, for longer than this.
+    /// The migrations that were swapped or rolled back longer ago than this and still keep a table.
     pub async fn kept_for(&self, at_least: Duration) -> Result<Vec<Uuid>> {
         let client = self.sessions.open("find").await?;
         state::upgrade(&client).await?;

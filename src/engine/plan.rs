@@ -1,4 +1,4 @@
-//! `plan`: says what a change would do, and changes nothing.
+//! `plan`: determines what a change would do, and changes nothing.
 
 use super::{Engine, find};
 use crate::alter::TableRef;
@@ -10,8 +10,8 @@ use crate::plan::{Plan, risk};
 use crate::preview::{Examination, check_data, examine};
 
 impl Engine {
-    /// Looks at a table and says what a change would do. Changes nothing.
-    /// With `checks_data` it reads all rows too, with `takes_sample` it copies some and undoes that.
+    /// Examines a table and determines what a change would do. Changes nothing. With `checks_data` it also reads all
+    /// rows; with `takes_sample` it copies some rows and rolls that back.
     pub async fn plan(
         &self,
         table: &TableRef,

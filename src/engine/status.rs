@@ -1,5 +1,5 @@
-//! What is true of a migration, for `status`, `list` and the end of every command; as JSON with stable
-//! keys, null where something is not known.
+//! The status of a migration, for `status`, `list` and the end of every command. As JSON it has stable keys, and null
+//! for everything unknown.
 
 use serde::Serialize;
 use tokio_postgres::Client;
@@ -12,74 +12,74 @@ use crate::error::{Code, Error, Result};
 use crate::name::QualifiedName;
 use crate::state::{Migration, Phase, PhaseTime, TableChange, chunk, load_steps};
 
-/// Everything there is to say.
+/// The status of a migration.
 #[derive(Debug, Clone, Serialize, Default)]
 pub struct Status {
-    /// The migration; null when none was begun.
+    /// Id of the migration; null if none was begun.
     pub id: Option<String>,
-    /// Its tables, as a person writes them.
+    /// Its tables, as the user writes them.
     pub tables: Vec<String>,
-    /// What was asked for, a statement each; `--rebuild` is none.
+    /// The requested change, one entry per statement; none for `--rebuild`.
     pub change: Vec<String>,
     /// When it was begun.
     pub begun_at: Option<String>,
-    /// Its phase; null when none was begun.
+    /// Its phase; null if none was begun.
     pub phase: Option<String>,
-    /// Whether it was asked to pause.
+    /// Whether a pause was requested.
     pub paused: bool,
-    /// Whether the swap waits for a word.
+    /// Whether the swap waits for a confirmation.
     pub deferred: bool,
-    /// Backend of the run that has it now; null when none has.
+    /// Backend of the active run; null if there is none.
     pub runner_pid: Option<i32>,
     /// Rows copied so far.
     pub rows_copied: i64,
-    /// Rows in all, as estimated when it was planned.
+    /// Total rows, as estimated by the plan.
     pub rows_estimated: i64,
     /// Chunks copied.
     pub chunks_done: i64,
     /// Chunks so far.
     pub chunks_total: i64,
-    /// Speed of the copy; null when none runs.
+    /// Speed of the copy; null if none is running.
     pub rows_per_second: Option<f64>,
-    /// Seconds left of the copy; null when none runs.
+    /// Estimated remaining seconds of the copy; null if none is running.
     pub eta_seconds: Option<f64>,
-    /// Log entries that wait to be brought over to the shadow.
+    /// Log entries that are not yet replayed to the shadow.
     pub log_backlog: Option<i64>,
-    /// Keys brought over.
+    /// Keys replayed.
     pub keys_replayed: i64,
     /// Rounds run.
     pub rounds: i64,
-    /// Why it is slowed down.
+    /// Why the migration is throttled.
     pub throttle: Throttle,
     /// The last swap's locks.
     pub lock: Lock,
-    /// The last verification; null when there was none.
+    /// The last verification; null if there was none.
     pub verify: Option<Verification>,
-    /// The retired table, after a rollback the one that was new; null before the swap and after cleanup.
+    /// The retired table, or after a rollback the new table; null before the swap and after cleanup.
     pub retired: Option<Retired>,
-    /// Foreign keys that are enforced for new rows and still to be validated by `run`.
+    /// Foreign keys that are enforced for new rows and that `run` has not validated yet.
     pub not_validated: Vec<String>,
-    /// The steps of a change that needs no copy; empty for a copy.
+    /// The steps of a change without a copy; empty for a copy.
     pub steps: Vec<StepStatus>,
     /// How long each phase took.
     pub phases: Vec<PhaseTime>,
-    /// Why the last run failed; null when it did not.
+    /// Why the last run failed; null if it did not.
     pub error: Option<Failure>,
 }
 
-/// A step of a change that needs no copy.
+/// A step of a change without a copy.
 #[derive(Debug, Clone, Serialize)]
 pub struct StepStatus {
-    /// What it runs.
+    /// Its statements.
     pub statements: Vec<String>,
     /// Whether it is done.
     pub done: bool,
 }
 
-/// Why it is slowed down.
+/// Why the migration is throttled.
 #[derive(Debug, Clone, Serialize, Default)]
 pub struct Throttle {
-    /// In words; null when it is not.
+    /// The reason; null if it is not throttled.
     pub reason: Option<String>,
 }
 
@@ -88,20 +88,20 @@ pub struct Throttle {
 pub struct Lock {
     /// Attempts.
     pub attempts: i32,
-    /// Milliseconds under the locks; null when none was held.
+    /// Milliseconds during which the locks were held; null if none was held.
     pub held_ms: Option<f64>,
-    /// Milliseconds that others could have queued behind our requests.
+    /// Milliseconds during which other sessions could have waited behind our requests.
     pub waited_ms: f64,
-    /// Who was in the way.
+    /// The sessions that blocked the lock.
     pub blockers: Vec<String>,
 }
 
 /// The last verification.
 #[derive(Debug, Clone, Serialize)]
 pub struct Verification {
-    /// Rows compared and found equal; null when it failed.
+    /// Number of equal rows; null if it failed.
     pub rows: Option<i64>,
-    /// Rows that differ, in the first slice in which some do; null when it did not come to an end.
+    /// Rows that differ, in the first slice with differences; null if it did not finish.
     pub differences: Option<i64>,
     /// When it ended.
     pub finished_at: Option<String>,
@@ -114,26 +114,26 @@ pub struct Retired {
     pub table: String,
     /// Its size with indexes.
     pub bytes: i64,
-    /// Since when it is retired.
+    /// When it was retired.
     pub since: Option<String>,
-    /// Changes that it is behind.
+    /// Number of changes that are not replayed yet.
     pub reverse_backlog: Option<i64>,
 }
 
 /// Why a run failed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Failure {
-    /// Since when runs fail with it; null for one that is just over.
+    /// Since when runs have failed with it; null for the error of the current command.
     pub since: Option<String>,
-    /// Why it is refused; null when it is not.
+    /// The code of the refusal; null if it is none.
     pub code: Option<Code>,
     /// The server's SQLSTATE.
     pub sqlstate: Option<String>,
-    /// What and why.
+    /// The message and its cause.
     pub message: String,
-    /// In which state things are.
+    /// The state after the error.
     pub state: Option<String>,
-    /// What to do.
+    /// What the user can do.
     pub hint: Option<String>,
 }
 
@@ -151,14 +151,14 @@ impl Failure {
 }
 
 impl Status {
-    /// The same, with the error that ended a command just now.
+    /// The same, with the error of the current command.
     #[must_use]
     pub fn with_error(mut self, error: &Error) -> Self {
         self.error = Some(Failure::of(error));
         self
     }
 
-    /// Reads it, also while another process runs the migration.
+    /// Reads the status, also while another process runs the migration.
     pub async fn read(client: &Client, migration: &Migration) -> Result<Self> {
         let mut status = Status {
             id: Some(migration.id.to_string()),
@@ -236,7 +236,7 @@ impl Status {
 }
 
 impl Lock {
-    /// Of all tables together: one request has them all.
+    /// For all tables together: one request locks all of them.
     fn of(migration: &Migration) -> Self {
         let costs = || migration.tables.iter().map(|table| &table.lock);
         let mut blockers: Vec<String> = costs().flat_map(|cost| cost.blockers.clone()).collect();
@@ -251,7 +251,7 @@ impl Lock {
 }
 
 impl Verification {
-    /// Of all tables together; none while one of them was never compared.
+    /// For all tables together; none if one of them was never compared.
     fn of(migration: &Migration) -> Option<Self> {
         let all: Option<Vec<_>> = migration.tables.iter().map(|table| table.verification.as_ref()).collect();
         let all = all?;
@@ -269,7 +269,7 @@ fn add(sum: &mut Option<i64>, more: Option<i64>) {
     }
 }
 
-/// The backend that leads the migration, if it still lives.
+/// The backend that leads the migration, if it still exists.
 async fn running(client: &Client, migration: &Migration) -> Result<Option<i32>> {
     let Some(pid) = migration.runner_pid else { return Ok(None) };
     let label = format!("pgrecast {} control", migration.short_id());
@@ -283,7 +283,7 @@ async fn running(client: &Client, migration: &Migration) -> Result<Option<i32>> 
     Ok(lives.then_some(pid))
 }
 
-/// Entries in a log. `None` when it is not there, or not for this role to read.
+/// The number of entries in a log. `None` if it does not exist or this role may not read it.
 async fn backlog(client: &Client, change: &TableChange, direction: &str) -> Result<Option<i64>> {
     let log = change.own(&format!("log_{direction}"));
     if !is_readable(client, &log).await? {
@@ -324,13 +324,13 @@ async fn retired(
 }
 
 impl Engine {
-    /// The migration that the user means, to look at it; changes nothing.
+    /// Finds the migration that the user means, without changing anything.
     pub async fn look_up(&self, word: &str) -> Result<Uuid> {
         let client = self.sessions.open("status").await?;
         Ok(find::find(&client, Some(word), false).await?.id)
     }
 
-    /// What is true of a migration now; readable while another process runs it.
+    /// The current status of a migration, also while another process runs it.
     pub async fn status(&self, id: Uuid) -> Result<Status> {
         let client = self.sessions.open("status").await?;
         Status::read(&client, &Migration::load(&client, id).await?).await

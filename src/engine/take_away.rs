@@ -1,4 +1,4 @@
-//! `abort` and `cleanup`: the end of a migration, and of everything of ours.
+//! `abort` and `cleanup`: end a migration, and drop everything that it created.
 
 use std::future::Future;
 
@@ -14,14 +14,14 @@ use crate::swap::finish;
 use crate::{cleanup, in_place};
 
 impl Engine {
-    /// Gives a migration up before its swap and takes everything of it away.
+    /// Undoes a migration before its swap and drops everything that it created.
     pub async fn abort(&self, id: Uuid, stop: impl Future<Output = ()>) -> Result<()> {
         self.lead(id, stop, async |run: &Run, options: &Options| {
             let mut migration = Migration::load(&run.control, id).await?;
             if !migration.phase.is_before_swap() {
                 let hint = match migration.phase {
                     phase if phase.is_swapped() => {
-                        "Run `pgrecast rollback` to go back, or `pgrecast cleanup` to keep the change."
+                        "Run `pgrecast rollback` to undo the change, or `pgrecast cleanup` to keep it."
                     }
                     _ => "There is nothing left to abort.",
                 };
@@ -34,8 +34,8 @@ impl Engine {
             }
             for change in &migration.tables {
                 if in_place::is_final(&run.control, change).await? {
-                    return Err(Error::usage("the change is made: what is left is to drop indexes")
-                        .because("a dropped index can not be taken back")
+                    return Err(Error::usage("the change is complete: only indexes remain to be dropped")
+                        .because("dropping an index cannot be undone")
                         .hint(format!("Run `pgrecast run {}` to finish.", migration.short_id())));
                 }
                 in_place::undo(run, change, options.lock).await?;
@@ -45,7 +45,7 @@ impl Engine {
         .await
     }
 
-    /// Drops what a swapped or rolled back migration keeps for the way back.
+    /// Drops the table that a swapped or rolled-back migration keeps.
     pub async fn cleanup(&self, id: Uuid, stop: impl Future<Output = ()>) -> Result<()> {
         self.lead(id, stop, async |run: &Run, options: &Options| {
             let mut migration = Migration::load(&run.control, id).await?;
@@ -54,11 +54,11 @@ impl Engine {
                 phase if !phase.is_open() => None,
                 phase => {
                     return Err(Error::usage(format!(
-                        "migration {} is {phase}: it was not swapped yet",
+                        "migration {} is {phase}: it is not swapped yet",
                         migration.short_id()
                     ))
                     .hint(format!(
-                        "Run `pgrecast run {0}` to go on, or `pgrecast abort {0}`.",
+                        "Run `pgrecast run {0}` to continue, or `pgrecast abort {0}` to undo.",
                         migration.short_id()
                     )));
                 }
@@ -74,8 +74,8 @@ impl Engine {
     }
 }
 
-/// Takes our triggers off, then drops what is ours and moves on to the last phase, if it is not there yet, in one
-/// transaction.
+/// Drops our triggers. Then, in one transaction, drops everything else of ours and sets the last phase, if it is not
+/// set yet.
 async fn take_away(run: &Run, migration: &mut Migration, to: Option<Phase>, options: &Options) -> Result<()> {
     let control = &run.control;
     for change in &migration.tables {

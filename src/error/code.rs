@@ -1,11 +1,11 @@
-//! Every reason to refuse a change, in the order of docs/operations.md, whose table is printed from here.
+//! All reasons to refuse a change, in the order of docs/operations.md. The table there is printed from this file.
 
 use super::codes::codes;
 
 codes! {
     /// Why a change is refused. Nothing has been changed when one of these is reported.
     pub enum Code {
-        // What is no ordinary table.
+        // Not an ordinary table.
         SystemTable = "system-table",
             "The table belongs to the server itself.",
             "Not supported.";
@@ -86,25 +86,25 @@ codes! {
             "Row-level security is forced on the table's owner, who would not see all rows.",
             "Run `alter role .. bypassrls`.";
         InvalidIndex = "invalid-index",
-            "An index is invalid: a build of it failed.",
+            "An index is invalid: its build failed.",
             "Drop it, or reindex it.";
         StatisticsOwner = "statistics-owner",
-            "Another role than the table's owner owns extended statistics on the table.",
+            "A role other than the table's owner owns extended statistics on the table.",
             "Run `alter statistics .. owner to` the table's owner.";
         DisabledConstraint = "disabled-constraint",
             "`ALTER TABLE .. DISABLE TRIGGER ALL` has disabled a constraint, or the change does so. The swap would enforce it again.",
             "Run `enable trigger all` first.";
         ColumnInUse = "column-in-use",
             "A view, rule, policy, function or publication uses a column that the change drops, or cannot follow its new name.",
-            "Drop it before, and create it again after the swap.";
+            "Drop it first, and create it again after the swap.";
         NotCarriedOver = "not-carried-over",
-            "A view, rule, policy, function or publication names the table and cannot name the new one. The words say why: its query does not fit the new types, an extension owns it, ..",
-            "Drop it before, and create it again after the swap.";
+            "A view, rule, policy, function or publication refers to the table and cannot be changed to refer to the new one. The message says why: its query does not fit the new types, an extension owns it, ..",
+            "Drop it first, and create it again after the swap.";
 
-        // Actions that pgrecast does not do.
+        // Actions that pgrecast does not perform.
         ByHand = "by-hand",
             "The action concerns other tables too, or the table's owner, type or rules.",
-            "Run that action by itself: the hint says what it locks and reads.";
+            "Run that action yourself: the hint says what it locks and reads.";
         Cascade = "cascade",
             "CASCADE would drop objects that belong to others.",
             "Drop them first, then leave CASCADE out.";
@@ -113,19 +113,19 @@ codes! {
             "Use ALTER FOREIGN TABLE.";
         SeveralObjects = "several-objects",
             "The statement changes several tables or drops several indexes.",
-            "Write a statement for each.";
+            "Write one statement for each.";
         Outdated = "outdated",
             "PostgreSQL 12 and later do not have what the action asks for.",
             "The hint says what to use.";
         OtherStatement = "other-statement",
             "The file has a statement other than ALTER TABLE, CREATE INDEX and DROP INDEX.",
-            "Run it by itself; leave out BEGIN and COMMIT.";
+            "Run it yourself; leave out BEGIN and COMMIT.";
         AfterRename = "after-rename",
-            "An action follows RENAME TO or SET SCHEMA, and the table has another name by then.",
+            "An action follows RENAME TO or SET SCHEMA, when the table already has another name.",
             "Put RENAME TO or SET SCHEMA last, and only one of them.";
         InPlaceOnly = "in-place-only",
-            "RENAME TO, SET SCHEMA or FORCE ROW LEVEL SECURITY stands together with an action that needs a copy.",
-            "Run it by itself.";
+            "RENAME TO, SET SCHEMA or FORCE ROW LEVEL SECURITY is combined with an action that needs a copy.",
+            "Run it separately.";
         NeedsCopy = "needs-copy",
             "`--strategy in-place` was given, and the change needs a copy.",
             "Leave `--strategy in-place` out.";
@@ -135,8 +135,8 @@ codes! {
             "PostgreSQL does not accept the change, or the condition of `--where`.",
             "Read the server's message, and correct the change.";
         NotPrepared = "not-prepared",
-            "PostgreSQL does not accept a statement that creates the shadow with what is on the table now.",
-            "Read the server's message: change the object that it names, or grant the right that is missing.";
+            "PostgreSQL does not accept a statement that creates the shadow with an object that the table has now.",
+            "Read the server's message: change the object that it names, or grant the missing right.";
         NoKey = "no-key",
             "The table has no key that identifies its rows.",
             "Add a primary key, or a unique index on NOT NULL columns that is not deferrable.";
@@ -147,38 +147,38 @@ codes! {
             "The new columns cannot be converted back: no assignment cast leads to the old type, or PostgreSQL does not accept `--reverse`.",
             "Give the way back: `--reverse 'column=expression'`.";
         VolatileExpression = "volatile-expression",
-            "An expression (USING, `--set`, `--where`) can give another result each time it is evaluated.",
-            "Use constants and columns of the row alone.";
+            "An expression (USING, `--set`, `--where`) can return a different result each time it is evaluated.",
+            "Use only constants and columns of the row.";
         UnreadableExpression = "unreadable-expression",
             "An expression (USING, `--set`, `--where`) does not work on the columns of the original.",
-            "Write it over the columns of the original.";
+            "Use only columns of the original.";
         WhereReadsOthers = "where-reads-others",
             "The condition of `--where` reads another table.",
-            "Use constants and columns of the row alone.";
+            "Use only constants and columns of the row.";
         WhereForeignKeys = "where-foreign-keys",
             "`--where` is given, and foreign keys reference the table. They may reference rows that are not kept.",
             "Drop these foreign keys first.";
         WhereKeyConversion = "where-key-conversion",
             "`--where` is given together with a conversion of the key that may make two keys equal.",
-            "Do one after the other.";
+            "Do them one after the other.";
         RowLoss = "row-loss-not-allowed",
-            "`--where` leaves rows out, which are gone after cleanup.",
+            "`--where` leaves rows out, and cleanup drops them.",
             "Add `--allow-row-loss`, if that is what you want.";
         NoOrder = "no-order",
             "No index gives the order of `--order-by`.",
-            "Create an index as the words describe it; best one that ends with the key.";
+            "Create an index as the message describes, preferably one that ends with the key.";
         ColumnsByPlace = "columns-by-place",
             "`--columns` is given, and an object uses the columns by their position.",
-            "Drop it before, and create it again after the swap ([0019](decisions/0019-columns-in-another-order.md)).";
+            "Drop it first, and create it again after the swap ([0019](decisions/0019-columns-in-another-order.md)).";
         ArrayWithLength = "array-with-length",
             "A column changes from or to an array of a type with a length.",
             "Use the element type without a length.";
         IdentityRestarted = "identity-restarted",
             "The change restarts the identity of a column.",
-            "Do that by itself: it is quick.";
+            "Do that separately: it is quick.";
         IdentityReplaced = "identity-replaced",
             "The change drops the identity of a column and creates a new one.",
-            "Do that by itself: it is quick.";
+            "Do that separately: it is quick.";
         SequenceInUse = "sequence-in-use",
             "A sequence goes with its column, and something else uses it.",
             "Give the other one a sequence of its own.";
@@ -186,8 +186,8 @@ codes! {
             "A new column is NOT NULL and has no default for the existing rows.",
             "Give it a default, which can be dropped after the swap.";
         AddedThenAltered = "added-then-altered",
-            "The change adds a column with another value for each row, and then alters it.",
-            "Add the column with its default alone, and alter it by itself after the swap.";
+            "The change adds a column with a different value for each row, and then alters it.",
+            "Only add the column with its default, and alter it separately after the swap.";
         TooManyColumns = "too-many-columns",
             "The table has more columns than can be carried over.",
             "A table may have 831 columns with a key of one column.";
@@ -197,6 +197,6 @@ codes! {
 
         FailOn = "fail-on",
             "The plan has a risk that `--fail-on` names.",
-            "Read the risks of the plan.";
+            "Read the risks that the plan prints.";
     }
 }

@@ -1,7 +1,7 @@
-//! Codes: stable words for scripts, each with its text. [`codes!`](crate::error::codes) makes an enum from a list, so
-//! that a code cannot exist without a meaning and an advice.
+//! Codes: stable words for scripts, each with its text. [`codes!`](crate::error::codes) creates an enum from a list, so
+//! that every code has a meaning and an advice.
 
-/// Makes an enum of codes. Each entry is the variant, its stable word, what it means, and what to do.
+/// Creates an enum of codes. Each entry is the variant, its stable word, its meaning, and what to do.
 macro_rules! codes {
     (
         $(#[$about:meta])*

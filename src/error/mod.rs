@@ -1,6 +1,5 @@
-//! One error type. It says what went wrong, why (the server's words and SQLSTATE), in what state
-//! things are, and what to do next; its [`Kind`] decides, in one match each, whether we try again by
-//! ourselves and with which exit code the process ends.
+//! The error type. An error says what went wrong, why (the server's message and SQLSTATE), what the state is, and what
+//! to do next. Its [`Kind`] decides, in one match each, whether pgrecast retries, and the exit code.
 
 mod code;
 mod codes;
@@ -13,23 +12,23 @@ use tokio_postgres::error::SqlState;
 pub use code::Code;
 pub(crate) use codes::codes;
 
-/// Result of everything that can fail here.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What kind of failure it is. Decides retry and exit code.
+/// The kind of an error. It decides about retry and exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Passing by itself: a lock not had in time, a serialization failure, a deadlock.
+    /// Transient: a lock not granted in time, a serialization failure, a deadlock.
     Transient,
-    /// The connection or the server went away; the outcome of the last statement is unknown.
+    /// The connection or the server was lost; the outcome of the last statement is unknown.
     ConnectionLost,
     /// Failed; running the same command again is safe.
     Failed,
     /// The command line or an argument is wrong.
     Usage,
-    /// The plan refuses to do it; nothing was changed.
+    /// The plan refuses the change; nothing was changed.
     Refused,
-    /// Stopped on request; can go on.
+    /// Stopped on request; can continue.
     Stopped,
     /// Needs a person: data that does not convert, duplicates, NULLs, differences.
     NeedsPerson,
@@ -49,34 +48,34 @@ impl Kind {
     }
 }
 
-/// What failed, why, in which state things are, and what to do next.
+/// An error: what failed, why, the state, and what to do next.
 #[derive(Debug, Clone)]
 pub struct Error {
-    /// Decides retry and exit code.
+    /// Decides about retry and exit code.
     pub kind: Kind,
-    /// Why it is refused; every [`Kind::Refused`] has one, no other kind has.
+    /// The code of the refusal; every [`Kind::Refused`] has one, no other kind has.
     pub code: Option<Code>,
-    /// The object that a refusal is about, where it is not the table.
+    /// The object that a refusal is about, if it is not the table.
     pub object: Option<String>,
-    /// What could not be done.
+    /// What failed.
     pub message: String,
-    /// More of the message, each shown on a line of its own: where a syntax error is, all refusals.
+    /// More lines of the message: the position of a syntax error, all refusals.
     pub lines: Vec<String>,
-    /// Why: usually the server's message.
+    /// The cause: usually the server's message.
     pub cause: Option<String>,
-    /// The server's words that may hold row values. Shown to the person who runs the command; never stored, never
-    /// logged, and not part of `Display`, so that none of that happens by accident.
+    /// The part of the server's message that may contain row values. It is shown to the user who runs the command. It
+    /// is never stored or logged, and not part of `Display`, so that this cannot happen by accident.
     pub detail: Option<String>,
-    /// The server's SQLSTATE, when the server said it.
+    /// The SQLSTATE, if the server reported the error.
     pub sqlstate: Option<String>,
-    /// In which state things are now.
+    /// The state after the error.
     pub state: Option<String>,
-    /// What the person can do next.
+    /// What the user can do next.
     pub hint: Option<String>,
 }
 
 impl Error {
-    /// An error of `kind` that says `message`.
+    /// An error of `kind` with `message`.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Error {
             kind,
@@ -107,17 +106,17 @@ impl Error {
         Self::new(Kind::Refused, message).refused_as(code)
     }
 
-    /// [`Kind::NeedsPerson`]: somebody must decide or correct data.
+    /// [`Kind::NeedsPerson`]: a person must decide or correct data.
     pub fn needs_person(message: impl Into<String>) -> Self {
         Self::new(Kind::NeedsPerson, message)
     }
 
-    /// [`Kind::Stopped`]: by request.
+    /// [`Kind::Stopped`]: stopped on request.
     pub fn stopped(message: impl Into<String>) -> Self {
         Self::new(Kind::Stopped, message)
     }
 
-    /// Puts `what` in front; what was the message becomes (part of) the cause.
+    /// Sets the message to `what`; the old message becomes (part of) the cause.
     #[must_use]
     pub fn context(mut self, what: impl Into<String>) -> Self {
         let inner = std::mem::replace(&mut self.message, what.into());
@@ -131,28 +130,28 @@ impl Error {
         self
     }
 
-    /// Says why.
+    /// Sets the cause.
     #[must_use]
     pub fn because(mut self, cause: impl Into<String>) -> Self {
         self.cause = Some(cause.into());
         self
     }
 
-    /// Shows more of the message on lines of their own.
+    /// Adds lines to the message.
     #[must_use]
     pub fn lines(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.lines.extend(lines);
         self
     }
 
-    /// Says in which state things are; a state said nearer to the failure is kept.
+    /// Sets the state, unless it is set already.
     #[must_use]
     pub fn state(mut self, state: impl Into<String>) -> Self {
         self.state.get_or_insert_with(|| state.into());
         self
     }
 
-    /// Says what to do next; a hint given nearer to the failure is kept.
+    /// Sets the hint, unless it is set already.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint.get_or_insert_with(|| hint.into());
@@ -167,7 +166,7 @@ impl Error {
         self
     }
 
-    /// Names the object that a refusal is about.
+    /// Sets the object that a refusal is about.
     #[must_use]
     pub fn about(mut self, object: impl Into<String>) -> Self {
         self.object = Some(object.into());
@@ -181,7 +180,7 @@ impl Error {
         self
     }
 
-    /// What and why, in one text: what is stored, and what JSON says.
+    /// Message and cause in one text, for the state and JSON.
     #[must_use]
     pub fn summary(&self) -> String {
         let message = [std::slice::from_ref(&self.message), &self.lines].concat().join("\n  ");
@@ -191,7 +190,7 @@ impl Error {
         }
     }
 
-    /// The message, with the SQLSTATE where no cause says it.
+    /// The message, with the SQLSTATE if there is no cause that contains it.
     #[must_use]
     pub fn heading(&self) -> String {
         match (&self.cause, &self.sqlstate) {
@@ -207,8 +206,7 @@ impl Error {
     }
 
     /// Whether the other shape cannot hold a row: a data exception (class 22), a violated constraint (class 23), or an
-    /// exception that a function of the table's raised.
-    /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+    /// exception that a function of the user raised. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
     #[must_use]
     pub fn is_misfit(&self) -> bool {
         self.sqlstate

@@ -1,6 +1,6 @@
-//! What the server, or the connection to it, says when a statement fails.
+//! Errors of the server, or of the connection to it, when a statement fails.
 //!
-//! Row values go to [`Error::detail`] and nowhere else: messages and causes are stored and logged.
+//! Row values are only in [`Error::detail`]: messages and causes are stored and logged.
 
 use std::str::Utf8Error;
 
@@ -8,13 +8,13 @@ use tokio_postgres::error::{DbError, SqlState};
 
 use super::{Error, Kind};
 
-/// What a SQLSTATE means for us: the list of those that pass by themselves is written out here and
-/// nowhere else. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+/// The kind of a SQLSTATE. This is the only list of transient ones.
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn kind_of(state: &SqlState) -> Kind {
     const PASSING: [&SqlState; 7] = [
         &SqlState::LOCK_NOT_AVAILABLE,
         &SqlState::QUERY_CANCELED, // our own statement_timeout: the budget of a lock request
-        // The same, when it struck after the answer to Parse and before ReadyForQuery, where nobody listens.
+        // The same, if it occurred after the answer to Parse and before ReadyForQuery, when nobody reads the answer.
         &SqlState::IN_FAILED_SQL_TRANSACTION,
         &SqlState::T_R_SERIALIZATION_FAILURE,
         &SqlState::T_R_DEADLOCK_DETECTED,
@@ -48,7 +48,7 @@ impl From<tokio_postgres::Error> for Error {
             return out;
         }
         if is_not_utf8(&error) {
-            // The server's code where it is the one that notices.
+            // The code that the server uses if it detects this.
             let mut out = Error::failed("the server sent text that is not UTF-8");
             out.sqlstate = Some(SqlState::CHARACTER_NOT_IN_REPERTOIRE.code().to_owned());
             return out;
@@ -64,7 +64,7 @@ impl From<tokio_postgres::Error> for Error {
     }
 }
 
-/// The server's words, with everything that may hold row values in `detail`.
+/// The server's message, with everything that may contain row values in `detail`.
 struct Words {
     message: String,
     detail: Option<String>,
@@ -76,7 +76,7 @@ impl Words {
         let code = said.code().code();
         let class = code.get(..2).unwrap_or_default();
         let (message, detail, hint) = (said.message(), said.detail(), said.hint());
-        // The function that runs RAISE, in pl_exec.c: it can use any SQLSTATE.
+        // The C function of RAISE in pl_exec.c. RAISE can use any SQLSTATE.
         let is_raised = code == SqlState::RAISE_EXCEPTION.code() || said.routine() == Some("exec_stmt_raise");
         if is_raised || FROM_FUNCTIONS.contains(&class) {
             return Words {
@@ -103,21 +103,22 @@ impl Words {
     }
 }
 
-/// Classes whose DETAIL names objects, settings or processes, and never a value of a row.
+/// Classes whose DETAIL names objects, settings or processes, and never values of a row.
 const ABOUT_OBJECTS: [&str; 10] = ["0A", "28", "2B", "3D", "3F", "40", "42", "53", "55", "57"];
-/// Classes of errors that functions other than the server's own raise, in words of their own.
+/// Classes of errors that user-defined functions raise, with arbitrary text.
 const FROM_FUNCTIONS: [&str; 2] = ["38", "39"];
-/// The class in which a message itself quotes a value: `invalid input syntax for type integer: "abc"`.
+/// The class whose messages quote values: `invalid input syntax for type integer: "abc"`.
 const DATA_EXCEPTION: &str = "22";
 
-/// The message with `"..."` for what is between its first and its last quotation mark: a value may itself contain
-/// some. The marks are those of the server's translations (src/backend/po). `None` when it quotes nothing.
+/// The message with `"..."` instead of the text between its first and its last quotation mark, because a value may
+/// itself contain quotation marks. The marks are those of the server's translations (src/backend/po). `None` if the
+/// message has none.
 fn without_quoted(message: &str) -> Option<String> {
     const MARKS: [char; 6] = ['"', '«', '»', '„', '“', '”'];
     let first = message.find(MARKS)?;
     let last = message.rfind(MARKS)?;
     let after = message[last..].chars().next().map_or(last, |mark| last + mark.len_utf8());
-    // A text that is cut off has a mark at its beginning only.
+    // A truncated text has only an opening mark.
     let rest = if first == last { "" } else { &message[after..] };
     Some(format!("{}\"...\"{rest}", &message[..first]))
 }

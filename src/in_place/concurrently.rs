@@ -1,7 +1,8 @@
-//! Makes and drops an index while readers and writers go on: by statements that take no part in a transaction.
+//! Creates and drops an index without blocking readers and writers, with statements that cannot run in a transaction.
 //!
-//! Relies on the name being free, or on what has it being of our making: that is told by the oid and the definition.
-//! Run twice: a valid index of ours is done, an invalid one is dropped and made again; one that is gone is dropped.
+//! Relies on the name being free, or on an index of ours having it: the oid and the definition identify it.
+//! Run twice: a valid index of ours is done; an invalid one is dropped and created again; an index that does not exist
+//! any more counts as dropped.
 
 use std::time::Duration;
 
@@ -17,14 +18,14 @@ use crate::run::Run;
 use crate::run::events::{Detail, Note, Unit};
 use crate::state::{StoredStep, TableChange, mark_begun, mark_undone};
 
-/// How often to look how far an index build is.
+/// How often to read the progress of an index build.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Makes the index of a step, and says its oid.
+/// Creates the index of a step, and returns its oid.
 ///
 /// # Errors
-/// [`Kind::NeedsPerson`](crate::error::Kind::NeedsPerson) when something else has its name; the server's own, and then
-/// nothing is left of it.
+/// [`Kind::NeedsPerson`](crate::error::Kind::NeedsPerson) if another relation has its name; or the server's error, and
+/// then nothing of the index is left.
 pub(super) async fn make(run: &Run, change: &TableChange, stored: &StoredStep, index: &Ident) -> Result<u32> {
     let mut working = std::pin::pin!(make_unobserved(&run.control, change, stored, index));
     let observer = run.sessions.open("watch").await?;
@@ -62,20 +63,20 @@ async fn make_unobserved(
         }
         (result, found) => {
             if let Some(found) = found.filter(|found| !found.is_valid) {
-                // An invalid unique index would go on refusing rows.
+                // An invalid unique index would continue to reject rows.
                 drop_index(client, &found.name).await?;
             }
             mark_undone(client, change.id, stored.ordinal).await?;
             Err(match result {
                 Err(error) if error.is_sqlstate(&SqlState::DUPLICATE_TABLE) => taken(index),
                 Err(error) => error,
-                Ok(()) => Error::failed(format!("index {} is gone again", index.shown())),
+                Ok(()) => Error::failed(format!("index {} was dropped after it was created", index.shown())),
             })
         }
     }
 }
 
-/// Drops the index of this oid, whatever it is called by now; one that is gone is dropped.
+/// Drops the index with this oid, whatever its name is now. An index that does not exist any more counts as dropped.
 pub(super) async fn drop(client: &Client, change: &TableChange, stored: &StoredStep, oid: u32) -> Result<()> {
     if !stored.is_begun {
         mark_begun(client, change.id, stored.ordinal).await?;
@@ -88,7 +89,7 @@ pub(super) async fn drop(client: &Client, change: &TableChange, stored: &StoredS
     Ok(())
 }
 
-/// Drops what a step made, if anything, and nothing else of that name.
+/// Drops the index that a step created, if it exists, and no other index of that name.
 pub(super) async fn undo(run: &Run, change: &TableChange, stored: &StoredStep, index: &Ident) -> Result<()> {
     let client = &run.control;
     let ours = match stored.object_oid {
@@ -120,9 +121,9 @@ async fn report(observer: &Client, run: &Run) -> Result<()> {
 }
 
 fn taken(index: &Ident) -> Error {
-    Error::needs_person(format!("there is an index {} already", index.shown()))
-        .because("somebody else made it since the plan")
-        .state("the steps so far are done, this one was not")
+    Error::needs_person(format!("index {} already exists", index.shown()))
+        .because("another session created it after the plan")
+        .state("the steps so far are done, this one is not")
         .hint("Drop or rename it and run the same command again, or `pgrecast abort`.")
 }
 
@@ -132,12 +133,12 @@ struct Found {
     name: QualifiedName,
     is_valid: bool,
     definition: String,
-    /// What the table is called now.
+    /// The current name of the table.
     table: QualifiedName,
 }
 
 impl Found {
-    /// Whether it is what the step's statement makes.
+    /// Whether it is the index that the step's statement creates.
     fn is_made_by(&self, stored: &StoredStep, change: &TableChange) -> bool {
         let made = retarget(&self.definition, &self.table, &change.name).map(|text| text.to_string());
         let wanted = |text: &String| text.replacen(" CONCURRENTLY", "", 1);
@@ -165,7 +166,7 @@ async fn drop_index(client: &Client, index: &QualifiedName) -> Result<()> {
     patiently(client, &format!("drop index concurrently if exists {index}")).await
 }
 
-/// Waits for transactions that are older: nobody queues behind who is not changing the table's shape.
+/// Waits for older transactions without a limit: only DDL on the table waits behind this.
 async fn patiently(client: &Client, statement: &str) -> Result<()> {
     client.batch_execute("set lock_timeout = 0").await?;
     let result = client.batch_execute(statement).await;

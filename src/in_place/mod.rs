@@ -1,9 +1,9 @@
-//! Runs the steps of a change that needs no copy, and takes them back.
+//! Runs the steps of a change without a copy, and undoes them.
 //!
-//! Relies on the trial: no step under a lock reads or writes rows. Should that have changed since, it lets go after
-//! `--max-lock-time` and nothing is done.
-//! Run twice: what is done is marked so in its own transaction, with the oid of what it made and the table's definition
-//! since; a definition that somebody else changed stops it.
+//! Relies on the trial: no step under a lock reads or writes rows. If that has changed since, the step is rolled back
+//! after `--max-lock-time`.
+//! Run twice: each step is recorded in its own transaction, with the oid of the object that it created and the table's
+//! new definition. If another session has changed the definition, the run stops.
 
 mod concurrently;
 
@@ -23,7 +23,7 @@ use crate::run::events::{Detail, Note, Outcome, Unit, Work};
 use crate::run::{Run, definition};
 use crate::state::{Migration, Phase, StoredStep, TableChange, load_steps, mark_done, mark_undone};
 
-/// Runs what is not done yet, and ends the migration with the last step.
+/// Runs the remaining steps, and ends the migration with the last one.
 pub async fn change(
     run: &Run,
     migration: &mut Migration,
@@ -41,7 +41,7 @@ pub async fn change(
         let detail = Detail::Statements(statements.clone());
         run.events.progressed(i64::from(stored.ordinal) - 1, count as i64, Unit::Steps, detail);
         let work = Pending { run, change, stored: &stored, digest: &digest, known: &known, policy };
-        // When it returns, a transaction is open that marks it done.
+        // When it returns, a transaction that records the step is open.
         let made = match &stored.step.how {
             How::MakeIndex(index) => work.make_index(index).await.map(Some),
             How::DropIndex(oid) => work.drop_index(*oid).await.map(|()| None),
@@ -63,13 +63,13 @@ pub async fn change(
     Ok(())
 }
 
-/// A step that is to be run.
+/// A step to run.
 struct Pending<'a> {
     run: &'a Run,
     change: &'a TableChange,
     stored: &'a StoredStep,
     digest: &'a Fingerprint,
-    /// How the table was defined after the step before.
+    /// The definition of the table after the step before.
     known: &'a str,
     policy: LockPolicy,
 }
@@ -88,7 +88,7 @@ impl Pending<'_> {
         Ok(made)
     }
 
-    /// Whatever the table's definition is by now: the index is known by its oid.
+    /// Whatever the current definition of the table is: the oid identifies the index.
     async fn drop_index(&self, oid: u32) -> Result<()> {
         let Pending { run, change, stored, .. } = *self;
         let client = &run.control;
@@ -98,7 +98,7 @@ impl Pending<'_> {
         Ok(client.batch_execute("begin").await?)
     }
 
-    /// What it makes is a constraint of this name.
+    /// It creates a constraint with this name.
     async fn in_transaction(&self, makes: Option<&Ident>) -> Result<Option<u32>> {
         let Pending { run, change, stored, policy, .. } = *self;
         let client = &run.control;
@@ -133,20 +133,17 @@ impl Pending<'_> {
         }
     }
 
-    /// Makes sure that the table's name still means the table that was planned for.
+    /// Makes sure that the table's name still means the planned table.
     async fn expect_table(&self) -> Result<()> {
         let Pending { run, change, .. } = *self;
         let client = &run.control;
         if find_table(client, &change.name.to_string()).await? == Some(change.original_oid) {
             return Ok(());
         }
-        Err(Error::needs_person(format!(
-            "{} is not the table any more that was planned for",
-            change.name.shown()
-        ))
-        .because("it was dropped, renamed or moved by somebody else")
-        .state("the steps so far are done, this one was not begun")
-        .hint("Take that back and run the same command again, or `pgrecast abort`."))
+        Err(Error::needs_person(format!("{} is no longer the table that was planned", change.name.shown()))
+            .because("another session has dropped, renamed or moved the planned table")
+            .state("the steps so far are done, this one has not begun")
+            .hint("Undo that change and run the same command again, or run `pgrecast abort`."))
     }
 }
 
@@ -156,7 +153,7 @@ async fn find_constraint(client: &Client, change: &TableChange, name: &Ident) ->
     row.map(|row| Ok(row.try_get("oid")?)).transpose()
 }
 
-/// Whether something was done that nothing takes back.
+/// Whether a step was done that cannot be undone.
 pub async fn is_final(client: &Client, change: &TableChange) -> Result<bool> {
     let steps = load_steps(client, change.id).await?;
     Ok(steps.iter().any(|stored| match &stored.step.how {
@@ -166,8 +163,8 @@ pub async fn is_final(client: &Client, change: &TableChange) -> Result<bool> {
     }))
 }
 
-/// Takes back what was done of a migration that did not come to its end. What is not the very object that a step made is
-/// left alone; a table that is gone has taken everything along.
+/// Undoes the steps of an unfinished migration. It only drops objects that a step created. If the table was dropped,
+/// they are gone with it.
 pub async fn undo(run: &Run, change: &TableChange, policy: LockPolicy) -> Result<()> {
     let client = &run.control;
     for stored in load_steps(client, change.id).await?.into_iter().rev() {
@@ -178,7 +175,7 @@ pub async fn undo(run: &Run, change: &TableChange, policy: LockPolicy) -> Result
                 mark_undone(client, change.id, stored.ordinal).await?;
             }
             How::UnderLock { makes: Some(constraint), leading, following, .. } if stored.is_done => {
-                // A constraint is dropped under the strongest lock of all, whatever made it.
+                // Dropping a constraint always needs the strongest lock.
                 let how = How::UnderLock {
                     mode: LockMode::AccessExclusive,
                     leading: leading.clone(),
@@ -197,7 +194,7 @@ pub async fn undo(run: &Run, change: &TableChange, policy: LockPolicy) -> Result
     Ok(())
 }
 
-/// By its oid, in the transaction that is open and has locked the table.
+/// Drops the constraint by its oid, in the open transaction, which has locked the table.
 async fn drop_constraint(
     run: &Run,
     change: &TableChange,
@@ -244,13 +241,13 @@ async fn acquire(
     locking.acquire(&Request { targets, mains: vec![at] }, mode).await
 }
 
-/// Another table to be locked; none if this role may not, and the statement itself takes the lock.
+/// Another table to lock; none if this role may not lock it: then the statement itself acquires the lock.
 async fn target(client: &Client, table: &QualifiedName) -> Result<Option<Target>> {
     let Some(oid) = find_table(client, &table.to_string()).await? else { return Ok(None) };
     Ok(may_lock(client, oid).await?.then(|| Target::table(table, oid)))
 }
 
-/// For `status`: how long the strongest lock was held.
+/// Records for `status` how long the strongest lock was held.
 async fn note_held(client: &Client, change: &TableChange, stored: &StoredStep, held: Duration) -> Result<()> {
     if matches!(stored.step.how, How::UnderLock { mode: LockMode::AccessExclusive, .. }) {
         change.record_held(client, held.as_secs_f64() * 1000.0).await?;
@@ -273,15 +270,15 @@ fn failed(error: Error, change: &TableChange, stored: &StoredStep) -> Error {
         .state(match stored.ordinal {
             1 => "nothing was changed".to_owned(),
             before => format!(
-                "the table is in use; this step was not done, {} before it are: a constraint that is NOT VALID yet refuses \
-                 rows that do not fit, also an UPDATE of an old one",
+                "the table is in use; this step was not done, {} before it are. A constraint that is NOT VALID already rejects \
+                 new rows that violate it, and every UPDATE of an existing row that violates it",
                 before - 1
             ),
         });
     if is_data {
         error.with_kind(Kind::NeedsPerson).hint(format!(
-            "Correct the rows and run `pgrecast run {table}` to go on, or `pgrecast abort {table}` to take back what \
-             was done."
+            "Correct the rows and run `pgrecast run {table}` to continue, or `pgrecast abort {table}` to undo the steps so \
+             far."
         ))
     } else {
         error

@@ -1,9 +1,9 @@
-//! Index: after the copy, brings the shadow level and gives it its indexes.
+//! Index: after the copy, brings the shadow up to date and builds its indexes.
 //!
-//! In this order: take away every copy of a row whose key is in the log; build the key's unique index;
-//! replay; then all other indexes at once, in sessions of their own. Before a unique index is built
-//! stands one full round, so that no duplicate can be there that was only passing.
-//! Run twice: what is made is marked so in its own transaction. Killed midway: goes on with the next.
+//! In this order: delete every copied row whose key is in the log; build the unique index of the key; replay; then
+//! build all other indexes, in several sessions. A full round runs before a unique index is built, so that it meets no
+//! temporary duplicates.
+//! Run twice: each index is recorded in its own transaction. Killed midway: continues with the next one.
 
 pub mod vacuum;
 
@@ -25,19 +25,18 @@ use crate::run::Run;
 use crate::run::events::{Detail, Unit};
 use crate::state::{StoredDependent, TableChange, load_dependents, mark_made};
 
-/// Of the rows, if so few changed since the capture began that the other indexes may be there when they are brought
-/// over.
+/// If at most this fraction of the rows changed since capture began, the other indexes may exist during the replay.
 const FEW: i64 = 20;
 
-/// Builds the key's index and brings over what changed while rows were copied. With several sessions the others
-/// that refuse no row are built beside it, unless much has changed: each of them makes bringing over slower.
+/// Builds the key's index and replays the changes made during the copy. With several sessions, the other indexes that
+/// cannot reject a row are built in parallel, unless many rows changed: each index slows down the replay.
 pub async fn build_key(run: &Run, change: &TableChange, pair: &Pair, jobs: usize) -> Result<()> {
     let client = &run.control;
     let mut open = open(client, change).await?;
     open.retain(|stored| {
         stored.dependent.kind == DependentKind::KeyIndex || !stored.dependent.build.refuses_rows
     });
-    // The key's own comes first.
+    // The index of the key comes first.
     open.sort_by_key(|stored| stored.dependent.kind != DependentKind::KeyIndex);
     if open.first().is_some_and(|first| first.dependent.kind == DependentKind::KeyIndex) {
         replay::drain(client, pair, Which::All).await?;
@@ -55,13 +54,13 @@ pub async fn build_key(run: &Run, change: &TableChange, pair: &Pair, jobs: usize
     Ok(())
 }
 
-/// Builds all other indexes, `jobs` at a time, the largest first.
+/// Builds all other indexes, `jobs` in parallel, the largest first.
 pub async fn build_others(run: &Run, change: &TableChange, pair: &Pair, jobs: usize) -> Result<()> {
     let open = open(&run.control, change).await?;
     build_all(run, change, pair, jobs, open).await
 }
 
-/// How many indexes the new table has.
+/// The number of indexes of the new table.
 pub async fn count(client: &Client, change: &TableChange) -> Result<usize> {
     let all = load_dependents(client, change.id, Side::New).await?;
     Ok(all.iter().filter(|stored| is_index(stored)).count())
@@ -71,7 +70,7 @@ fn is_index(stored: &StoredDependent) -> bool {
     matches!(stored.dependent.kind, DependentKind::KeyIndex | DependentKind::Index)
 }
 
-/// The indexes that are not made yet, the largest first.
+/// The indexes that are not built yet, the largest first.
 async fn open(client: &Client, change: &TableChange) -> Result<Vec<StoredDependent>> {
     let mut all = load_dependents(client, change.id, Side::New).await?;
     all.retain(|stored| is_index(stored) && !stored.is_made);
@@ -87,7 +86,7 @@ async fn few_wait(client: &Client, change: &TableChange, pair: &Pair) -> Result<
     Ok(waiting <= few)
 }
 
-/// Builds these, `jobs` at a time, in this order.
+/// Builds these indexes, `jobs` in parallel, in this order.
 async fn build_all(
     run: &Run,
     change: &TableChange,
@@ -141,7 +140,7 @@ async fn build_all(
     Ok(())
 }
 
-/// Builds the index itself, unless a former run did.
+/// Builds the index, unless an earlier run did.
 async fn build(session: &Client, change: &TableChange, stored: &StoredDependent) -> Result<()> {
     let name = stored.dependent.name.clone();
     let index = QualifiedName { schema: change.shadow_schema.clone(), name };
@@ -151,11 +150,11 @@ async fn build(session: &Client, change: &TableChange, stored: &StoredDependent)
     in_transaction(session, &stored.dependent.create[..stored.dependent.build.statements], None).await
 }
 
-/// Does the rest and marks it made.
+/// Runs the remaining statements and records the index as built.
 async fn attach(session: &Client, stored: &StoredDependent) -> Result<()> {
     in_transaction(session, &stored.dependent.create[stored.dependent.build.statements..], Some(stored.id))
         .await?;
-    tracing::debug!(index = %stored.dependent.name.shown(), "index made");
+    tracing::debug!(index = %stored.dependent.name.shown(), "index built");
     Ok(())
 }
 
@@ -190,7 +189,7 @@ fn duplicates(error: Error, change: &TableChange, stored: &StoredDependent) -> E
             .with_kind(Kind::NeedsPerson)
             .state("the table is unchanged; the copy is complete and changes are still being captured")
             .hint(format!(
-                "Remove the duplicates from {} and run `pgrecast run {table}` to go on, or `pgrecast abort {table}`.",
+                "Remove the duplicates from {} and run `pgrecast run {table}` to continue, or `pgrecast abort {table}` to undo.",
                 change.name.shown()
             ))
     } else {

@@ -1,4 +1,4 @@
-//! How long locks are held: the server ends what takes longer, also when this process stands still.
+//! Limits how long locks are held: the server cancels what takes longer, even if this process hangs.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::name::{Literal, sql};
 /// What is left for the commit.
 const COMMIT: Duration = Duration::from_millis(10);
 
-/// Since when the locks are held, and for how long they may be.
+/// Since when the locks are held, and how long they may be held.
 #[derive(Debug, Clone, Copy)]
 pub struct Hold {
     since: Instant,
@@ -20,19 +20,19 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// From now on.
+    /// Starts now.
     #[must_use]
     pub fn begin(policy: LockPolicy) -> Self {
         Hold { since: Instant::now(), most: policy.max_lock_time }
     }
 
-    /// How long by now.
+    /// How long they have been held.
     #[must_use]
     pub fn elapsed(self) -> Duration {
         self.since.elapsed()
     }
 
-    /// Whether less than a millisecond is left: the server counts whole ones, and 0 would mean no limit.
+    /// Whether less than a millisecond is left: the server counts whole milliseconds, and 0 would mean no limit.
     #[must_use]
     pub fn is_over(self) -> bool {
         self.elapsed() + Duration::from_millis(1) > self.most
@@ -59,11 +59,10 @@ impl Hold {
         text
     }
 
-    /// Leaves the server no more time for a statement than is left in all: it holds to that also when
-    /// this process stands still.
+    /// Limits the next statement to the remaining time. The server enforces this even if this process hangs.
     ///
     /// # Errors
-    /// [`Kind::Transient`] when none is left.
+    /// [`Kind::Transient`] if no time is left.
     pub async fn limit(self, client: &Client) -> Result<()> {
         if self.is_over() {
             return Err(self.exceeded());
@@ -72,17 +71,17 @@ impl Hold {
         Ok(client.batch_execute(&format!("set local statement_timeout = '{left}ms'")).await?)
     }
 
-    /// That it was too long.
+    /// The error for a timeout.
     #[must_use]
     pub fn exceeded(self) -> Error {
         Error::new(
             Kind::Transient,
-            format!("it took longer than {} ms under its locks", self.most.as_millis()),
+            format!("the work under the locks took longer than {} ms", self.most.as_millis()),
         )
-        .hint("Choose a quieter time, or allow it more with --max-lock-time.")
+        .hint("Choose a quieter time, or a longer --max-lock-time.")
     }
 
-    /// Why it really failed, when the server held to the limit.
+    /// The actual error, if the server enforced the limit.
     #[must_use]
     pub fn reason(self, error: Error) -> Error {
         let is_cut_off = error.is_sqlstate(&SqlState::QUERY_CANCELED)

@@ -1,6 +1,6 @@
-//! Who is in the way of a lock: looked at before it is asked for, and named when it was not had.
+//! The sessions that block a lock: checked before the lock is requested, and reported if it is not granted.
 //!
-//! Reads `pg_locks` and `pg_stat_activity` only; [`end`] ends sessions, when the user told us to.
+//! Only reads `pg_locks` and `pg_stat_activity`; [`end`] terminates sessions, if the user asked for it.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -15,11 +15,11 @@ use crate::name::sql;
 pub struct Holder {
     /// `None`: a prepared transaction.
     pub pid: Option<i32>,
-    /// Its virtual transaction, or what stands for it: the same as long as the transaction is.
+    /// Its virtual transaction id or a substitute: stays the same as long as the transaction lasts.
     pub transaction: String,
-    /// Whether it is a plain autovacuum, which gives way to whoever waits for it.
+    /// Whether it is a plain autovacuum, which is cancelled when another session waits for it.
     pub gives_way: bool,
-    /// How old the transaction is; `None` when this role may not see it.
+    /// The age of the transaction; `None` if this role may not see it.
     pub age: Option<Duration>,
     words: String,
     relation: String,
@@ -37,7 +37,7 @@ impl Holder {
         let who = match pid {
             None => String::new(),
             Some(pid) if prevents_wraparound => {
-                format!("pid {pid}, an autovacuum against wraparound, which does not give way: ")
+                format!("pid {pid}, an autovacuum to prevent wraparound, which does not give way: ")
             }
             Some(pid) if is_autovacuum => format!("pid {pid}, an autovacuum: "),
             Some(pid) => format!("pid {pid} \"{application}\": "),
@@ -54,7 +54,7 @@ impl Holder {
         })
     }
 
-    /// In words, with the age as far as it is known.
+    /// The holder in words, with its age as far as known.
     #[must_use]
     pub fn shown(&self, age: Duration) -> String {
         let about = if self.age.is_none() { "at least " } else { "" };
@@ -62,12 +62,12 @@ impl Holder {
     }
 }
 
-/// What we know of the ages of transactions whose beginning this role may not see: since when we see them.
+/// Since when we have seen each transaction: the only known age if this role may not see when it began.
 #[derive(Debug, Clone, Default)]
 pub struct Sightings(HashMap<String, Instant>);
 
 impl Sightings {
-    /// Takes note of who is there now, and forgets the others.
+    /// Records the current holders, and forgets the others.
     pub fn see(&mut self, holders: &[Holder]) {
         let now = Instant::now();
         self.0 = holders
@@ -79,7 +79,7 @@ impl Sightings {
             .collect();
     }
 
-    /// How old a transaction is, at least.
+    /// The minimum age of a transaction.
     #[must_use]
     pub fn age(&self, holder: &Holder) -> Duration {
         let seen = || self.0.get(&holder.transaction).map_or(Duration::ZERO, Instant::elapsed);
@@ -87,15 +87,15 @@ impl Sightings {
     }
 }
 
-/// Those who hold a lock of one of these modes on one of these relations, us aside.
+/// Other sessions that hold a lock in one of these modes on one of these relations.
 pub async fn list(client: &Client, relations: &[u32], modes: &[&str]) -> Result<Vec<Holder>> {
     let rows = client.query(&sql!("lock/list_holders.sql").text(), &[&relations, &modes]).await?;
     rows.iter().map(Holder::from_row).collect()
 }
 
-/// Ends the clients' sessions that hold such a lock on this table, and says which, in words.
+/// Terminates client sessions that hold such a lock on this table, and returns them in words.
 pub async fn end(client: &Client, table: u32, modes: &[&str]) -> Result<Vec<String>> {
-    // A session may be ended by the role that we logged in as, which need not be the table's owner.
+    // Use the rights of the login role, which need not be the table's owner.
     client.batch_execute("begin; set local role none").await?;
     let rows = client.query(&sql!("lock/end_holders.sql").text(), &[&table, &modes]).await;
     client.batch_execute("rollback").await?;
@@ -103,7 +103,8 @@ pub async fn end(client: &Client, table: u32, modes: &[&str]) -> Result<Vec<Stri
         .iter()
         .map(|row| {
             let (pid, application): (i32, String) = (row.try_get("pid")?, row.try_get("application")?);
-            let what = if row.try_get("ended")? { "was ended" } else { "could not be ended by this role" };
+            let what =
+                if row.try_get("ended")? { "was terminated" } else { "could not be terminated by this role" };
             Ok(format!("pid {pid} \"{application}\" {what}"))
         })
         .collect()

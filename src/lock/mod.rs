@@ -1,9 +1,9 @@
-//! The one place where a lock is asked for that could make the application wait.
+//! The only place that requests locks which could make the application wait.
 //!
-//! Others never queue behind our request for longer than `lock_timeout`, over all tables of it
-//! together; past that we let go, stay away for a while and try again, saying who was in the way. We
-//! look at `pg_locks` first and do not even ask while a long transaction holds what we want.
-//! `lock_timeout` stays below the server's `deadlock_timeout`, so that in a deadlock it is we who give way.
+//! Other sessions never wait behind our request for longer than `lock_timeout` in total, over all its tables. After
+//! that limit we release everything, pause and retry, and report who blocked the lock. We look at `pg_locks` first and
+//! do not request the lock while a long transaction holds a conflicting one. `lock_timeout` stays below the server's
+//! `deadlock_timeout`, so that in a deadlock our request is cancelled.
 
 mod hold;
 pub mod holders;
@@ -27,22 +27,23 @@ use crate::run::Run;
 use crate::run::events::Note;
 use crate::state::{LockCost, TableChange};
 
-/// How long and how often to ask.
+/// How long and how often to request a lock.
 #[derive(Debug, Clone, Copy)]
 pub struct LockPolicy {
-    /// The longest that others may queue behind one request, over all of its tables.
+    /// Maximum time that other sessions may wait behind one request, over all its tables.
     pub lock_timeout: Duration,
-    /// The longest that the application may wait behind locks that we hold.
+    /// Maximum time that the application may wait behind locks that we hold.
     pub max_lock_time: Duration,
-    /// How many attempts before giving up.
+    /// How many tries before the command fails.
     pub attempts: u32,
-    /// After asking in vain for so long, end the sessions that hold the table itself. `None`: never.
+    /// If the lock is not acquired in this time, terminate the sessions that hold locks on the table itself. `None`:
+    /// never.
     pub kill_blockers_after: Option<Duration>,
 }
 
 impl LockPolicy {
-    /// The same, asking for no longer than half of the server's `deadlock_timeout`: waits that are each
-    /// short add up, and who waits for longer than it may be ended by the server as a deadlock's victim.
+    /// Limits the request to half of the server's `deadlock_timeout`. Several short waits add up, and a session that
+    /// waits longer than `deadlock_timeout` may be cancelled as the victim of a deadlock.
     #[must_use]
     pub fn under(mut self, deadlock_timeout: Duration) -> Self {
         self.lock_timeout = self.lock_timeout.min(deadlock_timeout / 2).max(Duration::from_millis(1));
@@ -51,7 +52,7 @@ impl LockPolicy {
 }
 
 impl LockMode {
-    /// The modes of others that keep us from having it.
+    /// The modes that conflict with this one.
     /// <https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-TABLES>
     pub(super) fn conflicts(self) -> &'static [&'static str] {
         const ALL: [&str; 8] = [
@@ -72,19 +73,19 @@ impl LockMode {
     }
 }
 
-/// What asking cost.
+/// The statistics of a request.
 #[derive(Debug, Clone, Default)]
 pub struct LockStory {
-    /// How often we asked or would have asked.
+    /// How often we requested the lock or did not, because of a long transaction.
     pub attempts: u32,
-    /// How long others could have queued behind us, in total.
+    /// How long other sessions could have waited behind us, in total.
     pub waited: Duration,
-    /// Who was in the way, the last time somebody was.
+    /// The last sessions that blocked it.
     pub blockers: Vec<String>,
 }
 
 impl LockStory {
-    /// As it is written down: nothing was held.
+    /// The record for the state: no lock was held.
     #[must_use]
     pub fn cost(&self) -> LockCost {
         LockCost {
@@ -96,13 +97,13 @@ impl LockStory {
     }
 }
 
-/// A holder older than this is not waited for with others queueing behind us.
+/// While a holder is older than this, we do not request the lock: others would wait behind us.
 const LONG_TRANSACTION: Duration = Duration::from_secs(1);
 
-/// How often to look whether a transaction whose age is hidden from us has ended.
+/// How often to check whether a transaction of unknown age has ended.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// One thing to be done under a lock, and how often that was tried.
+/// Work to be done under a lock, and how often the lock was tried.
 pub struct Locking<'a> {
     run: &'a Run,
     tables: Vec<i64>,
@@ -110,12 +111,12 @@ pub struct Locking<'a> {
     policy: LockPolicy,
     began: Instant,
     sightings: Sightings,
-    /// What asking has cost so far.
+    /// The statistics so far.
     pub story: LockStory,
 }
 
 impl<'a> Locking<'a> {
-    /// Nothing is requested yet. `tables` are the table changes for which `status` shows how it stands.
+    /// Prepares a request. `tables` are the table changes for which `status` shows the request.
     #[must_use]
     pub fn new(run: &'a Run, tables: &[i64], purpose: Purpose, policy: LockPolicy) -> Self {
         Locking {
@@ -131,11 +132,11 @@ impl<'a> Locking<'a> {
 
     /// Begins a transaction that holds the lock on all relations of the request.
     ///
-    /// When it returns, nothing but SET and LOCK was done in the transaction: its first snapshot is still
-    /// to be taken. The caller commits, or rolls back and may ask again.
+    /// When it returns, the transaction has run only SET and LOCK: it has no snapshot yet. The caller commits, or rolls
+    /// back and may request the lock again.
     ///
     /// # Errors
-    /// [`Kind::Transient`] never; [`Kind::Failed`] after the last attempt, naming those in the way.
+    /// [`Kind::Failed`] after the last try, with the sessions that blocked it. Never [`Kind::Transient`].
     pub async fn acquire(&mut self, request: &Request, mode: LockMode) -> Result<()> {
         while !self.try_acquire(request, mode).await? {
             self.wait(request, mode).await?;
@@ -143,7 +144,8 @@ impl<'a> Locking<'a> {
         Ok(())
     }
 
-    /// Asks once, if it makes sense to ask. `true`: the transaction is open and holds the locks.
+    /// Requests the lock once, unless a long transaction holds a conflicting one. `true`: the transaction is open and
+    /// holds the locks.
     pub async fn try_acquire(&mut self, request: &Request, mode: LockMode) -> Result<bool> {
         self.story.attempts += 1;
         let long = self.long_holders(request, mode).await?;
@@ -169,8 +171,7 @@ impl<'a> Locking<'a> {
         Ok(false)
     }
 
-    /// Stays away for a while after an attempt that failed, or gives up. Writes down how it stands, for
-    /// `status` in another terminal.
+    /// Pauses after a failed try, or fails after the last one. Records the result for `status` in another terminal.
     pub async fn wait(&mut self, request: &Request, mode: LockMode) -> Result<()> {
         let story = &self.story;
         let client = &self.run.control;
@@ -206,8 +207,8 @@ impl<'a> Locking<'a> {
         Ok(found)
     }
 
-    /// Those in the way whose transactions are long and will not give way, in words. Where a transaction's
-    /// age is hidden from us we look for as long as a short one lasts, with nobody queueing behind us.
+    /// The blocking sessions with long transactions that do not give way, in words. If the age of a transaction is
+    /// hidden from us, we watch it for as long as a short one lasts, without requesting the lock.
     async fn long_holders(&mut self, request: &Request, mode: LockMode) -> Result<Vec<String>> {
         let mut found = self.holders(request, mode).await?;
         let hidden: Vec<String> = found
@@ -232,13 +233,13 @@ impl<'a> Locking<'a> {
     fn given_up(&self, request: &Request) -> Error {
         let tables: Vec<String> = request.tables().map(|table| table.name.shown()).collect();
         let error = Error::failed(format!(
-            "could not lock table {} for {} ({} attempts of {} ms)",
+            "could not lock table {} for {} ({} tries of {} ms)",
             tables.join(", "),
             self.purpose.as_str(),
             self.policy.attempts,
             self.policy.lock_timeout.as_millis()
         ))
-        .hint("Wait for those in the way to finish, then run the same command again.");
+        .hint("Wait for these sessions to finish, then run the same command again.");
         if self.story.blockers.is_empty() {
             error.because("canceling statement due to lock timeout (55P03)")
         } else {
@@ -261,8 +262,8 @@ async fn ask(
     attempt: u32,
 ) -> Result<()> {
     client.batch_execute("begin isolation level read committed").await?;
-    // Blocks no reader and no writer, but makes a plain autovacuum give way: that happens after
-    // deadlock_timeout (1 s by default), which attempts as short as ours never reach.
+    // Blocks neither readers nor writers, but makes a plain autovacuum give way. That happens after deadlock_timeout (1
+    // s by default), longer than our requests wait.
     client
         .batch_execute(&format!(
             "set local lock_timeout = '2500ms'; lock table {} in share update exclusive mode",
@@ -284,10 +285,11 @@ async fn ask(
         .await?;
     let asked = Instant::now();
     for statement in request.statements(mode, attempt, &owner) {
-        // lock_timeout counts for each lock anew, statement_timeout for each statement: one budget for all.
+        // lock_timeout applies to each lock separately, statement_timeout to each statement. We need one budget for
+        // all.
         let left = policy.lock_timeout.saturating_sub(asked.elapsed()).as_millis();
         if left == 0 {
-            return Err(Error::new(Kind::Transient, "the time to ask for locks is over"));
+            return Err(Error::new(Kind::Transient, "the time limit of the lock request is over"));
         }
         client.batch_execute(&format!("set local statement_timeout = '{left}ms'; {statement}")).await?;
     }

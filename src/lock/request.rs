@@ -1,19 +1,19 @@
-//! What is to be locked, and in which order.
+//! The relations to lock, and their order.
 
 use crate::alter::LockMode;
 use crate::name::{Fragment, Ident, QualifiedName};
 
-/// A relation to be locked.
+/// A relation to lock.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// Its name.
     pub name: QualifiedName,
     /// Its oid.
     pub oid: u32,
-    /// For a view, the role that may and the role that owns it: LOCK TABLE would lock all that the view reads, and takes no materialized
-    /// view.
+    /// For a view, the role that may alter it and the role that owns it. LOCK TABLE would also lock everything that the
+    /// view reads, and does not accept a materialized view.
     pub view_of: Option<(Ident, Ident)>,
-    /// With all of its partitions.
+    /// Whether to lock all partitions too.
     pub is_partitioned: bool,
 }
 
@@ -30,31 +30,30 @@ impl Target {
         Target { is_partitioned: true, ..Self::table(name, oid) }
     }
 
-    /// As LOCK TABLE names it.
+    /// The name for LOCK TABLE.
     fn words(&self) -> String {
         format!("{}{}", if self.is_partitioned { "" } else { "only " }, self.name)
     }
 }
 
-/// The relations of one request, in the order in which applications lock them: what leads to the table, as a view
-/// or a referencing table does, before it, and what the table leads to after it. Who locks the other way round
-/// waits for those who wait for him.
+/// The relations of one request, in the order in which applications lock them: views and referencing tables before the
+/// table, and tables that it references after it. The opposite order causes deadlocks.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// In that order.
     pub targets: Vec<Target>,
-    /// Which of them are the tables that are changed.
+    /// Which of them are the tables to change.
     pub mains: Vec<usize>,
 }
 
 impl Request {
-    /// For one table.
+    /// A request for one table.
     #[must_use]
     pub fn table(name: &QualifiedName, oid: u32) -> Self {
         Request { targets: vec![Target::table(name, oid)], mains: vec![0] }
     }
 
-    /// For several tables at once: what they have in common is locked once.
+    /// A request for several tables: relations that occur more than once are locked once.
     #[must_use]
     pub fn all<'a>(requests: impl IntoIterator<Item = &'a Request>) -> Self {
         let mut all = Request { targets: Vec::new(), mains: Vec::new() };
@@ -77,12 +76,13 @@ impl Request {
         self.targets.iter().map(|target| target.oid).collect()
     }
 
-    /// The tables that are changed.
+    /// The tables to change.
     pub(super) fn tables(&self) -> impl Iterator<Item = &Target> {
         self.mains.iter().map(|place| &self.targets[*place])
     }
 
-    /// The statements that take the locks. Traffic may go either way: every second attempt asks the other way round.
+    /// The statements that acquire the locks. Applications may use either order, so every second try uses the reverse
+    /// order.
     pub(super) fn statements(&self, mode: LockMode, attempt: u32, owner: &str) -> Vec<String> {
         let mut targets: Vec<&Target> = self.targets.iter().collect();
         if attempt.is_multiple_of(2) {
@@ -92,7 +92,7 @@ impl Request {
             .chunk_by(|a, b| a.view_of.is_none() && b.view_of.is_none())
             .map(|together| {
                 if let Target { name, view_of: Some((role, view_owner)), .. } = together[0] {
-                    // Changes nothing, and takes ACCESS EXCLUSIVE on the view alone.
+                    // Changes nothing, and locks only the view in ACCESS EXCLUSIVE mode.
                     return format!(
                         "set local role {role}; alter table {name} owner to {view_owner}; set local role {owner}"
                     );

@@ -1,6 +1,6 @@
-//! Names and texts that quote themselves, and the statements they are filled into.
+//! Names and texts that quote themselves, and the statements that use them.
 //!
-//! Nothing else is ever put into SQL: values are bound, names go through these types.
+//! Nothing else is inserted into SQL: values are bound, and names use these types.
 
 mod statement;
 
@@ -9,15 +9,15 @@ use std::fmt;
 pub use statement::Statement;
 pub(crate) use statement::sql;
 
-/// What may be put into a statement's placeholder: it writes itself as safe SQL.
+/// A type that may fill a placeholder: it formats itself as safe SQL.
 pub trait Sql: fmt::Display {}
 
-/// One identifier, kept as the catalog has it; written quoted.
+/// One identifier, stored as in the catalog, formatted with quotes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ident(String);
 
 impl Ident {
-    /// An identifier exactly as the catalog stores it (no folding, no truncation).
+    /// An identifier exactly as in the catalog (no folding, no truncation).
     pub fn new(name: impl Into<String>) -> Self {
         Ident(name.into())
     }
@@ -28,7 +28,7 @@ impl Ident {
         &self.0
     }
 
-    /// As a person would write it: quoted only where it has to be.
+    /// For messages: quoted only if necessary.
     #[must_use]
     pub fn shown(&self) -> String {
         let mut chars = self.0.chars();
@@ -61,7 +61,7 @@ impl QualifiedName {
         QualifiedName { schema: Ident::new(schema), name: Ident::new(name) }
     }
 
-    /// As a person would write it.
+    /// For messages.
     #[must_use]
     pub fn shown(&self) -> String {
         format!("{}.{}", self.schema.shown(), self.name.shown())
@@ -82,7 +82,7 @@ impl fmt::Display for QualifiedName {
 
 impl Sql for QualifiedName {}
 
-/// A string constant, for the places where SQL takes no parameter (DDL).
+/// A string constant, for places where SQL accepts no parameter (DDL).
 #[derive(Debug, Clone, Copy)]
 pub struct Literal<'a>(pub &'a str);
 
@@ -90,7 +90,7 @@ impl fmt::Display for Literal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let quoted = self.0.replace('\'', "''");
         if quoted.contains('\\') {
-            // standard_conforming_strings may be off: the E form means the same under both settings.
+            // standard_conforming_strings may be off: the E form has the same meaning with both settings.
             write!(f, "E'{}'", quoted.replace('\\', "\\\\"))
         } else {
             write!(f, "'{quoted}'")
@@ -100,18 +100,18 @@ impl fmt::Display for Literal<'_> {
 
 impl Sql for Literal<'_> {}
 
-/// SQL text that is already safe: put together from the types above, or written by the server itself
-/// (`pg_get_indexdef`, `pg_get_expr`, ..), or the expression the user asked us to evaluate.
+/// SQL text that is already safe: composed of the types above, or printed by the server (`pg_get_indexdef`,
+/// `pg_get_expr`, ..), or an expression that the user asked us to evaluate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fragment(String);
 
 impl Fragment {
-    /// Takes text of which the caller knows that it is safe, see above.
+    /// Wraps text that the caller knows to be safe, see above.
     pub fn trusted(text: impl Into<String>) -> Self {
         Fragment(text.into())
     }
 
-    /// The items, written one after the other with `separator` between.
+    /// The items, joined with `separator`.
     pub fn join<T: fmt::Display>(items: impl IntoIterator<Item = T>, separator: &str) -> Self {
         let texts: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
         Fragment(texts.join(separator))
@@ -132,7 +132,7 @@ impl fmt::Display for Fragment {
 
 impl Sql for Fragment {}
 
-/// An object identifier or another number written into DDL.
+/// An object identifier or another number in DDL.
 impl Sql for u32 {}
 
 #[cfg(test)]

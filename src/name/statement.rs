@@ -2,7 +2,7 @@
 
 use super::Sql;
 
-/// A statement's text from a file under `sql/`, its header comment left out.
+/// The text of a statement from a file under `sql/`, without its header comment.
 macro_rules! sql {
     ($path:literal) => {
         $crate::name::Statement::from_file(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/", $path)))
@@ -21,8 +21,8 @@ enum Piece {
 }
 
 impl Statement {
-    /// Takes the text of a file; the header (leading `--` lines) is for readers, not for the server.
-    /// A placeholder is a word of lower-case letters and underscores in braces.
+    /// Reads the text of a file; the header (leading `--` lines) is not sent to the server. A placeholder is a word of
+    /// lower-case letters and underscores in braces.
     #[must_use]
     pub fn from_file(text: &str) -> Self {
         let mut body = text;
@@ -51,11 +51,11 @@ impl Statement {
         Statement(pieces)
     }
 
-    /// Fills one placeholder everywhere it occurs. What is filled in is never searched for further
-    /// placeholders, whatever a name may contain.
+    /// Fills one placeholder everywhere. The filled text is never searched for other placeholders, whatever a name may
+    /// contain.
     ///
     /// # Panics
-    /// If the statement has no such placeholder: a mistake in our code, found by any run of it.
+    /// If the statement has no such placeholder: a bug that every run of this code shows.
     #[must_use]
     pub fn fill(mut self, placeholder: &str, value: &dyn Sql) -> Self {
         let hole = Piece::Hole(placeholder.to_owned());
@@ -78,7 +78,7 @@ impl Statement {
     /// The finished text.
     ///
     /// # Panics
-    /// If a placeholder was not filled: a mistake in our code, found by any run of it.
+    /// If a placeholder was not filled: a bug that every run of this code shows.
     #[must_use]
     pub fn text(&self) -> String {
         self.0

@@ -1,12 +1,12 @@
-//! How long to stay away from a lock before asking for it again.
+//! How long to pause before requesting a lock again.
 
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// The pause after the n-th failed attempt (from 1): doubling up to 5 s, and anything between half
-/// and all of it, so that we never fall into step with a writer. `random` is any number.
+/// The pause after the n-th failed try (from 1): doubles up to 5 s, and is then randomized between half and all of it,
+/// so that the tries do not synchronize with a writer. `random` is any number.
 #[must_use]
 pub fn backoff(attempt: u32, random: u64) -> Duration {
     let doubled = FIRST.saturating_mul(1u32 << attempt.saturating_sub(1).min(10)).min(LONGEST);

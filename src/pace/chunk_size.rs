@@ -2,21 +2,22 @@
 
 use std::time::Duration;
 
-/// The size of the next chunk follows the time of the last one.
+/// Adapts the size of the next chunk to the duration of the last one.
 #[derive(Debug, Clone, Copy)]
 pub struct ChunkSize {
     target: Duration,
     blocks: i64,
 }
 
-/// 1 MB with 8 kB blocks: short whatever the machine.
+/// 1 MB with 8 kB blocks: short on any machine.
 const FIRST: i64 = 128;
-/// 256 kB: to begin and end a transaction takes as long as the rows of so few blocks, so on a busy server a chunk that is
-/// too slow would only become slower by the row, and be made smaller for it again and again.
+/// 256 kB. The fixed cost of a transaction equals the cost of the rows of so few blocks. On a busy server, a smaller
+/// chunk would be slower per row, and then shrink again and again.
 const SMALLEST: i64 = 32;
-/// So many times the target is too long for that: its rows must be very wide.
+/// If a chunk of the minimum size takes this many times the target, its rows must be very wide, and it may become
+/// smaller.
 const FAR_TOO_LONG: u32 = 8;
-/// 8 GB: more would make a chunk's loss dear and progress coarse.
+/// 8 GB: with more, the loss of a chunk would be expensive and progress coarse.
 const LARGEST: i64 = 1 << 20;
 
 impl ChunkSize {
@@ -32,8 +33,8 @@ impl ChunkSize {
         self.blocks
     }
 
-    /// Learns from a chunk of so many blocks. At most doubles or quarters at once, so that one odd
-    /// chunk does not decide.
+    /// Adapts to a chunk with this number of blocks. Grows at most to twice the size and shrinks at most to a quarter
+    /// at once, so that one unusual chunk has little effect.
     pub fn learn(&mut self, blocks: i64, took: Duration) {
         let factor = self.target.as_secs_f64() / took.as_secs_f64().max(0.001);
         let wanted = (blocks as f64 * factor) as i64;

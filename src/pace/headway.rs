@@ -1,14 +1,14 @@
-//! With how many sessions to bring changed rows over, and when it can not be done.
+//! How many sessions replay changed rows, and when replay cannot keep up.
 
 use std::time::Duration;
 
-/// More sessions than this would take the machine from the application.
+/// More sessions would take too much of the machine from the application.
 const MOST: usize = 8;
 
-/// How long the fewest entries that ever waited may stay the fewest, with all sessions at work.
+/// How long the minimum backlog may stay the minimum, with all sessions active.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How it goes with what waits, from look to look.
+/// The progress of the replay, measured at intervals.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Headway {
     sessions: usize,
@@ -18,15 +18,15 @@ pub struct Headway {
 }
 
 impl Headway {
-    /// Begins with so many sessions, and with two at least when `many` entries wait.
+    /// Begins with this number of sessions, and with at least two if the backlog is `many`.
     #[must_use]
     pub fn with(sessions: usize, many: i64) -> Self {
         Headway { sessions, many, ..Headway::default() }
     }
 
-    /// Learns how many entries wait now, `at` so long after the beginning, and how many were brought over
-    /// since the last look. Says how many sessions should go on: twice as many as before when three came for
-    /// four that were brought over. `None`: writers are faster.
+    /// Takes the backlog at time `at` since the beginning, and the number of entries replayed since the last
+    /// measurement. Returns the number of sessions to use: twice as many if three new entries arrived for each four
+    /// replayed. `None`: writers are faster.
     pub fn learn(&mut self, waiting: i64, brought: i64, at: Duration) -> Option<usize> {
         let before = self.sessions;
         self.sessions = match self.last {
@@ -53,7 +53,8 @@ mod tests {
 
     use super::*;
 
-    /// What is said in the end when so many wait at each look, and this many were brought over between two.
+    /// The result of the replay if this backlog is measured each time, and this many entries are replayed between two
+    /// measurements.
     fn learn_all(waiting: &[i64], brought: i64, every: Duration) -> Option<usize> {
         let mut headway = Headway::with(1, 20_000);
         let mut sessions = None;

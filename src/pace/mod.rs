@@ -1,4 +1,4 @@
-//! How fast, and how patiently: pure decisions.
+//! Decisions about speed and pauses. Pure.
 
 mod backoff;
 mod chunk_size;

@@ -1,23 +1,24 @@
-//! The echo: what the way back keeps. A row of `to` may know more than the row of `from` that it became: 12.345 became
-//! 12.35. If somebody changes only the note, 12.345 has to stay. So the row of `to` is mapped forward (the echo) and compared by
-//! image with the row of `from`: where they are the same, the value of `to` still means the new one.
+//! The echo: values that a reverse round keeps. A row of `to` may be more exact than the row of `from` that it was
+//! converted to: 12.345 became 12.35. If somebody changes only the note, 12.345 must stay. So the row of `to` is mapped
+//! forward (the echo) and compared by image with the row of `from`. Where they are equal, the value of `to` still
+//! corresponds to the new one.
 
 use super::Pair;
 use crate::name::{Fragment, Ident, QualifiedName};
 use crate::plan::mapping::{Origin, Output};
 
-/// How an output gets its value.
+/// How the value of an output is determined.
 enum Desired {
-    /// What the mapping gives.
+    /// The value of the mapping.
     Mapped,
-    /// What `to` has already, whatever `from` says.
+    /// The existing value in `to`.
     Kept,
-    /// What `to` has, while this condition holds; else what the mapping gives.
+    /// The existing value in `to` while this condition holds; otherwise the value of the mapping.
     KeptWhile(String),
 }
 
 impl Pair {
-    /// For each output the value that `to` should have; `t` is the row as it is.
+    /// For each output, the value that `to` should have; `t` is the existing row.
     pub(super) fn desired(&self) -> Vec<String> {
         let outputs = self.mapping.columns().iter().enumerate();
         outputs
@@ -32,7 +33,7 @@ impl Pair {
             .collect()
     }
 
-    /// Whether the echo is looked at for any output.
+    /// Whether any output needs the echo.
     pub(super) fn needs_echo(&self) -> bool {
         let outputs = self.mapping.columns().iter().enumerate();
         outputs.into_iter().any(|(n, output)| matches!(self.desired_of(n, output), Desired::KeptWhile(_)))
@@ -56,7 +57,7 @@ impl Pair {
         if there.origin != Origin::UsingOthers {
             return Desired::KeptWhile(equal(&[format!("g.c{place}")], &[format!("f.r{}", n + 1)]));
         }
-        // A value that depends on others too is kept only if all but the key is the same.
+        // A value that depends on other columns too is kept only if everything except the key is equal.
         let is_key = |n: usize| self.key.0.iter().any(|key| key.output == n);
         let (there, here): (Vec<_>, Vec<_>) = self
             .mapping
@@ -71,7 +72,7 @@ impl Pair {
         Desired::KeptWhile(equal(&there, &here))
     }
 
-    /// Where the way there filled `from` from this column of `to`: its place in the forward mapping, from 1.
+    /// The output of the forward mapping that filled `from` from this column of `to`: its position, from 1.
     fn way_there(&self, output: &Output) -> Option<(usize, &Output)> {
         let (forward, from) = self.echo.as_ref().zip(output.from.as_ref())?;
         let place = forward.columns().iter().position(|o| o.name == *from)?;
@@ -84,7 +85,7 @@ impl Pair {
         to.map(|column| &column.type_name) == from.map(|column| &column.type_name)
     }
 
-    /// The echo of a table's rows, as one more item of a FROM list.
+    /// The echo of a table's rows, as an additional FROM item.
     pub(super) fn echo_source(&self, table: &QualifiedName) -> Fragment {
         match &self.echo {
             Some(echo) if self.needs_echo() => {
@@ -109,7 +110,7 @@ impl Pair {
             .collect()
     }
 
-    /// They as the continuation of a list.
+    /// These columns as the continuation of a list.
     pub(super) fn kept(&self, separator: &str) -> Fragment {
         let columns = self.kept_columns();
         Fragment::join(

@@ -1,10 +1,10 @@
-//! The placeholders of statements that bring rows over, and what a pair puts in their place.
+//! The placeholders of copy, replay and verify statements, and their values for a pair.
 
 use super::Pair;
 use crate::name::{Fragment, Statement};
 
 impl Pair {
-    /// A statement with everything filled in that it has a placeholder for.
+    /// A statement with all its placeholders filled.
     #[must_use]
     pub fn fill(&self, mut statement: Statement) -> Statement {
         for (placeholder, part) in PARTS {
@@ -18,7 +18,7 @@ impl Pair {
 
 type Part = fn(&Pair) -> Fragment;
 
-/// By placeholder; the tables are `f` (the source), `t` (`to`), `k` (the key set), `l` (the log).
+/// The values by placeholder. Table aliases: `f` (the source), `t` (`to`), `k` (the key set), `l` (the log).
 const PARTS: &[(&str, Part)] = &[
     // Tables.
     ("from", |pair| Fragment::join([&pair.from], "")),
@@ -38,7 +38,7 @@ const PARTS: &[(&str, Part)] = &[
     ("to_image", |pair| Fragment::join(pair.mapping.columns().iter().map(|o| format!("t.{}", o.name)), ", ")),
     ("kept", |pair| pair.kept(", ")),
     ("kept_values", |pair| pair.kept(", t.")),
-    // The key under its names.
+    // The key under different names.
     ("key_columns", |pair| pair.key.numbered("k")),
     ("logged_key", |pair| Fragment::join(pair.key.logged(), ", ")),
     ("logged_hash", |pair| pair.key.logged_hash()),

@@ -1,4 +1,4 @@
-//! The key by which rows of both tables are found, and how a logged key is compared with either.
+//! The key that identifies rows in both tables, and how a logged key is compared with each of them.
 
 use crate::catalog::Column;
 use crate::name::{Fragment, Literal};
@@ -17,7 +17,7 @@ pub struct KeyPart {
     pub from_operator: Fragment,
     /// The equality of `to`'s index.
     pub to_operator: Fragment,
-    /// Place among the mapping's outputs of the one that fills `to`, from 0.
+    /// Index of the mapping's output that fills `to`, from 0.
     pub output: usize,
 }
 
@@ -31,12 +31,12 @@ impl Key {
         Fragment::join((1..=self.0.len()).map(|n| format!("{prefix}{n}")), ", ")
     }
 
-    /// The same under another name each: `n1 as k1, n2 as k2`.
+    /// The same with aliases: `n1 as k1, n2 as k2`.
     pub(super) fn renamed(&self, prefix: &str, name: &str) -> Fragment {
         Fragment::join((1..=self.0.len()).map(|n| format!("{prefix}{n} as {name}{n}")), ", ")
     }
 
-    /// The key as a person reads it: `id = 17, tenant = 'a'`.
+    /// The key in readable form: `id = 17, tenant = 'a'`.
     pub(super) fn shown(&self, values: impl Iterator<Item = String>) -> Fragment {
         let parts = self.0.iter().zip(values).map(|(key, value)| {
             let label = format!("{} = ", key.from.name.shown());
@@ -45,7 +45,7 @@ impl Key {
         Fragment::join(parts, " || ', ' || ")
     }
 
-    /// Two keys of `from`'s types that are equal: `left` and `right` are prefixes.
+    /// The condition that two keys of `from`'s types are equal; `left` and `right` are prefixes.
     pub(super) fn matches(&self, left: &str, right: &str) -> Fragment {
         let terms = self.0.iter().enumerate();
         Fragment::join(
@@ -54,7 +54,7 @@ impl Key {
         )
     }
 
-    /// The `to` row of a logged key, whose columns are `prefix` and a number.
+    /// The condition for the `to` row of a logged key, whose columns are `prefix` and a number.
     pub(super) fn to_matches(&self, prefix: &str) -> Fragment {
         let terms = self.0.iter().enumerate().map(|(n, key)| {
             let logged = Fragment::trusted(format!("{prefix}{}", n + 1));
@@ -73,7 +73,7 @@ impl Key {
         Fragment::join(terms, " and ")
     }
 
-    /// The `to` row of a row of the source, `f`.
+    /// The condition for the `to` row of a source row `f`.
     pub(super) fn to_matches_source(&self) -> Fragment {
         let terms = self.0.iter().map(|key| {
             let value = Fragment::trusted(format!("f.c{}", key.output + 1));
@@ -82,7 +82,7 @@ impl Key {
         Fragment::join(terms, " and ")
     }
 
-    /// Whether a log entry is the move of a row from key to key.
+    /// The condition that a log entry changes the key of a row.
     pub(super) fn moves(&self) -> Fragment {
         Fragment::trusted(format!(
             "o1 is distinct from null and n1 is distinct from null \
@@ -92,12 +92,12 @@ impl Key {
         ))
     }
 
-    /// The key of a log entry that is no move: the new one, or of a row that was deleted the old one.
+    /// The key of a log entry that does not change a key: the new key, or the old key of a deleted row.
     pub(super) fn logged(&self) -> impl Iterator<Item = String> {
         (1..=self.0.len()).map(|n| format!("case when n1 is distinct from null then n{n} else o{n} end"))
     }
 
-    /// A number that is the same for all entries of one key.
+    /// A hash that is the same for all entries of one key.
     pub(super) fn logged_hash(&self) -> Fragment {
         let images = self.0.iter().zip(self.logged());
         let images = images.map(|(key, logged)| image(&Fragment::trusted(logged), &key.from));
@@ -107,7 +107,7 @@ impl Key {
         ))
     }
 
-    /// Whether two different keys of `from` certainly are different in `to`, by this mapping.
+    /// Whether different keys of `from` are certainly different in `to`, by this mapping.
     pub(super) fn is_kept_apart(&self, mapping: &Mapping) -> bool {
         mapping.levels.len() == 1
             && self.0.iter().all(|key| {
@@ -119,9 +119,9 @@ impl Key {
     }
 }
 
-/// A logged key to be compared with the key of `to` without a conversion that fails where it does not
-/// fit: its row may be gone since, and then it is no matter. The operators are those of the types' own
-/// btree families, so that the index is used.
+/// A logged key for a comparison with the key of `to`, without a conversion that fails if the key does not fit: its row
+/// may be deleted since, and then the key does not matter. The operators belong to the btree families of the types, so
+/// that the index is used.
 fn comparable(logged: &Fragment, from: &Column, to: &Column) -> Option<(&'static str, Fragment)> {
     const EQUAL: &str = "operator(pg_catalog.=)";
     let is_plain = |column: &Column, names: &[&str]| {
@@ -135,8 +135,8 @@ fn comparable(logged: &Fragment, from: &Column, to: &Column) -> Option<(&'static
     both(&["text", "varchar"]).then(|| (EQUAL, text()))
 }
 
-/// Two values of different collations can not be compared without saying which one counts: the
-/// column's own, which is also its index's.
+/// Values of different collations can only be compared with an explicit collation: that of the column, which is also
+/// that of its index.
 fn collated(value: &Fragment, column: &Column) -> Fragment {
     match &column.collation {
         Some(collation) => Fragment::trusted(format!("({value}) collate {collation}")),

@@ -1,8 +1,8 @@
-//! A pair: rows of one table brought over to the other. Forward is original to shadow, reverse is new
-//! to retired; copy, replay and verify are one code with a direction.
+//! A pair: two tables, and how rows of one are transferred to the other. Forward is original to shadow, reverse is new
+//! to retired. Copy, replay and verify use the same code for both directions.
 //!
-//! Pure: `run/pairs.rs` reads what a pair is made from. In reading order: this file, the `key` that both tables share, the
-//! `echo` of the way back, and `fill`, which puts all of it into statements.
+//! Pure: `run/pairs.rs` reads the parts of a pair. In reading order: this file, the `key` that both tables share, the
+//! `echo` of reverse rounds, and `fill`, which fills the statements.
 
 mod echo;
 mod fill;
@@ -19,17 +19,17 @@ use crate::plan::{KeyColumn, Mapping};
 use crate::state::TableChange;
 use key::Key;
 
-/// Which way rows are brought over.
+/// The direction of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// Original to shadow, before the swap.
     Forward,
-    /// New to retired, after it.
+    /// New to retired, after the swap.
     Reverse,
 }
 
 impl Direction {
-    /// As it stands in the names of logs and key sets.
+    /// The word in the names of logs and key sets.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,45 +39,45 @@ impl Direction {
     }
 }
 
-/// Two tables, the mapping between them, and the log of what is still to be brought over.
+/// Two tables, the mapping between them, and the log of changes that are not replayed yet.
 #[derive(Debug, Clone)]
 pub struct Pair {
-    /// Which way.
+    /// The direction.
     pub direction: Direction,
-    /// Where rows come from.
+    /// The table that rows come from.
     pub from: QualifiedName,
     /// Its oid.
     pub from_oid: u32,
-    /// Where they go.
+    /// The table that rows go to.
     pub to: QualifiedName,
     /// Its oid.
     pub to_oid: u32,
-    /// The table change that it belongs to.
+    /// The table change to which it belongs.
     pub table_change: i64,
-    /// The function that captures.
+    /// The capture function.
     pub capture: QualifiedName,
     /// Keys of changed rows, written by the capture triggers.
     pub log: QualifiedName,
-    /// The set of keys a round works on.
+    /// The set of keys that a round processes.
     pub keys: QualifiedName,
-    /// Rows taken out in a round.
+    /// Rows that a round has taken out.
     pub held: QualifiedName,
     key: Key,
     mapping: Mapping,
     from_columns: Vec<Column>,
     to_columns: Vec<Column>,
-    /// For the way back: how a row of `to` looked in `from`'s shape.
+    /// In reverse direction: how a row of `to` is mapped to `from`'s shape.
     echo: Option<Mapping>,
-    /// For the way back: which rows of `to` have come here at all.
+    /// In reverse direction: which rows of `to` the change kept.
     kept: Option<Fragment>,
 }
 
-/// What is known of a table change, in the direction of a pair.
+/// The parts of a pair.
 #[derive(Debug)]
 pub struct Known {
     /// From original to shadow.
     pub forward: Mapping,
-    /// From new to retired; needed on the way back only.
+    /// From new to retired; only needed in reverse direction.
     pub reverse: Option<Mapping>,
     /// The shared key.
     pub key: Vec<KeyColumn>,
@@ -91,9 +91,9 @@ impl Pair {
     /// The pair of a table change, in one direction.
     ///
     /// # Errors
-    /// When the shadow was not made yet, or a column of the key is gone.
+    /// If the shadow does not exist yet, or a column of the key does not exist any more.
     pub fn new(change: &TableChange, direction: Direction, known: Known) -> Result<Self> {
-        let shadow_oid = change.shadow_oid.ok_or_else(|| Error::failed("the shadow was not made yet"))?;
+        let shadow_oid = change.shadow_oid.ok_or_else(|| Error::failed("the shadow does not exist yet"))?;
         let Known { mut forward, reverse, key, from_columns, to_columns } = known;
         let filter = change.asked.filter.clone().map(Fragment::trusted);
         let (oids, to, mapping, echo, kept) = match direction {
@@ -102,7 +102,7 @@ impl Pair {
                 ((change.original_oid, shadow_oid), change.shadow(), forward, None, None)
             }
             Direction::Reverse => {
-                let reverse = reverse.ok_or_else(|| Error::failed("the way back is not known"))?;
+                let reverse = reverse.ok_or_else(|| Error::failed("the reverse mapping is missing"))?;
                 ((shadow_oid, change.original_oid), change.retired(), reverse, Some(forward), filter)
             }
         };
@@ -131,7 +131,7 @@ impl Pair {
         })
     }
 
-    /// The images of all compared columns as they should be (`f`) and as they are (`t`).
+    /// The expected images of all compared columns (`f`) and the actual ones (`t`).
     #[must_use]
     pub fn images(&self) -> (Fragment, Fragment) {
         let pick = |side: fn(usize, &Ident) -> String| {
@@ -146,7 +146,7 @@ impl Pair {
         (pick(|n, _| format!("f.c{n}")), pick(|_, name| format!("t.{name}")))
     }
 
-    /// The images of the key as it should be in `to` (`f`) and as it is there (`t`): for slices.
+    /// The expected images of the key in `to` (`f`) and the actual ones (`t`), for slices.
     #[must_use]
     pub fn key_images(&self) -> (Fragment, Fragment) {
         let keys = self.key.0.iter();
@@ -162,27 +162,27 @@ impl Pair {
         self.key.0.iter().map(|key| &key.from.name).collect()
     }
 
-    /// Whether a log entry is the move of a row from key to key.
+    /// The condition that a log entry changes the key of a row.
     #[must_use]
     pub fn moves(&self) -> Fragment {
         self.key.moves()
     }
 
-    /// Whether rows of `to` know something that their `from` rows do not: columns of their own, or
-    /// values that were lost on the way.
+    /// Whether rows of `to` contain something that their `from` rows do not: additional columns, or values that the
+    /// conversion lost.
     #[must_use]
     pub fn has_memory(&self) -> bool {
         self.direction == Direction::Reverse && (self.needs_echo() || !self.kept_columns().is_empty())
     }
 
-    /// Whether two rows with different keys certainly have different keys in `to`. Where not, only the account
-    /// that a round keeps of its rows can tell that one came to stand for two.
+    /// Whether two rows with different keys certainly have different keys in `to`. If not, only the row count of a
+    /// round can detect that two rows became one.
     #[must_use]
     pub fn keeps_keys_apart(&self) -> bool {
         self.key.is_kept_apart(&self.mapping)
     }
 
-    /// Whether rows are left out, so that the tables do not grow alike.
+    /// Whether rows are left out, so that the tables do not grow equally.
     #[must_use]
     pub fn leaves_rows_out(&self) -> bool {
         self.mapping.filter.is_some() || self.kept.is_some()
@@ -198,13 +198,14 @@ impl Pair {
         Fragment::join(outputs.map(|(output, value)| format!("{} = {value}", output.name)), ", ")
     }
 
-    /// The condition on a row of `to` that is too many: on the way back the retired table has rows that were left out.
-    /// CASE, so that it is asked of such rows only: of others it was never true, and it might fail.
+    /// The condition for a row of `to` that should not exist. In reverse direction the retired table also has rows that
+    /// `--where` left out. CASE makes sure that the user's condition is only evaluated for rows without a counterpart:
+    /// for others it might fail.
     fn is_too_many(&self) -> Fragment {
         let (source, matches) = (self.source(), self.key.to_matches_source());
         let missing = format!("not exists (select from {source} f where {matches})");
         let Some(kept) = &self.kept else { return Fragment::trusted(missing) };
-        // The user's condition calls the table by its name, whatever that is: `t`, for one.
+        // The user's condition refers to the table by its name, which may be anything, even `t`.
         let (table, alias) = (&self.to, &self.to.name);
         Fragment::trusted(format!(
             "case when {missing} then exists (select from (select t.ctid as \"pgrecast tid\") \"pgrecast row\", only {table} as {alias} \
@@ -212,13 +213,13 @@ impl Pair {
         ))
     }
 
-    /// In place of the keys with a change, where a snapshot sees none: the server then leaves out the search for each row.
+    /// Replaces the pending keys if a snapshot sees none: the server then omits the search for each row.
     #[must_use]
     pub fn nothing_pending(&self) -> Fragment {
         Fragment::trusted(format!("(select {} from {} where false)", self.key.numbered("k"), self.keys))
     }
 
-    /// Keys with a change that was not brought over: in the set, or still in the log.
+    /// Keys with a change that is not replayed yet: in the key set, or still in the log.
     fn pending(&self) -> Fragment {
         let list = |prefix: &str| self.key.renamed(prefix, "k");
         Fragment::trusted(format!(
@@ -251,9 +252,9 @@ fn key_part(
     let gone = |name: &Ident| {
         Error::needs_person(format!("column {} of the key does not exist any more", name.shown()))
             .because(
-                "its table was altered by somebody else: writes to it fail while it is captured by that name",
+                "another session has altered its table: writes to it fail while the capture triggers use that name",
             )
-            .hint("Take that back, or give the migration up: `pgrecast abort`.")
+            .hint("Undo that change, or end the migration: `pgrecast abort`.")
     };
     let find = |columns: &[Column], name: &Ident| {
         columns.iter().find(|column| column.name == *name).cloned().ok_or_else(|| gone(name))

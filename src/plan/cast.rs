@@ -1,15 +1,15 @@
 //! The assignment cast, written as an expression.
 //!
-//! `insert .. select` and ALTER itself convert by assignment; comparing and replaying need the same
-//! conversion as an expression. An explicit cast is the same function, except that the length casts of
-//! varchar, char, bit and bit varying are told that they are explicit and then cut silently
-//! (<https://www.postgresql.org/docs/current/sql-createcast.html>: "the third argument"). For these we
-//! call the length function ourselves, with `false`.
+//! `insert .. select` and ALTER convert by assignment casts; comparison and replay need the same conversion as an
+//! expression. An explicit cast calls the same function, but the length casts of varchar, char, bit and bit varying
+//! learn that they are explicit and then truncate without an error
+//! (<https://www.postgresql.org/docs/current/sql-createcast.html>: "the third argument"). For these we call the length
+//! function ourselves, with `false`.
 
 use crate::catalog::Column;
 use crate::name::{Fragment, Ident};
 
-/// `expression`, converted to the type of `to` as an assignment would.
+/// Converts `expression` to the type of `to` as an assignment does.
 #[must_use]
 pub fn assign(expression: &Fragment, to: &Column) -> Fragment {
     let sized = to.base_typmod >= 0 && to.base_schema == "pg_catalog";
@@ -25,8 +25,8 @@ pub fn assign(expression: &Fragment, to: &Column) -> Fragment {
     Fragment::trusted(text)
 }
 
-/// Whether [`assign`] can stand for the assignment cast. It can not for arrays of types with a length,
-/// whose elements an explicit cast would cut.
+/// Whether [`assign`] is equivalent to the assignment cast. It is not for arrays of types with a length: an explicit
+/// cast truncates their elements.
 #[must_use]
 pub fn can_assign(to: &Column) -> bool {
     !to.element_is_varlength
@@ -34,7 +34,7 @@ pub fn can_assign(to: &Column) -> bool {
 
 /// Whether two different values of `from` always become two different values of `to`, or an error.
 ///
-/// Only what is certain: for keys nothing else will do.
+/// Only certain cases count, because keys depend on it.
 #[must_use]
 pub fn is_one_to_one(from: &Column, to: &Column) -> bool {
     if from.type_name == to.type_name {
@@ -56,8 +56,8 @@ pub fn is_one_to_one(from: &Column, to: &Column) -> bool {
     }
 }
 
-/// Whether equal values of this type always have equal images, and its extended hash can be trusted:
-/// then the hash of the value itself may stand for it. Everything else is compared by its text.
+/// Whether equal values of this type always have equal images, and its extended hash is reliable. Then the hash of the
+/// value represents it. All other types are compared by their text.
 #[must_use]
 pub fn is_hashed_by_value(column: &Column) -> bool {
     column.base_kind == "e"
@@ -81,17 +81,17 @@ pub fn is_hashed_by_value(column: &Column) -> bool {
             ))
 }
 
-/// `expression`, of the type of `column`, as a value whose hash tells images apart.
+/// Converts `expression`, of the type of `column`, to a value whose hash distinguishes images.
 #[must_use]
 pub fn image(expression: &Fragment, column: &Column) -> Fragment {
     let text = if column.base_kind == "e" {
         format!("({expression})")
     } else {
         match column.base_name.as_str() {
-            // Collations may find different texts equal; bytes do not.
+            // A collation may treat different texts as equal; their bytes differ.
             "text" | "varchar" => format!("({expression})::pg_catalog.text collate pg_catalog.\"C\""),
             _ if is_hashed_by_value(column) => format!("({expression})"),
-            // The cast to text would cut trailing blanks.
+            // The cast to text would remove trailing blanks.
             "bpchar" if column.base_schema == "pg_catalog" => {
                 format!("pg_catalog.textin(pg_catalog.bpcharout({expression})) collate pg_catalog.\"C\"")
             }

@@ -1,13 +1,13 @@
-//! What an action costs as it stands, and the way in which it is done.
+//! The cost of an action when PostgreSQL runs it directly, and how pgrecast performs it.
 
 use serde::Serialize;
 
-/// What an action does to the rows when it is run as it stands.
+/// What an action does to the rows when PostgreSQL runs it directly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Cost {
-    /// All rows are read: of this table or of one at the other end of a foreign key.
+    /// It reads all rows of this table, or of a table at the other end of a foreign key.
     pub reads_rows: bool,
-    /// The table gets a new file.
+    /// It rewrites the table into a new file.
     pub rewrites: bool,
 }
 
@@ -19,19 +19,19 @@ impl Cost {
     }
 }
 
-/// How a change is done, the cheapest first.
+/// How a change is performed, the cheapest way first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// In the catalog alone, under a short lock.
+    /// Only in the catalog, under a short lock.
     Instant,
-    /// In steps of which those that read rows block nobody.
+    /// In steps. Those that read rows block neither readers nor writers.
     Staged,
-    /// By a shadow table.
+    /// With a shadow table.
     Copy,
 }
 
 impl Class {
-    /// As `plan` shows it.
+    /// The name that `plan` shows.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

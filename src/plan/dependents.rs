@@ -1,20 +1,20 @@
-//! What is taken off the shadow while rows are copied and put (back) on later: each with the
-//! statements that make it, drop it and validate it.
+//! Objects that the shadow does not have while rows are copied, and that are created later: each with the statements
+//! that create, drop and validate it.
 
 use crate::catalog::{ConstraintKind, Definition, ForeignKey, Identity, Index, ReferrerKind};
 use crate::name::{Fragment, Ident, Literal, QualifiedName};
 
-/// Of which table's shape something is part.
+/// The shape to which a dependent belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// The shape as it was.
+    /// The old shape.
     Original,
     /// The new shape.
     New,
 }
 
 impl Side {
-    /// As the state keeps it.
+    /// Its name in the state.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -24,37 +24,37 @@ impl Side {
     }
 }
 
-/// What it is, which says when it is made.
+/// The kind of a dependent. It determines when the dependent is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The unique index of the shared key: made first, right after the copy.
+    /// The unique index of the shared key: created first, right after the copy.
     KeyIndex,
-    /// Any other index, with its constraint: made when replay has caught up with the copy.
+    /// Any other index, with its constraint: created when replay has caught up with the copy.
     Index,
-    /// A NOT VALID check: made in the swap.
+    /// A NOT VALID check: created in the swap.
     Check,
-    /// A foreign key from or to the table: made in the swap, validated after it.
+    /// A foreign key from or to the table: created in the swap, validated after it.
     ForeignKey,
     /// GENERATED ALWAYS of an identity: BY DEFAULT until the swap, because UPDATE may not set it.
     Identity,
-    /// A trigger: there from the beginning, but disabled until the swap.
+    /// A trigger: exists from the beginning, but is disabled until the swap.
     Trigger,
-    /// A view that reads the table: given its query anew in the swap, or made anew.
+    /// A view that reads the table: replaced or created again in the swap.
     View,
-    /// A materialized view: built aside before the swap, exchanged in it.
+    /// A materialized view: a new one is built before the swap and exchanged in it.
     MaterializedView,
-    /// A function that uses the table's row type, or its columns in a body that the server keeps parsed.
+    /// A function that uses the table's row type, or its columns in a parsed body.
     Function,
-    /// A rewrite rule on the table or mentioning it.
+    /// A rewrite rule on the table, or one that refers to it.
     Rule,
-    /// A row-level security policy of the table or mentioning it.
+    /// A row-level security policy of the table, or one that refers to it.
     Policy,
     /// A publication's entry for the table.
     Publication,
 }
 
 impl Kind {
-    /// As the state keeps it and `plan` shows it.
+    /// Its name in the state and in `plan`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -73,7 +73,7 @@ impl Kind {
         }
     }
 
-    /// Reads what [`Kind::as_str`] wrote.
+    /// The inverse of [`Kind::as_str`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         const ALL: [Kind; 12] = [
@@ -94,41 +94,41 @@ impl Kind {
     }
 }
 
-/// One of them.
+/// An object that depends on the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dependent {
-    /// Of which shape it is part.
+    /// The shape to which it belongs.
     pub side: Side,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// Its name.
     pub name: Ident,
-    /// The table on which it hangs: another one for a foreign key that points here.
+    /// The table to which it is attached: the child table of a foreign key.
     pub table: QualifiedName,
     /// The other table of a foreign key.
     pub other_table: Option<QualifiedName>,
-    /// The role that has to make and drop it, where that is not the table's owner.
+    /// The role that must create and drop it, if that is not the table's owner.
     pub role: Option<Ident>,
-    /// The statements that make it, in order.
+    /// The statements that create it, in order.
     pub create: Vec<String>,
-    /// The statement that takes it off, where the swap has to.
+    /// The statement that drops it, if the swap must drop it.
     pub drop: Option<String>,
-    /// The statement that validates it after the swap, where it was valid.
+    /// The statement that validates it after the swap, if it was valid.
     pub validate: Option<String>,
-    /// Its size in bytes in the original, for the order of the work; 0 where it has none.
+    /// Its size in bytes in the original, for the order of the work; 0 if it has none.
     pub bytes: i64,
-    /// Of an index: how it is built.
+    /// How it is built, if it is an index.
     pub build: Build,
 }
 
 /// How an index is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Build {
-    /// How many of the leading statements only build, under a lock that many builds can share. What follows (the
-    /// constraint, comments) needs ACCESS EXCLUSIVE on the table: two sessions that hold the one and want the other
-    /// would deadlock.
+    /// How many of the first statements only build, under a lock that several builds can share. The other statements
+    /// (the constraint, comments) need ACCESS EXCLUSIVE on the table. Two sessions that hold the first lock and request
+    /// the second would deadlock.
     pub statements: usize,
-    /// Whether rows may fail to fit it: a unique index, an exclusion constraint.
+    /// Whether rows can violate it: a unique index, an exclusion constraint.
     pub refuses_rows: bool,
 }
 
@@ -144,15 +144,15 @@ impl From<ReferrerKind> for Kind {
 }
 
 impl Dependent {
-    /// Whether the swap has to do with it: indexes are there by then.
+    /// Whether the swap must handle it. Indexes exist already.
     #[must_use]
     pub fn is_of_swap(&self) -> bool {
         !matches!(self.kind, Kind::KeyIndex | Kind::Index)
     }
 }
 
-/// The index, made on `table` with its final name, and everything that belongs to it.
-/// `key` says whether it is the index of the shared key.
+/// The index, created on `table` under its final name, and everything that belongs to it. `key` says whether it is the
+/// index of the shared key.
 #[must_use]
 pub fn index(index: &Index, table: &QualifiedName, key: bool, bytes: i64) -> Dependent {
     let name = &index.name.name;
@@ -208,7 +208,7 @@ pub fn index(index: &Index, table: &QualifiedName, key: bool, bytes: i64) -> Dep
     }
 }
 
-/// The statement that takes an index of the shadow off again before the copy.
+/// The statement that drops an index of the shadow before the copy.
 #[must_use]
 pub fn drop_index(index: &Index, table: &QualifiedName) -> String {
     match index.constraint_kind {
@@ -217,9 +217,9 @@ pub fn drop_index(index: &Index, table: &QualifiedName) -> String {
     }
 }
 
-/// A foreign key between `child` and `parent` under their final names. Where the child is partitioned, and NOT VALID
-/// is not possible (before PostgreSQL 18), its partitions have it first; made on the parent after all of these are
-/// validated, it takes them over without a scan.
+/// A foreign key between `child` and `parent` under their final names. If the child is partitioned, NOT VALID is not
+/// possible (before PostgreSQL 18). Then the foreign key is first created on the partitions. After these are valid, it
+/// is created on the partitioned table, which attaches them without a scan.
 /// <https://www.postgresql.org/docs/current/ddl-partitioning.html#DDL-PARTITIONING-DECLARATIVE-MAINTENANCE>
 #[must_use]
 pub fn foreign_key(
@@ -236,7 +236,7 @@ pub fn foreign_key(
         .as_ref()
         .map(|comment| format!("comment on constraint {} on {child} is {}", key.name, Literal(comment)));
     let drop = |table: &QualifiedName, name: &Ident| {
-        // Gone with the parent's, or not there yet.
+        // Dropped with that of the partitioned table, or not created yet.
         let words = if key.leaves.is_empty() { "" } else { "if exists " };
         Some(format!("alter table {table} drop constraint {words}{name}"))
     };
@@ -268,7 +268,7 @@ pub fn foreign_key(
     leaves.chain([of(child, &key.name, Vec::new(), Some(whole))]).collect()
 }
 
-/// The triggers of a table under its final name: they exist already and are only enabled.
+/// The triggers of a table under its final name. They exist already and are only enabled.
 #[must_use]
 pub fn triggers(side: Side, definition: &Definition, table: &QualifiedName) -> Vec<Dependent> {
     definition
@@ -290,7 +290,7 @@ pub fn triggers(side: Side, definition: &Definition, table: &QualifiedName) -> V
         .collect()
 }
 
-/// The statement by which a GENERATED ALWAYS column of a table can be written by UPDATE.
+/// The statement that lets UPDATE write a GENERATED ALWAYS column.
 #[must_use]
 pub fn by_default(table: &QualifiedName, column: &Ident) -> String {
     format!("alter table {table} alter column {column} set generated by default")
@@ -319,7 +319,7 @@ pub fn identities(side: Side, definition: &Definition, table: &QualifiedName) ->
         .collect()
 }
 
-/// The NOT VALID checks of the new shape under the table's final name.
+/// The NOT VALID checks of the new shape, under the table's final name.
 #[must_use]
 pub fn unvalidated_checks(definition: &Definition, table: &QualifiedName) -> Vec<Dependent> {
     definition
@@ -353,25 +353,25 @@ pub fn unvalidated_checks(definition: &Definition, table: &QualifiedName) -> Vec
         .collect()
 }
 
-/// An object elsewhere that names the table, as it is carried over.
+/// An object outside of the table that refers to it, and how it is carried over.
 #[derive(Debug)]
 pub struct Carried<'a> {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// Its name.
     pub name: &'a Ident,
-    /// What it stands on, or its own name with its schema.
+    /// The relation to which it is attached, or its own name with its schema.
     pub table: &'a QualifiedName,
-    /// The role that has to make and drop it, where that is not the table's owner.
+    /// The role that must create and drop it, if that is not the table's owner.
     pub role: Option<&'a Ident>,
-    /// The statements that make it name the original, and the new table.
+    /// The statements that make it refer to the original, and to the new table.
     pub create: [Vec<String>; 2],
-    /// The statement that takes it off, where it is made anew.
+    /// The statement that drops it, if it is created again.
     pub drop: Option<String>,
 }
 
-/// An object elsewhere that names the table, put to the table that is in place. `drop` is there where it is made
-/// anew, and not where it is changed.
+/// An object outside of the table, changed to refer to the table in place. `drop` exists if the object is created
+/// again, and not if it is altered.
 #[must_use]
 pub fn referrer(referrer: Carried<'_>) -> [Dependent; 2] {
     let Carried { kind, name, table, role, create: [original, new], drop } = referrer;

@@ -1,38 +1,39 @@
-//! What a migration will need: from the catalog and stated assumptions, or from a sample that was copied.
+//! The resources that a migration needs, estimated from the catalog or measured on a sample.
 
 use serde::Serialize;
 
 use super::class::Class;
 use crate::catalog::Definition;
 
-/// Bytes of table that a copy with its index builds, vacuum and verification brings over in a second;
-/// measured on two cores with default settings, and meant as the order of magnitude.
+/// Bytes of the table per second for a copy with its index builds, vacuum and verification. An order of magnitude,
+/// measured on two cores with default settings.
 const BYTES_PER_SECOND: f64 = 40e6;
 
-/// Written to the log per copied byte: the row, its index entries, hint bits of the vacuum.
+/// WAL bytes per copied byte: the row, its index entries, hint bits of the vacuum.
 const WAL_PER_BYTE: f64 = 1.3;
 
-/// Bytes of table that are read in a second to prove a constraint or to build an index, by one session.
+/// Bytes of the table per second that one session reads to validate a constraint or to build an index.
 const BYTES_READ_PER_SECOND: f64 = 200e6;
 
-/// What a copy takes at the default pace, in times of copying without pauses: it pauses for one and a half times as long,
-/// and commits every few milliseconds.
+/// Duration of a copy at the default pace, relative to a copy without pauses. It pauses for one and a half times as
+/// long as it copies, and commits every few milliseconds.
 const DEFAULT_PACE: f64 = 3.0;
 
-/// Vacuum, statistics and verification, in times of copying without pauses. docs/performance.md has them by phase.
+/// Duration of vacuum, statistics and verification, relative to a copy without pauses. docs/performance.md has figures
+/// per phase.
 const AFTERWARDS: f64 = 1.0;
 
-/// What every run takes, in seconds: its schemas, triggers, waits.
+/// Fixed duration of every run, in seconds: its schemas, triggers and waits.
 const AT_LEAST: f64 = 0.5;
 
-/// From how much to how much.
+/// A range.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Span {
-    /// Not less than this, most likely.
+    /// Probable minimum.
     pub low: f64,
-    /// As it comes out.
+    /// Most likely value.
     pub likely: f64,
-    /// Not more than this, most likely.
+    /// Probable maximum.
     pub high: f64,
 }
 
@@ -42,47 +43,47 @@ impl Span {
     }
 }
 
-/// What it will need.
+/// The resources that the change needs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
-    /// `catalog`, or `sample` if rows were copied for it.
+    /// `catalog`, or `sample` if it was measured.
     pub basis: &'static str,
-    /// Rows, as the statistics have it.
+    /// Number of rows according to the statistics.
     pub rows: i64,
     /// Size of the table now, without indexes.
     pub table_bytes: i64,
-    /// The same with its indexes.
+    /// Size of the table now, with indexes.
     pub total_bytes: i64,
     /// Bytes of disk needed until `cleanup`.
     pub disk_bytes: Span,
     /// Bytes of WAL written, without those of the application.
     pub wal_bytes: Span,
-    /// Seconds at the default pace, without writers to keep up with.
+    /// Seconds at the default pace, without concurrent writers.
     pub seconds: Span,
 }
 
-/// What was seen when some rows were copied onto the shadow, without pauses and by one session.
+/// Measurements of copying some rows to the shadow, without pauses and in one session.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Sample {
-    /// Blocks of the table that were read.
+    /// Blocks of the table that the sample read.
     pub blocks: i64,
-    /// Blocks that it has.
+    /// Blocks of the table.
     pub total_blocks: i64,
-    /// Rows that were copied.
+    /// Rows copied.
     pub rows: i64,
-    /// Size of the shadow with them, TOAST and all.
+    /// Size of the shadow with these rows, including TOAST.
     pub table_bytes: i64,
     /// Size of its indexes.
     pub index_bytes: i64,
     /// WAL of the copy.
     pub wal_bytes: i64,
-    /// How long they took to copy.
+    /// Duration of the copy.
     pub copy_seconds: f64,
-    /// How long the indexes took to build.
+    /// Duration of the index builds.
     pub index_seconds: f64,
 }
 
-/// The estimate for a change of this class. Of how many rows are kept if not all are, the catalog says nothing.
+/// The estimate for a change of this class. The catalog does not say how many rows `--where` keeps.
 #[must_use]
 pub fn estimate(original: &Definition, class: Class, keeps_all: bool, sample: Option<&Sample>) -> Estimate {
     let table = &original.table;
@@ -115,11 +116,11 @@ pub fn estimate(original: &Definition, class: Class, keeps_all: bool, sample: Op
     }
 }
 
-/// Disk, WAL and seconds. The parts that were not sampled may be emptier, or have longer rows.
+/// Disk, WAL and seconds. Blocks outside of the sample may contain fewer rows, or longer ones.
 fn of_sample(sample: &Sample) -> (Span, Span, Span) {
     let times = sample.total_blocks as f64 / sample.blocks as f64;
     let (few, all) = (sample.rows as f64, sample.rows as f64 * times);
-    // Sorting takes n log n.
+    // Sorting is O(n log n).
     let sorting = times * (all.max(2.0).ln() / few.max(2.0).ln());
     let bytes = |bytes: i64| bytes as f64 * times;
     let disk = bytes(sample.table_bytes) + bytes(sample.index_bytes);

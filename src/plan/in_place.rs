@@ -1,8 +1,9 @@
-//! The ways that need no copy: what only touches the catalog is run as it is under a short lock; what only
-//! reads all rows is done in steps that read them while the application goes on.
+//! Changes without a copy. An action that changes only the catalog runs as it is, under a short lock. An action that
+//! only reads all rows is performed in steps that read them while the application continues.
 //!
-//! Pure: from two definitions of a table, before and after an action was run on its empty clone, to the steps that lead
-//! from one to the other. That they do so, and that none reads rows under a strong lock, is proven on the clone.
+//! Pure: the input is two definitions of a table, before and after an action ran on its empty clone. The output is the
+//! steps that lead from one to the other. A trial on the clone verifies that they do, and that no step reads rows under
+//! a strong lock.
 
 use super::question::shown_key;
 use super::report::StepShown;
@@ -11,35 +12,35 @@ use crate::alter::{Action, ActionKind, LockMode, retarget};
 use crate::catalog::{Check, Column, ConstraintKind, Definition, ForeignKey, Index};
 use crate::name::{Fragment, Ident, QualifiedName};
 
-/// How a step is run.
+/// How a step runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum How {
-    /// In a transaction that has locked the table, and with it others at the ends of foreign keys, in this mode: at most
+    /// In a transaction that locks the table, and tables at the other ends of foreign keys, in this mode, for at most
     /// `--max-lock-time`.
     UnderLock {
         /// The mode.
         mode: LockMode,
-        /// Tables from which one comes to this one.
+        /// Tables with a foreign key to this table.
         leading: Vec<QualifiedName>,
-        /// Tables to which one comes from it.
+        /// Tables that this table references.
         following: Vec<QualifiedName>,
-        /// The constraint that it makes NOT VALID, which can be dropped again.
+        /// The constraint that the step creates NOT VALID, and that `abort` can drop.
         makes: Option<Ident>,
     },
-    /// In a transaction that blocks neither readers nor writers, as long as it takes.
+    /// In a transaction that blocks neither readers nor writers, without a time limit.
     Online,
-    /// By itself, without a transaction: it makes this index.
+    /// Outside of a transaction: the step creates this index.
     MakeIndex(Ident),
-    /// By itself, without a transaction: it drops the index of this oid, whatever it is called by then.
+    /// Outside of a transaction: the step drops the index with this oid, whatever its name is by then.
     DropIndex(u32),
 }
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// How.
+    /// How it runs.
     pub how: How,
-    /// What is run, in this order.
+    /// Its statements, in order.
     pub statements: Vec<String>,
 }
 
@@ -48,19 +49,19 @@ impl Step {
         Step { how, statements }
     }
 
-    /// Whether it makes a constraint that is not proven yet.
+    /// Whether it creates a constraint that is not validated yet.
     #[must_use]
     pub fn refuses_rows(&self) -> bool {
         matches!(self.how, How::UnderLock { makes: Some(_), .. })
     }
 
-    /// Whether it is over in a moment.
+    /// Whether it takes only a moment.
     #[must_use]
     pub fn is_short(&self) -> bool {
         matches!(self.how, How::UnderLock { .. })
     }
 
-    /// As `plan` shows it.
+    /// The form that `plan` shows.
     #[must_use]
     pub fn shown(&self) -> StepShown {
         let (lock, tables) = match &self.how {
@@ -79,7 +80,7 @@ impl Step {
         }
     }
 
-    /// The same for a transaction on the empty clone.
+    /// The statements for a transaction on the empty clone.
     #[must_use]
     pub fn on_clone(&self) -> Vec<String> {
         match self.how {
@@ -91,32 +92,33 @@ impl Step {
     }
 }
 
-/// What is to be true of all rows for a step to come to its end.
+/// A condition that all rows must satisfy for a step to succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {
-    /// The code of the risk if it is not.
+    /// The code of the risk if they do not.
     pub code: Code,
     /// The column or constraint.
     pub object: String,
-    /// A query for rows of which it is not, with the column `shown`; empty where there is none.
+    /// A query for the rows that violate it, with the column `shown`; empty if there is none.
     pub offenders: String,
-    /// What they do, after their number; or why there is no query.
+    /// The rest of the sentence after their number, or why there is no query.
     pub words: &'static str,
 }
 
 /// The steps for an action that reads rows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recipe {
-    /// What the steps prove.
+    /// The conditions that the steps verify.
     pub proofs: Vec<Proof>,
-    /// What can be done before, one after the other.
+    /// Steps that run first, one after the other.
     pub before: Vec<Step>,
-    /// What ends it in the catalog alone, together with all that ends other actions.
+    /// The last statements, which change only the catalog. They run together with the last statements of the other
+    /// actions.
     pub last: Vec<String>,
 }
 
-/// The steps from one definition to the other, if there are any. `at` says by which name a table is called that was
-/// called so when the definitions were read.
+/// The steps from one definition to the other, if there are any. `at` maps the name of a table at the time when the
+/// definitions were read to its current name.
 #[must_use]
 pub fn recipe(
     before: &Definition,
@@ -135,7 +137,7 @@ pub fn recipe(
                 code: Code::Nulls,
                 object: format!("{}.{}", table.shown(), column.name.shown()),
                 offenders: format!("select {key} as shown from only {table} where {} is null", column.name),
-                words: "are NULL in a column that is to be NOT NULL",
+                words: "are NULL in a column that becomes NOT NULL",
             });
         }
     }
@@ -191,7 +193,7 @@ pub fn recipe(
     (recipe != Recipe::default()).then_some(recipe)
 }
 
-/// A valid check proves that there is no NULL: SET NOT NULL then reads no row.
+/// A valid check proves that there is no NULL, and SET NOT NULL then reads no rows.
 /// <https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-SET-DROP-NOT-NULL>
 fn not_null(recipe: &mut Recipe, table: &QualifiedName, column: &Column) {
     let check = Ident::new(format!("pgrecast_not_null_{}", column.number));
@@ -227,14 +229,14 @@ fn make_index(
 }
 
 fn fulfilled(table: &QualifiedName, key: &Fragment, check: &Check) -> Proof {
-    // `CHECK ((..)) NO INHERIT`: as pg_get_constraintdef writes it.
+    // `CHECK ((..)) NO INHERIT` is the format of pg_get_constraintdef.
     let text = check.definition.strip_prefix("CHECK ").unwrap_or(&check.definition);
     let text = text.strip_suffix(" NO INHERIT").unwrap_or(text);
     Proof {
         code: Code::CheckViolations,
         object: format!("{}.{}", table.shown(), check.name.shown()),
         offenders: format!("select {key} as shown from only {table} where not {text}"),
-        words: "do not fulfil it",
+        words: "violate it",
     }
 }
 
@@ -254,7 +256,7 @@ fn no_orphans(table: &QualifiedName, parent: &QualifiedName, key: &Fragment, for
     }
 }
 
-/// Of an index on plain columns; with expressions, conditions or NULLS NOT DISTINCT the build itself will tell.
+/// For an index on plain columns. For an index with expressions or a condition, only the build finds duplicates.
 fn no_duplicates(after: &Definition, table: &QualifiedName, index: &Index) -> Option<Proof> {
     if !index.is_unique {
         return None;
@@ -265,13 +267,13 @@ fn no_duplicates(after: &Definition, table: &QualifiedName, index: &Index) -> Op
             code: Code::Duplicates,
             object,
             offenders: String::new(),
-            words: "it is on an expression or some rows",
+            words: "the index is partial or on an expression",
         });
     }
     let columns: Vec<&Column> = index.key_columns.iter().filter_map(|number| after.column(*number)).collect();
     let names = Fragment::join(columns.iter().map(|column| &column.name), ", ");
     let given = if index.definition.contains("NULLS NOT DISTINCT") {
-        "true".to_owned() // a NULL equals another, as it does for GROUP BY
+        "true".to_owned() // NULLs are equal, as in GROUP BY
     } else {
         columns.iter().map(|column| format!("{} is not null", column.name)).collect::<Vec<_>>().join(" and ")
     };
@@ -282,7 +284,7 @@ fn no_duplicates(after: &Definition, table: &QualifiedName, index: &Index) -> Op
             "select row({names})::text || ', ' || count(*) || ' times' as shown from only {table} where {given} \
              group by {names} having count(*) > 1"
         ),
-        words: "occur more than once in columns that are to be unique",
+        words: "occur more than once in columns that become unique",
     })
 }
 
@@ -299,8 +301,8 @@ fn making(constraint: &Ident) -> How {
     }
 }
 
-/// The tables at the other ends of foreign keys that an action locks too: those of keys that it adds or drops, and of
-/// keys whose columns get another type.
+/// The foreign keys whose other tables an action locks too: keys that it adds or drops, and keys whose columns change
+/// their type.
 #[must_use]
 pub fn locked_too(action: &Action, before: &Definition, after: &Definition) -> Vec<ForeignKey> {
     let has = |list: &[ForeignKey], key: &ForeignKey| list.iter().any(|other| other.oid == key.oid);
@@ -320,7 +322,7 @@ pub fn locked_too(action: &Action, before: &Definition, after: &Definition) -> V
     gone.chain(new).filter(|key| !key.is_self_referencing()).cloned().collect()
 }
 
-/// An index that is dropped by a statement of its own.
+/// The step that drops an index.
 #[must_use]
 pub fn drop_index(index: &QualifiedName, oid: u32) -> Step {
     Step::new(How::DropIndex(oid), vec![format!("drop index CONCURRENTLY {index}")])

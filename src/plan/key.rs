@@ -1,4 +1,4 @@
-//! The shared key: the columns by which a row is found in both tables.
+//! The shared key: the columns that identify a row in both tables.
 
 use crate::catalog::{Column, Definition, Index};
 use crate::error::Code;
@@ -23,11 +23,11 @@ pub struct KeyColumn {
 /// Why there is no shared key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoKey {
-    /// Whether the table has none, or the change leaves none.
+    /// Whether the table has no key, or the change leaves none.
     pub code: Code,
     /// A sentence.
     pub why: String,
-    /// What to do.
+    /// What the user can do.
     pub hint: String,
 }
 
@@ -38,7 +38,7 @@ impl NoKey {
                 let nullable = columns_of(original, index).into_iter().filter(|column| !column.is_not_null);
                 let names: Vec<String> = nullable.map(|column| column.name.shown()).collect();
                 format!(
-                    "Index {} would do, but {} may be NULL: run `alter column .. set not null` first.",
+                    "Index {} would be sufficient, but {} may be NULL: run `alter column .. set not null` first.",
                     index.name.name.shown(),
                     names.join(", ")
                 )
@@ -50,7 +50,7 @@ impl NoKey {
     }
 
     fn left_by_change(why: &str) -> Self {
-        let hint = "Leave one key alone, or add another one first: a primary key, or a unique index on NOT NULL columns.";
+        let hint = "Do not change one of the keys, or first add another one: a primary key, or a unique index on NOT NULL columns.";
         NoKey { code: Code::KeyChanged, why: why.into(), hint: hint.into() }
     }
 }
@@ -58,7 +58,7 @@ impl NoKey {
 /// Finds the smallest set of columns that is unique, NOT NULL and the same in both shapes.
 ///
 /// # Errors
-/// Why there is none.
+/// The reason why there is none.
 pub fn shared_key(
     original: &Definition,
     new: &Definition,
@@ -81,7 +81,7 @@ pub fn shared_key(
         let usable = is_never_null && is_free(&column.name) && is_one_to_one(column, target);
         usable.then(|| (column.clone(), target.clone()))
     };
-    // Each key of either side as pairs of columns, where all of its columns have their other half.
+    // The keys of both shapes as pairs of columns, if each of their columns has a counterpart.
     let old_sets = old_keys.iter().map(|index| {
         columns_of(original, index).iter().map(|column| pair_of(column)).collect::<Option<Vec<_>>>()
     });
@@ -104,7 +104,7 @@ pub fn shared_key(
         if !is_unique(&old_keys, &old_numbers) || !is_unique(&new_keys, &new_numbers) {
             continue;
         }
-        // The index that makes the set unique may be on fewer columns than another one within it.
+        // Another unique index within the same set may have fewer columns.
         let operator_of = |keys: &[&Index], numbers: &[i16], column: i16| {
             keys.iter().filter(|index| is_within(index, numbers)).find_map(|index| operator(index, column))
         };
@@ -127,11 +127,11 @@ pub fn shared_key(
             return Ok(columns);
         }
     }
-    let why = "both shapes share no key: no set of NOT NULL columns is unique in both, with values that map one to one";
+    let why = "the shapes share no key: no set of NOT NULL columns is unique in both and has values that map one to one";
     Err(NoKey::left_by_change(why))
 }
 
-/// Whether this index of the new shape is the one that makes the shared key unique there.
+/// Whether this index of the new shape is the one that makes the shared key unique.
 #[must_use]
 pub fn is_key_index(index: &Index, new: &Definition, key: &[KeyColumn]) -> bool {
     index.can_identify_rows()

@@ -1,27 +1,28 @@
-//! The order of a table's columns, and what it costs: a value begins at a multiple of its type's alignment, and what
-//! lies between is lost. <https://www.postgresql.org/docs/current/storage-page-layout.html#STORAGE-TUPLE-LAYOUT>
+//! The order of a table's columns, and how much space it wastes: a value begins at a multiple of its type's alignment,
+//! and the bytes before it are padding.
+//! <https://www.postgresql.org/docs/current/storage-page-layout.html#STORAGE-TUPLE-LAYOUT>
 
 use serde::Serialize;
 
 use crate::catalog::Column;
 use crate::name::Ident;
 
-/// What is known about a column of the new shape.
+/// A column of the new shape.
 #[derive(Debug, Clone)]
 pub struct Field {
-    /// Its name in the old shape; none for one that the change adds.
+    /// Its name in the old shape; none for a column that the change adds.
     pub old: Option<Ident>,
     /// Whether all its values have the same length.
     pub is_fixed: bool,
     /// Average length of a value, in bytes.
     pub width: f64,
-    /// Where a value begins: at a multiple of so many bytes.
+    /// The alignment of a value, in bytes.
     pub alignment: u32,
-    /// The part of the rows that have no value.
+    /// The fraction of NULL values.
     pub nulls: f64,
 }
 
-/// What a row takes, in bytes on average, without its header.
+/// The average size of a row in bytes, without its header.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Layout {
     /// In the order of the old shape.
@@ -35,7 +36,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Of the fields in the order of the new shape; `before` are the columns of the old one.
+    /// The layout of fields in the order of the new shape; `before` are the columns of the old one.
     #[must_use]
     pub fn of(fields: &[Field], before: &[Column]) -> Self {
         let place = |field: &Field| {
@@ -45,7 +46,8 @@ impl Layout {
         let mut unchanged = fields.to_vec();
         unchanged.sort_by_key(place);
         let mut least = unchanged.clone();
-        // What the change adds comes last. Fixed lengths first, the widest alignment before all: nothing is lost then.
+        // Added columns come last. Before them, columns of fixed length with the widest alignment first: this needs no
+        // padding.
         least.sort_by_key(|field| (field.old.is_none(), !field.is_fixed, std::cmp::Reverse(field.alignment)));
         let names = least.iter().filter_map(|field| field.old.as_ref());
         Layout {
@@ -56,20 +58,20 @@ impl Layout {
         }
     }
 
-    /// Whether the best order is worth a word: a fiftieth of the row.
+    /// Whether the best order saves enough to mention it: a fiftieth of the row.
     #[must_use]
     pub fn is_loose(&self) -> bool {
         self.bytes - self.bytes_least > (self.bytes + HEADER) / 50.0
     }
 }
 
-/// Of each row, besides its values.
+/// The size of a row's header.
 pub const HEADER: f64 = 24.0;
 
-/// Longer values have a header of four bytes, which is aligned; shorter ones begin anywhere.
+/// Longer values have an aligned header of four bytes; shorter ones need no alignment.
 const SHORT: f64 = 127.0;
 
-/// The average length of rows with these values, one after the other.
+/// The average length of rows with these values in this order.
 fn row_bytes(fields: &[Field]) -> f64 {
     let mut end = End { bytes: 0.0, modulus: 8, rest: 0 };
     for field in fields.iter().filter(|field| field.nulls < 0.5) {
@@ -87,7 +89,7 @@ fn row_bytes(fields: &[Field]) -> f64 {
     end.bytes
 }
 
-/// Where a row ends so far: after so many bytes on average, and after `rest` of them beyond a multiple of `modulus`.
+/// The end of a row so far: its average position, and its remainder `rest` modulo `modulus`.
 struct End {
     bytes: f64,
     modulus: u32,
@@ -95,7 +97,7 @@ struct End {
 }
 
 impl End {
-    /// The average over all places where it may be.
+    /// Aligns the end: the average over all its possible positions.
     fn align(&mut self, alignment: u32) {
         let places: Vec<u32> = (0..alignment)
             .filter(|place| place % self.modulus.min(alignment) == self.rest % self.modulus.min(alignment))
@@ -140,7 +142,7 @@ mod tests {
             (row_bytes(&[fixed("a", 1), fixed("b", 2), fixed("c", 1), fixed("d", 4)]) - 16.0).abs() < 0.01
         );
         assert!((row_bytes(&[]) - 0.0).abs() < 0.01);
-        // After a text of unknown length 3.5 bytes are lost on average before the next 8.
+        // After a text of unknown length, the padding before the next 8 bytes is 3.5 bytes on average.
         assert!((row_bytes(&[text("a", 10.0), fixed("b", 8)]) - 21.5).abs() < 0.01);
         // A long text is aligned itself.
         assert!((row_bytes(&[fixed("a", 1), text("b", 200.0)]) - 207.5).abs() < 0.01);

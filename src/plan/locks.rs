@@ -1,4 +1,4 @@
-//! Which relations the swap locks, and in which order.
+//! The relations that the swap locks, and their order.
 
 use super::dependents::{Dependent, Kind};
 use crate::name::{Ident, QualifiedName};
@@ -10,13 +10,13 @@ pub struct Locked {
     pub name: QualifiedName,
     /// Whether it is a view or materialized view.
     pub is_view: bool,
-    /// Its owner, where that is not the table's.
+    /// Its owner, if that is not the table's owner.
     pub role: Option<Ident>,
 }
 
-/// What the swap of a table with these dependents locks, all in ACCESS EXCLUSIVE, in the order in which
-/// applications come along: first the views, the outermost first, and the tables from which one comes to the
-/// table, then the table, then those to which one comes from it.
+/// The relations that the swap of a table with these dependents locks, all in ACCESS EXCLUSIVE mode. The order is the
+/// one in which statements of applications lock them: first the views, the outermost first, and the tables that
+/// reference the table; then the table; then the tables that it references.
 pub fn of_swap<'a>(table: &QualifiedName, dependents: impl Iterator<Item = &'a Dependent>) -> Vec<Locked> {
     let (mut views, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
     for dependent in dependents.filter(|dependent| dependent.is_of_swap()) {
@@ -27,7 +27,7 @@ pub fn of_swap<'a>(table: &QualifiedName, dependents: impl Iterator<Item = &'a D
         side.push(locked(&dependent.table));
         after.extend(dependent.other_table.as_ref().map(locked));
     }
-    // A view was made after those that it reads.
+    // A view was created after those that it reads.
     views.reverse();
     before.sort_by(|a, b| a.name.cmp(&b.name));
     after.sort_by(|a, b| a.name.cmp(&b.name));

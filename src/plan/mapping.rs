@@ -1,9 +1,9 @@
-//! How a row of one table becomes a row of the other.
+//! How a row of one table is mapped to a row of the other.
 //!
-//! A mapping is a chain of levels. Each level computes named columns from those of the level before;
-//! the first reads the table itself, the last gives the columns of the other table. One level is
-//! enough nearly always; a second is needed when a USING expression was written for a shape that an
-//! earlier statement of the same change had already altered.
+//! A mapping is a chain of levels. Each level computes named columns from those of the level before. The first level
+//! reads the table itself, and the last one returns the columns of the other table. One level is nearly always enough.
+//! A second level is needed if a USING expression refers to a shape that an earlier statement of the same change
+//! created.
 
 use crate::alter::ActionKind;
 use crate::catalog::Column;
@@ -14,11 +14,11 @@ use super::cast::assign;
 /// One column that a level computes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// Its name in this level; in the last level the column of the `to` table.
+    /// Its name in this level; in the last level, the column of the `to` table.
     pub name: Ident,
-    /// Computed from the level before, whose alias is the table's own name.
+    /// The expression over the level before, whose alias is the table's own name.
     pub expression: Fragment,
-    /// The column of the `from` table whose value this is in another shape, if it is one.
+    /// The column of the `from` table from which the value comes, if any.
     pub from: Option<Ident>,
     /// Where the value comes from.
     pub origin: Origin,
@@ -27,19 +27,19 @@ pub struct Output {
 /// Where the value of an output comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// The value of a column as it is.
+    /// The unchanged value of a column.
     Column,
     /// A column's value, converted by one assignment cast.
     Cast,
-    /// An expression over this column alone: a USING, or casts one after the other.
+    /// An expression over only this column: a USING clause, or several casts.
     Using,
-    /// An expression over other columns too: whether an old value still means the new one cannot be told by itself.
+    /// An expression over other columns too: the old value alone does not determine the new one.
     UsingOthers,
-    /// One value for all existing rows of a column that the change adds.
+    /// One value for all existing rows, in a column that the change adds.
     Default,
-    /// NULL for existing rows: a column that is added without a default.
+    /// NULL for existing rows: a column added without a default.
     Null,
-    /// Another value for each row: computed when a row is first put in, then left alone and never compared.
+    /// A different value for each row: computed when the row is inserted, then not changed and never compared.
     PerRow,
 }
 
@@ -55,7 +55,7 @@ impl Origin {
         Origin::PerRow,
     ];
 
-    /// As the state writes it.
+    /// Its name in the state.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -69,13 +69,13 @@ impl Origin {
         }
     }
 
-    /// Reads what [`Origin::as_str`] wrote.
+    /// The inverse of [`Origin::as_str`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|origin| origin.as_str() == text)
     }
 
-    /// The same value after an assignment cast to another type.
+    /// The origin of the value after an assignment cast to another type.
     fn cast(self) -> Self {
         match self {
             Origin::Column => Origin::Cast,
@@ -85,23 +85,23 @@ impl Origin {
     }
 }
 
-/// What a column that the change adds gives to rows that are there already.
+/// The value of an added column in existing rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Given {
-    /// One value for all.
+    /// One value for all rows.
     Same(Fragment),
     /// NULL.
     Null,
-    /// Another one for each row: a volatile default, a sequence.
+    /// A different value for each row: a volatile default, a sequence.
     Each,
 }
 
-/// How rows of `from` become rows of `to`.
+/// How rows of `from` are mapped to rows of `to`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mapping {
-    /// From the table outwards; the last one gives the columns of `to`.
+    /// The levels, starting at the table; the last one returns the columns of `to`.
     pub levels: Vec<Vec<Output>>,
-    /// Which rows of `from` become rows of `to`, over the columns of `from`; all of them if there is none.
+    /// The condition for rows of `from`, over the columns of `from`; all rows if there is none.
     pub filter: Option<Fragment>,
 }
 
@@ -112,13 +112,13 @@ impl Mapping {
         self.levels.last().map_or(&[], Vec::as_slice)
     }
 
-    /// The `to` column into which this `from` column goes.
+    /// The `to` column for this `from` column.
     #[must_use]
     pub fn target_of(&self, from: &Ident) -> Option<&Output> {
         self.columns().iter().find(|output| output.from.as_ref() == Some(from))
     }
 
-    /// For each output the value of a row that is put in, where `f` is a row of [`Mapping::source`].
+    /// For each output, the value of an inserted row, where `f` is a row of [`Mapping::source`].
     pub fn values(&self) -> impl Iterator<Item = String> {
         let outputs = self.columns().iter().enumerate();
         outputs.map(|(n, o)| {
@@ -126,27 +126,26 @@ impl Mapping {
         })
     }
 
-    /// A sub-select over `from` with the columns `tid`, `k1..` (the key as it stands in `from`),
-    /// `r1..` (the value in `from` behind each output, NULL where there is none) and `c1..` (the
-    /// outputs, in order). The planner flattens it, so that conditions on `tid` and `k1` reach the
-    /// table's TID range scan and indexes.
+    /// A sub-select over `from` with the columns `tid`, `k1..` (the key in `from`), `r1..` (the value in `from` for
+    /// each output, NULL if there is none) and `c1..` (the outputs, in order). The planner flattens it, so that
+    /// conditions on `tid` and `k1` can use the table's TID range scan and indexes.
     ///
     /// # Panics
-    /// If there is no level: no mapping is made without one.
+    /// If there is no level. Every mapping has one.
     #[must_use]
     pub fn source(&self, from: &QualifiedName, key: &[Ident]) -> Fragment {
         self.source_as(from, &from.name, key)
     }
 
-    /// The same over a table of another name: `alias` is the name that the expressions use.
+    /// The same for a table with another name: `alias` is the name that the expressions use.
     ///
     /// # Panics
-    /// If there is no level: no mapping is made without one.
+    /// If there is no level. Every mapping has one.
     #[must_use]
     pub fn source_as(&self, from: &QualifiedName, alias: &Ident, key: &[Ident]) -> Fragment {
         let which = self.filter.as_ref().map(|filter| format!(" where ({filter})")).unwrap_or_default();
         let table = format!("only {from} as {alias}");
-        // The condition belongs to the innermost level: only that one has all columns of the table.
+        // The condition belongs to the innermost level: only this level has all columns of the table.
         let is_single = self.levels.len() == 1;
         let mut input = if is_single { format!("{table}{which}") } else { table.clone() };
         let mut hidden: Vec<String> = vec![format!("{alias}.ctid")];
@@ -162,7 +161,7 @@ impl Mapping {
             .collect();
         let (last, inner) = self.levels.split_last().expect("a mapping has a level");
         for level in inner {
-            // Inside, the hidden columns have names that no column of a user's is likely to have.
+            // Inside, the hidden columns have names that a user's column is unlikely to have.
             let mut items: Vec<String> = hidden
                 .iter()
                 .zip(&hidden_names)
@@ -178,7 +177,7 @@ impl Mapping {
             .zip(&hidden_names)
             .map(|(expression, name)| format!("{expression} as {name}"))
             .collect();
-        // A volatile expression in here would keep the planner from flattening it.
+        // A volatile expression here would prevent the planner from flattening the sub-select.
         items.extend(last.iter().enumerate().map(|(n, o)| match o.origin {
             Origin::PerRow => format!("null as c{}", n + 1),
             _ => format!("{} as c{}", o.expression, n + 1),
@@ -192,9 +191,9 @@ impl Mapping {
 pub struct Tracker {
     alias: Ident,
     finished: Vec<Vec<Output>>,
-    /// By attribute number of the shadow: what fills the column so far.
+    /// The columns by attribute number of the shadow, and what fills each so far.
     current: Vec<Tracked>,
-    /// Columns that were added with a value of its own for each row, as they were then.
+    /// Columns that were added with a different value for each row, as they were then.
     each: Vec<Column>,
     columns: Vec<Column>,
 }
@@ -205,13 +204,13 @@ struct Tracked {
     /// `None`: the change added it.
     from: Option<Ident>,
     expression: Fragment,
-    /// Whether the column is still what the level's input calls by the same name.
+    /// Whether the column is still the column of the same name in the level's input.
     is_untouched: bool,
     origin: Origin,
 }
 
 impl Tracker {
-    /// Starts with the shadow as LIKE made it: the live columns of the original, in their order.
+    /// Starts with the shadow as LIKE created it: the live columns of the original, in their order.
     #[must_use]
     pub fn new(table: &Ident, columns: Vec<Column>) -> Self {
         let current = columns
@@ -234,8 +233,8 @@ impl Tracker {
         &self.columns
     }
 
-    /// Takes in what one statement did: its actions, those columns whose USING reads other columns
-    /// too, the columns that it adds, as they are added, and all columns as they are after it.
+    /// Records what one statement did: its actions, the columns whose USING reads other columns too, the columns that
+    /// it adds, as they are added, and all columns after it.
     pub fn follow(
         &mut self,
         actions: &[ActionKind],
@@ -272,11 +271,10 @@ impl Tracker {
                 tracked.is_untouched && expression == tracked.expression && before.name == now.name;
             next.push(Tracked { expression, is_untouched, origin, ..tracked.clone() });
         }
-        // A generated column whose expression was dropped is an ordinary one from now on, and keeps
-        // the values it had.
+        // A generated column whose expression was dropped is an ordinary column from now on, and keeps its values.
         for now in after.iter().filter(|column| !column.is_generated) {
             let was_generated = find(&self.columns, now.number).filter(|before| before.is_generated);
-            // (One that the change itself added so has no values to keep: `finish` says so.)
+            // (If the change itself added the column, there are no values to keep: `finish` reports that.)
             if let Some(before) = was_generated.filter(|_| find(&self.each, now.number).is_none()) {
                 next.push(Tracked {
                     number: now.number,
@@ -306,7 +304,7 @@ impl Tracker {
     /// The finished mapping onto the columns as they are now.
     ///
     /// # Errors
-    /// A sentence about a column whose values for existing rows can not be told.
+    /// A sentence about a column whose values for existing rows cannot be determined.
     pub fn finish(mut self) -> Result<Mapping, String> {
         let mut last = self.outputs();
         for added in &self.each {
@@ -326,7 +324,7 @@ impl Tracker {
                 }
                 _ => {
                     return Err(format!(
-                        "column {} is added with a value of its own for each row, and then altered",
+                        "column {} is added with a different value for each row, and then altered",
                         now.name.shown()
                     ));
                 }
@@ -372,8 +370,8 @@ fn find(columns: &[Column], number: i16) -> Option<&Column> {
     columns.iter().find(|column| column.number == number)
 }
 
-/// The way back: how a row of the new shape becomes a row of the old one. `given` are the user's
-/// `--reverse 'column=expression'`; all others go back by the assignment cast.
+/// The reverse mapping: how a row of the new shape is mapped to a row of the old one. `given` are the user's `--reverse
+/// 'column=expression'`; all other columns use the assignment cast.
 #[must_use]
 pub fn reverse(
     forward: &Mapping,
@@ -456,7 +454,8 @@ mod tests {
         assert_eq!(follow(&[("bigint", None)]), Origin::Cast);
         assert_eq!(follow(&[("bigint", None), ("numeric", None)]), Origin::Using);
         assert_eq!(follow(&[("text", Some("a::text"))]), Origin::Using);
-        // The second USING reads what the first one made: in a level of its own its column is no plain one either.
+        // The second USING reads the result of the first one, in a level of its own: that column is not a plain one
+        // either.
         assert_eq!(follow(&[("text", Some("a::text")), ("text", Some("lower(a)"))]), Origin::Using);
     }
 

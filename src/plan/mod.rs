@@ -1,5 +1,5 @@
-//! Deciding, without a connection in sight: what becomes of each column, by which key rows are found,
-//! what is carried over, what is refused, what it will cost.
+//! The decisions, without a connection: how each column is mapped, which key identifies rows, what is carried over,
+//! what is refused, and what the change costs.
 
 pub mod cast;
 pub mod class;
@@ -28,18 +28,18 @@ pub use report::Plan;
 
 use crate::catalog::Definition;
 
-/// What a migration of one table will do, found by doing it to an empty clone: the shadow.
+/// What a migration of one table will do, determined by applying the change to an empty clone, the shadow.
 #[derive(Debug, Clone)]
 pub struct Blueprint {
-    /// The new shape as the server made it, standing in the shadow's schema.
+    /// The new shape as the server created it, in the shadow's schema.
     pub new: Definition,
     /// How rows of the original become rows of the new shape.
     pub forward: Mapping,
-    /// How rows of the new shape become rows of the original again.
+    /// How rows of the new shape become rows of the original.
     pub reverse: Mapping,
-    /// The columns by which a row is found in both.
+    /// The columns that identify a row in both.
     pub key: Vec<KeyColumn>,
-    /// What is made later than the shadow, of both shapes.
+    /// Objects of both shapes that are created after the shadow.
     pub dependents: Vec<Dependent>,
 }
 

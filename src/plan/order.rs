@@ -1,31 +1,31 @@
-//! The order in which rows are copied, if one is asked for.
+//! The order in which rows are copied, with `--order-by`.
 
 use crate::name::{Fragment, Ident};
 
-/// An index that can be read from where one left off.
+/// An index whose scan can continue from a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderIndex {
     /// Its name.
     pub name: Ident,
-    /// Whether it has each row once.
+    /// Whether it is unique.
     pub is_unique: bool,
-    /// Its columns with their types.
+    /// Its columns and their types.
     pub columns: Vec<(Ident, String)>,
 }
 
-/// Columns by which rows are ordered; no two rows have the same values in all of them.
+/// Columns that order the rows. No two rows have the same values in all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
     columns: Vec<(Ident, String)>,
-    /// So many of them are in the index that is read.
+    /// How many of them are columns of the index.
     leading: usize,
 }
 
 impl Order {
-    /// By what was written: the name of an index, or the columns with which one begins.
+    /// Finds the order that the user gave: the name of an index, or its leading columns.
     ///
     /// # Errors
-    /// A sentence that says why it can not be done.
+    /// A sentence that says why there is none.
     pub fn find(indexes: &[OrderIndex], written: &[Ident]) -> Result<Order, String> {
         let begins = |index: &OrderIndex| {
             index.columns.len() >= written.len()
@@ -34,15 +34,15 @@ impl Order {
         let by_name = |index: &&OrderIndex| matches!(written, [name] if *name == index.name);
         let Some(index) = indexes.iter().find(by_name).or_else(|| indexes.iter().find(|index| begins(index)))
         else {
-            return Err("there is no complete btree index of that name, or that begins with these columns, whose columns are \
-                 all NOT NULL, ascending, with the usual operators, of an ordinary type (no float, array or range) and a \
-                 deterministic collation"
+            return Err("no suitable btree index has that name or these leading columns. It must not be partial, and all its columns \
+                 must be NOT NULL, ascending, with the default operators, of an ordinary type (no float, array or range) \
+                 and with a deterministic collation"
                 .into());
         };
         let mut columns = index.columns.clone();
         if !index.is_unique {
             let Some(unique) = indexes.iter().find(|other| other.is_unique) else {
-                return Err("no primary key or unique index on NOT NULL columns tells rows apart that are equal in it".into());
+                return Err("rows with equal values in the index need a second order, and no primary key or unique index on NOT NULL columns gives one".into());
             };
             let more = unique.columns.iter().filter(|column| !index.columns.contains(column));
             columns.extend(more.cloned());
@@ -50,26 +50,26 @@ impl Order {
         Ok(Order { columns, leading: index.columns.len() })
     }
 
-    /// The columns of the index, if rows that are equal in all of them have to be sorted by the key.
+    /// The columns of the index, if rows with equal values in all of them must be sorted by the key.
     #[must_use]
     pub fn sorted_within(&self) -> Option<impl Iterator<Item = &Ident>> {
         (self.leading < self.columns.len()).then(|| self.columns[..self.leading].iter().map(|(name, _)| name))
     }
 
-    /// As ORDER BY takes it, of rows called `o`.
+    /// The ORDER BY list, for rows with the alias `o`.
     #[must_use]
     pub fn terms(&self) -> Fragment {
         Fragment::join(self.columns.iter().map(|(name, _)| format!("o.{name}")), ", ")
     }
 
-    /// Where a row stands, as an array of text.
+    /// The position of a row, as an array of text.
     #[must_use]
     pub fn position(&self) -> Fragment {
         let texts = self.columns.iter().map(|(name, _)| format!("o.{name}::pg_catalog.text"));
         Fragment::trusted(format!("array[{}]", Fragment::join(texts, ", ")))
     }
 
-    /// The condition on rows behind the position `$2`; the first part of it is for the index.
+    /// The condition for rows after the position `$2`. Its first part is for the index scan.
     #[must_use]
     pub fn behind(&self) -> Fragment {
         let names =

@@ -1,28 +1,28 @@
-//! What `--check-data` asks of the rows: pure, from the plan to conditions.
+//! The conditions that `--check-data` evaluates on the rows. Pure: derived from the plan.
 
 use super::Blueprint;
 use super::risk::Code;
 use crate::catalog::{Column, Definition};
 use crate::name::{Fragment, Ident, Literal};
 
-/// Something that may be true of rows and is to be known before.
+/// A condition on rows that the user should know about before the change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     /// The code of the risk.
     pub code: Code,
     /// The column or constraint.
     pub object: String,
-    /// True of such a row; over a mapping's source called `f`.
+    /// The SQL condition, on a mapping's source with the alias `f`.
     pub condition: String,
-    /// What it means, after the number of rows.
+    /// The rest of the sentence after the number of rows.
     pub words: String,
 }
 
-/// Types without an equality of their own.
+/// Types without an equality operator.
 const WITHOUT_EQUALITY: [&str; 6] = ["json", "xml", "point", "polygon", "path", "txid_snapshot"];
 
-/// What is to be asked of the rows that are to be copied. `is_given` says whether the way back of a column was given:
-/// then what comes back is not for us to judge.
+/// The conditions for the rows of a copy. `is_given` says whether the user gave `--reverse` for a column: then its
+/// value after a rollback is not checked.
 #[must_use]
 pub fn of_copy(
     original: &Definition,
@@ -45,7 +45,7 @@ pub fn of_copy(
                 code: Code::Nulls,
                 object: object.clone(),
                 condition: format!("f.c{} is null", n + 1),
-                words: "are NULL in a column that is to be NOT NULL".into(),
+                words: "are NULL in a column that becomes NOT NULL".into(),
             });
         }
         if let Some(source) = source.filter(|source| source.type_name != target.type_name)
@@ -57,7 +57,7 @@ pub fn of_copy(
                 object,
                 condition: format!("f.r{0} is distinct from (f.c{0})::{1}", n + 1, source.type_name),
                 words: format!(
-                    "have a value that {} does not hold as it is: it is rounded, cut or moved",
+                    "have a value that {} cannot hold unchanged: it would be rounded, truncated or shifted",
                     target.type_name
                 ),
             });
@@ -70,7 +70,7 @@ fn can_compare(column: &Column) -> bool {
     !WITHOUT_EQUALITY.contains(&column.base_name.as_str())
 }
 
-/// The key of a row as a person reads it; where it stands, if there is no key. `name` is how a column is called there.
+/// The key of a row as text, or its position if there is no key. `name` gives the name of a column in the query.
 #[must_use]
 pub fn shown_key(original: &Definition, name: impl Fn(&Ident) -> String, place: &str) -> Fragment {
     let key = original.indexes.iter().find(|index| index.is_primary);

@@ -1,4 +1,4 @@
-//! What we do not do, said by name before anything is changed.
+//! Refusals: what pgrecast does not do. Each is reported by name before anything is changed.
 
 use serde::Serialize;
 
@@ -9,16 +9,16 @@ use crate::name::QualifiedName;
 
 pub use crate::error::Code;
 
-/// A reason not to begin.
+/// A reason to refuse the change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refusal {
-    /// A stable word for scripts.
+    /// A stable code for scripts.
     pub code: Code,
-    /// The object that is in the way.
+    /// The object that prevents the change.
     pub object: String,
-    /// Why it is.
+    /// Why it prevents the change.
     pub message: String,
-    /// What to do about it.
+    /// What the user can do.
     pub hint: Option<String>,
 }
 
@@ -28,7 +28,8 @@ impl Refusal {
         Refusal { code, object: object.into(), message: message.into(), hint: None }
     }
 
-    /// The refusal that an error says; about the table, where it names no other object. None for an error of another kind.
+    /// The refusal that an error describes, about the table if the error names no other object. None for an error of
+    /// another kind.
     #[must_use]
     pub fn of_error(error: &Error, table: &QualifiedName) -> Option<Self> {
         let message = error.summary();
@@ -44,16 +45,17 @@ impl Refusal {
     }
 }
 
-/// Whether this is an ordinary table at all.
+/// Refuses everything that is not an ordinary table.
 #[must_use]
 pub fn of_relation(original: &Definition) -> Option<Refusal> {
     let table = &original.table;
     let is_heap = table.access_method.as_ref().is_none_or(|am| am.as_str() == "heap");
     let (code, message) = match table.kind.as_str() {
         "r" if table.is_system => (Code::SystemTable, "it is a system table of the server"),
-        "r" if table.persistence == Persistence::Temporary => {
-            (Code::TemporaryTable, "it is a temporary table: only its own session can see the rows")
-        }
+        "r" if table.persistence == Persistence::Temporary => (
+            Code::TemporaryTable,
+            "it is a temporary table: only the session that created it can see its rows",
+        ),
         "r" if table.is_partition => (Code::Partition, "it is a partition of another table"),
         "r" if table.is_typed => (Code::TypedTable, "it was created OF a type"),
         "r" if !is_heap => {
@@ -71,7 +73,7 @@ pub fn of_relation(original: &Definition) -> Option<Refusal> {
     Some(Refusal::new(code, table.name.shown(), message))
 }
 
-/// The rights that are missing.
+/// Refusals for missing rights.
 #[must_use]
 pub fn of_rights(original: &Definition, missing: &[Missing]) -> Vec<Refusal> {
     let name = original.table.name.shown();
@@ -81,7 +83,7 @@ pub fn of_rights(original: &Definition, missing: &[Missing]) -> Vec<Refusal> {
     missing.iter().map(refuse).collect()
 }
 
-/// Of actions that a copy can not do.
+/// Refusals for actions that a copy cannot perform.
 pub fn of_actions<'a>(
     original: &Definition,
     actions: impl Iterator<Item = &'a Action>,
@@ -89,15 +91,15 @@ pub fn of_actions<'a>(
     let name = original.table.name.shown();
     actions.filter_map(move |action| match action.kind {
         ActionKind::InPlaceOnly { why, .. } => {
-            let message = format!("the change needs a copy, which can not {}: {why}", action.text);
+            let message = format!("the change needs a copy, and a copy cannot {}: {why}", action.text);
             let refusal = Refusal::new(Code::InPlaceOnly, &name, message);
-            Some(refusal.hint("Run it by itself, before or after the change."))
+            Some(refusal.hint("Run this action separately, before or after the change."))
         }
         _ => None,
     })
 }
 
-/// Everything about the original that stands in the way of a copy.
+/// Everything in the original that prevents a copy.
 #[must_use]
 pub fn of_table(original: &Definition, attached: &[Attached]) -> Vec<Refusal> {
     let mut refusals = Vec::new();
@@ -112,7 +114,7 @@ pub fn of_table(original: &Definition, attached: &[Attached]) -> Vec<Refusal> {
                 Code::RowSecurity,
                 &name,
                 format!(
-                    "row-level security is forced on its owner {} too, who would copy only the rows that the \
+                    "row-level security is forced on its owner {}, who would copy only the rows that the \
                      policies show",
                     owner.shown()
                 ),
@@ -122,7 +124,7 @@ pub fn of_table(original: &Definition, attached: &[Attached]) -> Vec<Refusal> {
     }
     for index in original.indexes.iter().filter(|index| !index.is_valid) {
         refusals.push(
-            Refusal::new(Code::InvalidIndex, index.name.shown(), "it is invalid: a build of it failed")
+            Refusal::new(Code::InvalidIndex, index.name.shown(), "the index is invalid: its build failed")
                 .hint(format!("Run: drop index {}; (or reindex it)", index.name)),
         );
     }
@@ -130,7 +132,7 @@ pub fn of_table(original: &Definition, attached: &[Attached]) -> Vec<Refusal> {
         refusals.push(Refusal::new(
             Code::StatisticsOwner,
             object.name.shown(),
-            format!("it belongs to role {}, not to the table's owner", object.owner.shown()),
+            format!("it belongs to role {}, not to the owner of the table", object.owner.shown()),
         ));
     }
     refusals
@@ -140,11 +142,11 @@ fn of_attached(object: &Attached) -> Refusal {
     let (code, message) = match object.kind.as_str() {
         "publication" => (
             Code::Publication,
-            "it publishes all tables: subscribers would get the shadow and our log too, and do not have these tables",
+            "it publishes all tables: it would also publish pgrecast's shadow and log, which subscribers do not have",
         ),
         "subscription" => (
             Code::Subscription,
-            "logical replication fills the table, and would skip the new one without an error",
+            "logical replication fills the table, and would skip the new table without an error",
         ),
         "type" => (Code::Type, "it uses the table's row type"),
         "relation" => (Code::Relation, "it uses the table's row type"),
@@ -159,7 +161,7 @@ fn of_attached(object: &Attached) -> Refusal {
     };
     let hint = match code {
         Code::Publication => {
-            "Make a publication of the tables by name or by schema, and let the subscriptions use that one."
+            "Create a publication of the tables by name or by schema, and use that one in the subscriptions."
         }
         Code::Grant => "Revoke it and let the owner grant it.",
         _ => "Detach it from the table first.",

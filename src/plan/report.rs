@@ -1,4 +1,4 @@
-//! The plan as `plan` says it: for people by `cli/`, for scripts as JSON with stable keys.
+//! The output of `plan`: `cli/` prints it as text, and scripts read it as JSON with stable keys.
 
 use serde::Serialize;
 
@@ -8,36 +8,36 @@ use super::layout::Layout;
 use super::refusal::Refusal;
 use super::risk::{Risk, Rollback};
 
-/// Everything `plan` has to say.
+/// Everything that `plan` reports.
 #[derive(Debug, Clone, Serialize)]
 pub struct Plan {
     /// The table.
     pub table: String,
-    /// How it will be done: the dearest class of its actions.
+    /// The strategy: the most expensive class of its actions.
     pub strategy: String,
-    /// What was asked for.
+    /// The requested actions.
     pub actions: Vec<Action>,
-    /// What becomes of each column.
+    /// How each column changes.
     pub columns: Vec<ColumnChange>,
-    /// What hangs on the table and what becomes of it.
+    /// The objects attached to the table, and how each is carried over.
     pub dependents: Vec<Handled>,
-    /// What the swap locks, in this order.
+    /// The locks of the swap, in order.
     pub locks: Vec<Lock>,
-    /// What stands in the way. Not empty: nothing will be done.
+    /// Reasons to refuse the change. If there is one, nothing is done.
     pub refusals: Vec<Refusal>,
-    /// What to know before.
+    /// The risks of the change.
     pub risks: Vec<Risk>,
-    /// What it will need.
+    /// The resources that it needs.
     pub estimate: Estimate,
-    /// What a row takes in which order of its columns; null where rows stay as they are.
+    /// The size of a row for different orders of its columns; null if rows are not copied.
     pub layout: Option<Layout>,
-    /// Whether going back is lossless.
+    /// Whether a rollback is lossless.
     pub rollback: Rollback,
     /// The steps on the table itself; empty for a copy.
     pub steps: Vec<StepShown>,
-    /// What is run: on the table, or on its shadow to give that its shape.
+    /// The statements that run on the table, or on its shadow to give it the new shape.
     pub statements: Vec<String>,
-    /// Version of the server, as it says it.
+    /// The version that the server reports.
     pub server: String,
 }
 
@@ -48,49 +48,49 @@ pub struct Action {
     pub sql: String,
     /// Its class: `instant`, `staged` or `copy`.
     pub class: String,
-    /// The strongest lock that pgrecast takes on the table for it.
+    /// The strongest lock that pgrecast acquires on the table for it.
     pub lock: String,
-    /// What PostgreSQL would do if it were run as it stands; null where that can not be told for it alone.
+    /// What PostgreSQL would do if it ran the action directly; null if that is not known for the action alone.
     pub as_it_stands: Option<AsItStands>,
-    /// Why it is done this way.
+    /// The reason for the class.
     pub reason: String,
 }
 
-/// An action run as it stands.
+/// An action that PostgreSQL runs directly.
 #[derive(Debug, Clone, Serialize)]
 pub struct AsItStands {
     /// Its lock on the table.
     pub lock: String,
-    /// What it does to the rows under it.
+    /// What it does to the rows under that lock.
     #[serde(flatten)]
     pub cost: Cost,
 }
 
-/// A step of a change that needs no copy.
+/// A step of a change without a copy.
 #[derive(Debug, Clone, Serialize)]
 pub struct StepShown {
     /// The lock on the table.
     pub lock: String,
     /// Other tables locked with it.
     pub tables: Vec<String>,
-    /// Whether the lock is held for a moment only; else it blocks neither readers nor writers.
+    /// Whether the lock is held only for a moment; otherwise it blocks neither readers nor writers.
     pub is_short: bool,
-    /// What is run.
+    /// Its statements.
     pub statements: Vec<String>,
 }
 
-/// One column's way.
+/// How one column changes.
 #[derive(Debug, Clone, Serialize)]
 pub struct ColumnChange {
-    /// Name before; null when it is new.
+    /// Name before; null if it is new.
     pub from: Option<String>,
-    /// Name afterwards; null when it is dropped.
+    /// Name afterwards; null if it is dropped.
     pub to: Option<String>,
-    /// What fills it; null when the default or generation expression does.
+    /// The expression that fills it; null if its default or generation expression does.
     pub expression: Option<String>,
 }
 
-/// A lock that the swap takes.
+/// A lock of the swap.
 #[derive(Debug, Clone, Serialize)]
 pub struct Lock {
     /// The relation.
@@ -99,13 +99,13 @@ pub struct Lock {
     pub mode: String,
 }
 
-/// A dependent object and what is done with it.
+/// A dependent object and how it is carried over.
 #[derive(Debug, Clone, Serialize)]
 pub struct Handled {
-    /// What it is.
+    /// Its kind.
     pub kind: String,
     /// Its name.
     pub name: String,
-    /// What becomes of it.
+    /// How it is carried over.
     pub handling: String,
 }

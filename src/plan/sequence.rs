@@ -1,27 +1,27 @@
-//! What becomes of the sequences of serial and identity columns when two tables change places.
+//! What happens to the sequences of serial and identity columns when two tables are exchanged.
 
 use crate::catalog::{Definition, OwnedSequence};
 use crate::name::Ident;
 
-/// A serial's sequence stays where it is and changes its owner; an identity's is the new table's own
-/// and takes over the value.
+/// A serial sequence stays and changes its owner. An identity sequence belongs to the new table and takes over the
+/// value.
 #[derive(Debug, Clone)]
 pub enum SequenceMove {
-    /// OWNED BY goes to this column of the incoming table, and the type with it where it was widened.
+    /// OWNED BY changes to this column of the incoming table, and the type too if the column was widened.
     Owner {
         /// The sequence.
         sequence: OwnedSequence,
-        /// The incoming table's column; `None` when it has no such column: the sequence goes away
-        /// with the outgoing table.
+        /// The incoming table's column; `None` if there is no such column: the sequence is then dropped with the
+        /// outgoing table.
         column: Option<Ident>,
-        /// The type it must have afterwards.
+        /// The type that it must have afterwards.
         type_name: Option<String>,
     },
     /// The incoming table's identity sequence takes over the value of the outgoing one.
     Value {
         /// The outgoing table's sequence.
         from: OwnedSequence,
-        /// The incoming table's sequence, named as it is before the tables move.
+        /// The incoming table's sequence, under its name before the exchange.
         to: OwnedSequence,
     },
 }
@@ -48,7 +48,7 @@ pub fn moves(
                     .find(|other| other.is_identity && Some(&other.column) == column.as_ref())?;
                 return Some(SequenceMove::Value { from: sequence.clone(), to: to.clone() });
             }
-            // Widened with the column, if it was as wide as the column: a sequence that was wider is left.
+            // Widened with the column if both had the same type. A wider sequence stays as it is.
             let before = outgoing.columns.iter().find(|candidate| candidate.name == sequence.column);
             let type_name = target
                 .map(|column| column.type_name.clone())

@@ -1,5 +1,5 @@
-//! The statements that build an empty shadow: the original's shape with everything on it that the
-//! asked-for ALTER might speak of, so that the server itself decides what the ALTER does.
+//! The statements that build an empty shadow: the original's shape with everything that the requested ALTER might refer
+//! to. So the server itself decides what the ALTER does.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,15 +10,15 @@ use crate::name::{Fragment, Ident, Literal, QualifiedName};
 
 use super::dependents;
 
-/// Where the parts of a shadow stand.
+/// Where the parts of a shadow are.
 #[derive(Debug, Clone)]
 pub struct Place {
     /// The shadow.
     pub shadow: QualifiedName,
-    /// A schema for empty stand-ins of the tables at the other end of foreign keys; dropped before the
-    /// transaction ends. Creating the real foreign keys would lock the real tables.
+    /// A schema for empty stand-ins of the tables at the other ends of foreign keys; dropped before the transaction
+    /// ends. Real foreign keys would lock the real tables.
     pub scratch: Ident,
-    /// The schema into which the original goes.
+    /// The schema to which the original moves.
     pub retired: Ident,
 }
 
@@ -29,13 +29,13 @@ impl Place {
         QualifiedName { schema: self.scratch.clone(), name: Ident::new(format!("t{oid}")) }
     }
 
-    /// What stands for the table with this oid where the ALTER references it.
+    /// The stand-in for the table with this oid, if the ALTER references it.
     #[must_use]
     pub fn parent(&self, oid: u32) -> QualifiedName {
         QualifiedName { schema: self.scratch.clone(), name: Ident::new(format!("pgrecast_parent_{oid}")) }
     }
 
-    /// The real tables behind the stand-ins, by their names.
+    /// The real tables by the names of their stand-ins.
     #[must_use]
     pub fn stand_ins(&self, original: &Definition) -> HashMap<QualifiedName, QualifiedName> {
         let mut names = HashMap::from([(self.shadow.clone(), original.table.name.clone())]);
@@ -47,7 +47,7 @@ impl Place {
     }
 }
 
-/// The table itself; with the columns of the template first, in their order.
+/// Creates the table, with the columns of the template first, in their order.
 #[must_use]
 pub fn create_table(
     original: &Definition,
@@ -65,7 +65,7 @@ pub fn create_table(
     let with = if options.is_empty() { String::new() } else { format!(" with ({})", options.join(", ")) };
     let tablespace = table.tablespace.as_ref().map(|name| format!(" tablespace {name}")).unwrap_or_default();
     let inherits = template.map(|name| format!(" inherits ({name})")).unwrap_or_default();
-    // What inherits a generated column takes the expression over, and must not have one of its own.
+    // A table that inherits a generated column also inherits the expression, and must not define its own.
     let generated = if template.is_none() { "including generated " } else { "" };
     format!(
         "create {persistence}table {shadow} (like {} including defaults including constraints \
@@ -75,11 +75,11 @@ pub fn create_table(
     )
 }
 
-/// What LIKE changes or leaves out and what hangs on the table: NOT VALID checks (LIKE makes them
-/// valid), names of identity sequences, indexes with their constraints, statistics, triggers (disabled:
-/// they must not fire for a row that we write), replica identity.
+/// Adds what LIKE changes or leaves out: NOT VALID checks (LIKE makes them valid), names of identity sequences, indexes
+/// with their constraints, statistics, triggers (disabled: they must not fire for a row that pgrecast writes), replica
+/// identity.
 ///
-/// `identity_names` are the sequences that LIKE made for the shadow, by column.
+/// `identity_names` are the sequences that LIKE created for the shadow, by column.
 pub fn furnish(
     original: &Definition,
     shadow: &QualifiedName,
@@ -134,8 +134,8 @@ pub fn furnish(
     Ok(statements)
 }
 
-/// LIKE gives the sequence of an identity column a name of its own and makes it a bigint one whatever
-/// it was, with the old maximum: a later ALTER TYPE would then see no default maximum to raise.
+/// LIKE gives the sequence of an identity column a new name, and always the type bigint with the old maximum. A later
+/// ALTER TYPE would then not recognize that maximum as the default, and not raise it.
 fn identity_sequences(
     original: &Definition,
     shadow: &QualifiedName,
@@ -143,7 +143,7 @@ fn identity_sequences(
 ) -> Vec<String> {
     let identities = || original.sequences.iter().filter(|sequence| sequence.is_identity);
     let mut statements = Vec::new();
-    // Two may have exchanged their names: out of the way first.
+    // Two sequences may have each other's names: rename all to temporary names first.
     let passing = |n: usize| QualifiedName {
         schema: shadow.schema.clone(),
         name: Ident::new(format!("pgrecast_identity_{n}")),
@@ -166,7 +166,7 @@ fn identity_sequences(
     statements
 }
 
-/// The statistics object in the shadow's schema: it moves to its own in the swap.
+/// The statistics object in the shadow's schema. The swap moves it to its own schema.
 fn statistics(
     object: &crate::catalog::StatisticsObject,
     from: &QualifiedName,
@@ -179,7 +179,7 @@ fn statistics(
     Ok(format!("CREATE STATISTICS {}{}", object.name.in_schema(&shadow.schema), &rest[end..]))
 }
 
-/// Where a qualified name at the beginning of a text ends.
+/// The end of a qualified name at the beginning of a text.
 fn end_of_name(text: &str) -> usize {
     let mut quoted = false;
     for (at, c) in text.char_indices() {
@@ -192,13 +192,12 @@ fn end_of_name(text: &str) -> usize {
     text.len()
 }
 
-/// Stand-ins for the tables at the other end of the foreign keys, and the foreign keys between them
-/// and the shadow.
+/// Stand-ins for the tables at the other ends of the foreign keys, and the foreign keys between them and the shadow.
 #[must_use]
 pub fn foreign_keys(original: &Definition, place: &Place) -> Vec<String> {
     let own = original.table.oid;
     let at = |oid: u32| if oid == own { place.shadow.clone() } else { place.stand_in(oid) };
-    // With the columns of the keys alone, not LIKE: that would need the right to read the other table.
+    // Only with the columns of the keys: LIKE would need the right to read the other table.
     let mut columns: BTreeMap<u32, (bool, Vec<&Fragment>)> = BTreeMap::new();
     let mut unique = Vec::new();
     for key in &original.foreign_keys {
@@ -254,8 +253,8 @@ fn unique_for(key: &ForeignKey, parent: &QualifiedName) -> String {
     format!("create unique index on {parent} ({})", Fragment::join(&key.parent_columns, ", "))
 }
 
-/// Takes everything off the shadow that would cost or act while rows are copied; the dependents say
-/// how each comes back. Triggers stay, disabled.
+/// Drops everything from the shadow that would slow down or affect the copy. The dependents say how each object is
+/// created again. Triggers stay, disabled.
 #[must_use]
 pub fn strip(new: &Definition) -> Vec<String> {
     let shadow = &new.table.name;

@@ -1,5 +1,5 @@
-//! Reads all rows before anything is done and counts those that will not convert, that would change, or that keep a
-//! constraint from being proven. Reads range after range of blocks, each in a snapshot of its own; writes nothing.
+//! Reads all rows before the change and counts those that do not convert, that would change, or that violate a new
+//! constraint. Reads ranges of blocks, each in its own snapshot; writes nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,16 +16,16 @@ use crate::plan::question::{Question, of_copy, shown_key};
 use crate::plan::risk::{self, Code, Risk};
 use crate::run::events::{Detail, Events, Outcome, Unit, Work};
 
-/// 16 MB: short enough for a snapshot, long enough not to count.
+/// 16 MB: short enough for one snapshot, long enough that the overhead does not matter.
 const RANGE: i64 = 2048;
 
-/// Sessions that read at the same time.
+/// Sessions that read in parallel.
 const READERS: usize = 2;
 
-/// How many rows are named.
+/// How many rows are named by their keys.
 const NAMED: usize = 10;
 
-/// What was found about one question.
+/// The answer to one question.
 #[derive(Debug, Clone, Default)]
 struct Answer {
     rows: i64,
@@ -40,7 +40,7 @@ impl Answer {
     }
 }
 
-/// The statements and questions for a table that is to be copied.
+/// The statements and questions for the table.
 struct Survey {
     questions: Vec<Question>,
     source: Fragment,
@@ -48,7 +48,7 @@ struct Survey {
     key: Fragment,
 }
 
-/// What is to be said about rows that are to be copied. `is_given` says of which columns the way back was given.
+/// The risks of copying the existing rows. `is_given` says for which columns the user gave `--reverse`.
 pub async fn of_copy_risks(
     sessions: &Sessions,
     original: &Definition,
@@ -100,7 +100,8 @@ pub async fn of_copy_risks(
     Ok(risks)
 }
 
-/// Reads all rows in several sessions: an answer to each question, and the last about rows that do not convert.
+/// Reads all rows in several sessions. Returns an answer to each question, and a last one about rows that do not
+/// convert.
 async fn read_all(
     sessions: &Sessions,
     original: &Definition,
@@ -189,9 +190,9 @@ impl Survey {
                             .fill("source", &self.source);
                         session.batch_execute(&create.text()).await.map_err(|denied| {
                             Error::from(denied)
-                                .context(format!("could not look which rows do not fit ({})", error.message))
+                                .context(format!("could not determine which rows do not fit ({})", error.message))
                                 .state("nothing was changed")
-                                .hint("It takes the right to make temporary functions: GRANT TEMPORARY ON DATABASE.")
+                                .hint("This needs the right to create temporary functions: GRANT TEMPORARY ON DATABASE.")
                         })?;
                         can_probe = true;
                     }
@@ -227,7 +228,7 @@ impl Survey {
     }
 }
 
-/// What is to be said about rows that keep constraints from being proven.
+/// The risks of rows that violate new constraints.
 pub async fn of_proofs(sessions: &Sessions, proofs: &[Proof], events: &Events) -> Result<Vec<Risk>> {
     let mut risks = Vec::new();
     if proofs.is_empty() {
@@ -246,7 +247,7 @@ pub async fn of_proofs(sessions: &Sessions, proofs: &[Proof], events: &Events) -
             sql!("preview/count_offenders.sql").fill("offenders", &Fragment::trusted(&proof.offenders));
         let row = match session.query_one(&count.text(), &[]).await.map_err(Error::from) {
             Ok(row) => row,
-            // It speaks of columns that another action of the change makes or renames.
+            // It refers to columns that another action of the change creates or renames.
             Err(error) if error.sqlstate.is_some() => {
                 risks.push(risk::not_checked(&proof.object, &error.message));
                 continue;

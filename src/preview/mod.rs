@@ -1,5 +1,5 @@
-//! Looks at a table and at what is asked for, tries it out on an empty clone in a transaction that is
-//! rolled back, and says everything that `plan` says. Changes nothing.
+//! Examines a table and the requested change: tries the change on an empty clone, in a transaction that is rolled back,
+//! and determines everything that `plan` reports. Changes nothing.
 
 pub mod check_data;
 mod sample;
@@ -25,27 +25,27 @@ use crate::shadow;
 use crate::shadow::layout;
 use crate::state::{self, TableChange};
 
-/// A table as it is, and the plan for it.
+/// A table and the plan for it.
 #[derive(Debug)]
 pub struct Examination {
     /// The table.
     pub original: Definition,
-    /// Settings under which the plan was made.
+    /// The settings under which the plan was made.
     pub settings: Vec<(String, String)>,
-    /// What `plan` says.
+    /// The plan.
     pub plan: Plan,
-    /// The steps on the table itself, where it needs no copy.
+    /// The steps on the table itself, if the change needs no copy.
     pub steps: Vec<Step>,
-    /// What they prove of the rows.
+    /// The conditions on rows that they verify.
     pub proofs: Vec<Proof>,
-    /// The shadow as it will be, where it needs one.
+    /// The shadow, if the change needs one.
     pub blueprint: Option<Box<Blueprint>>,
 }
 
 /// The oid of the table that the user means.
 ///
 /// # Errors
-/// [`Kind::Usage`](crate::error::Kind::Usage) when there is none.
+/// [`Kind::Usage`](crate::error::Kind::Usage) if there is none.
 pub async fn find(client: &Client, table: &TableRef) -> Result<u32> {
     let name = table.to_string();
     if let Some(oid) = find_table(client, &name).await? {
@@ -56,12 +56,12 @@ pub async fn find(client: &Client, table: &TableRef) -> Result<u32> {
     let error = Error::usage(format!("table {name} does not exist in database {database}"));
     Err(match &table.schema {
         Some(_) => error,
-        None => error.hint(format!("Looked in: {path}. Write schema.table for another schema.")),
+        None => error.hint(format!("Searched in: {path}. Write schema.table for another schema.")),
     }
     .state("nothing was changed"))
 }
 
-/// Where the parts of a migration's shadow stand.
+/// Where the parts of a migration's shadow are.
 #[must_use]
 pub fn place_of(id: Uuid, ordinal: i32, table: &QualifiedName) -> Place {
     let schema = TableChange::shadow_schema_of(id, ordinal);
@@ -72,7 +72,7 @@ pub fn place_of(id: Uuid, ordinal: i32, table: &QualifiedName) -> Place {
     }
 }
 
-/// Looks at the table and tries the change out.
+/// Examines the table and tries the change.
 ///
 /// # Errors
 /// [`Kind::Usage`](crate::error::Kind::Usage) for a table or column that does not exist. Refusals are in the plan.
@@ -92,7 +92,7 @@ pub async fn examine(
             .refused_as(Code::NotUtf8)
             .state("nothing was changed")
             .hint(
-                "The encoding SQL_ASCII keeps bytes without saying what they mean. Define again in UTF-8, or drop, the \
+                "A database with the encoding SQL_ASCII can contain any bytes. Define again in UTF-8, or drop, the \
                  default, comment, constraint, index or trigger of the table that is not; or move to a database in UTF8.",
             )
     })
@@ -115,7 +115,7 @@ async fn look(
                 original.table.name.shown()
             ))
             .state("nothing was changed")
-            .hint("--reverse brings a column of the old shape back: 'old_column=expression'."));
+            .hint("--reverse computes a column of the old shape: 'old_column=expression'."));
         }
     }
     let settings = Sessions::settings_to_record(client).await?;
@@ -160,7 +160,7 @@ async fn look(
     Ok(Examination { original, settings, plan, steps, proofs, blueprint })
 }
 
-/// What stands in the way of any change, and of a trial too.
+/// Reasons to refuse any change. They also prevent a trial.
 async fn before_trial(client: &Client, original: &Definition) -> Result<Vec<Refusal>> {
     if let Some(refusal) = refusal::of_relation(original) {
         return Ok(vec![refusal]);
@@ -173,12 +173,12 @@ async fn before_trial(client: &Client, original: &Definition) -> Result<Vec<Refu
     Ok(refusals)
 }
 
-/// The refusal that the error says; any other error stays one.
+/// The refusal that the error describes; any other error is returned.
 fn or_fail(original: &Definition, error: Error) -> Result<Refusal> {
     Refusal::of_error(&error, &original.table.name).ok_or(error)
 }
 
-/// Tries the change out on an empty clone, in place first; in a transaction that the caller rolls back.
+/// Tries the change on an empty clone, first in place, in a transaction that the caller rolls back.
 async fn try_out(
     session: &Client,
     original: &Definition,
@@ -187,7 +187,7 @@ async fn try_out(
     takes_sample: bool,
 ) -> Result<Finding> {
     let place = place_of(Uuid::new_v4(), 1, &original.table.name);
-    // What an ALTER does to the tables that inherit from this one, its clone does not show.
+    // The clone does not show what an ALTER does to child tables.
     let stands_alone = !attached.iter().any(Attached::is_inheritance);
     let mut trial = None;
     if stands_alone {
@@ -211,8 +211,7 @@ async fn try_out(
     }
     if change.strategy == Strategy::InPlace {
         let name = original.table.name.shown();
-        let why =
-            "it can not be done on the table itself without rewriting all rows, or reading them under a lock";
+        let why = "on the table itself the change would rewrite all rows, or read them under a strong lock";
         let refusal = Refusal::new(Code::NeedsCopy, name, why).hint("Leave --strategy in-place out.");
         return Ok(Finding { trial, way: Way::Refused(vec![refusal]) });
     }

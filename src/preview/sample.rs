@@ -1,6 +1,6 @@
-//! Copies some of the rows onto the empty shadow and builds its indexes there, for an estimate that is measured.
+//! Copies some rows to the empty shadow and builds its indexes there, to measure the estimate.
 //!
-//! All of it is undone in the caller's transaction.
+//! The caller rolls all of it back.
 
 use std::time::{Duration, Instant};
 
@@ -13,16 +13,16 @@ use crate::plan::estimate::Sample;
 use crate::plan::shadow::Place;
 use crate::plan::{Blueprint, Kind as DependentKind};
 
-/// How many places of the table it is taken from.
+/// From how many places of the table the sample is taken.
 const PLACES: i64 = 16;
 
-/// Blocks from each: 512 kB with the usual 8 kB.
+/// Blocks from each place: 512 kB with the usual 8 kB.
 const BLOCKS: i64 = 64;
 
-/// No longer than this: an estimate is not worth a long transaction.
+/// The maximum duration: an estimate does not justify a long transaction.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Takes it in the transaction that is open on `client` and has just built the shadow. `None`: there are no rows.
+/// Takes the sample in the open transaction of `client`, which has just built the shadow. `None`: there are no rows.
 pub(super) async fn take(
     client: &Client,
     original: &Definition,
@@ -36,7 +36,7 @@ pub(super) async fn take(
         .fill("columns", &Fragment::join(blueprint.forward.columns().iter().map(|o| &o.name), ", "))
         .fill("values", &Fragment::join(blueprint.forward.values(), ", "))
         .fill("source", &blueprint.forward.source(&original.table.name, &[]));
-    // How much is written to the log is known of a statement, not of a session.
+    // The server reports the amount of WAL per statement, not per session.
     let copy = format!("explain (analyze, wal, costs off, timing off, format json) {}", copy.text());
     let began = Instant::now();
     let mut sample = Sample::default();
@@ -84,10 +84,10 @@ fn does_not_fit(error: tokio_postgres::Error) -> Error {
         .context("a row of the sample does not fit the new shape")
         .with_kind(Kind::NeedsPerson)
         .state("nothing was changed")
-        .hint("--check-data counts and names such rows.")
+        .hint("--check-data counts such rows and names some of them.")
 }
 
-/// Evenly over the table; all of it if it is small.
+/// Places spread evenly over the table; all of a small table.
 fn places(blocks: i64) -> Vec<i64> {
     let step = (blocks / PLACES).max(BLOCKS);
     (0..blocks).step_by(step as usize).take(PLACES as usize).collect()

@@ -1,5 +1,5 @@
-//! What is going on around a table right now that a change has to do with: sequences that run out, subscribers,
-//! transactions in the way, writes, disk. Reads only.
+//! The current circumstances of a table that matter for a change: sequences that run out, subscribers, blocking
+//! transactions, the rate of writes, disk space. Reads only.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::plan::estimate::Estimate;
 use crate::plan::order::Order;
 use crate::plan::risk::{self, Risk};
 
-/// From when on a sequence is said to run out, in percent.
+/// From how many percent on a sequence counts as nearly exhausted.
 const NEARLY_OUT: i32 = 50;
 
-/// A transaction older than this is not waited for: locks are not even asked for while it lasts.
+/// While a transaction older than this holds a conflicting lock, pgrecast does not request the lock.
 const LONG: Duration = Duration::from_secs(1);
 
-/// The risks that come from there.
+/// The risks of any change.
 pub(super) async fn risks(client: &Client, original: &Definition) -> Result<Vec<Risk>> {
     let mut risks = Vec::new();
     let oid = original.table.oid;
@@ -47,7 +47,7 @@ pub(super) async fn risks(client: &Client, original: &Definition) -> Result<Vec<
     Ok(risks)
 }
 
-/// Those of a copy, which needs so much.
+/// The risks of a copy with this estimate.
 pub(super) async fn risks_of_copy(
     client: &Client,
     original: &Definition,
@@ -64,7 +64,7 @@ pub(super) async fn risks_of_copy(
     Ok(space.into_iter().chain(heat).collect())
 }
 
-/// Of rows that are copied in an order.
+/// The risks of copying rows in an order.
 pub(super) async fn risks_of_order(
     client: &Client,
     original: &Definition,
@@ -83,7 +83,7 @@ pub(super) async fn risks_of_order(
     Ok(risk::coarse_order(&original.table.name.shown(), &fewest.1, fewest.0))
 }
 
-/// What a user may fill on the file system of this path; none if it is not known here.
+/// The free bytes for users on the file system of this path; none if the path does not exist on this machine.
 fn free_bytes(path: &str) -> Option<f64> {
     let found = rustix::fs::statvfs(path).ok()?;
     Some(found.f_bavail as f64 * found.f_frsize as f64)

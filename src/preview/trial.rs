@@ -1,9 +1,8 @@
-//! Tries a change out on an empty clone that carries everything the table has on it: what each action would do to the
-//! rows if it were run as it stands, and whether there are steps that lead to the very same definition without
-//! reading rows under a lock that blocks the application. Believes nothing: looks at the clone's file and at the
-//! server's own count of scans.
+//! Tries a change on an empty clone that has everything the table has: what each action would do to the rows if
+//! PostgreSQL ran it directly, and whether there are steps that lead to the same definition without reading rows under
+//! a lock that blocks the application. It measures this with the clone's file node and the server's counters of scans.
 //!
-//! All of it is undone in the caller's transaction.
+//! The caller rolls all of it back.
 
 use tokio_postgres::Client;
 
@@ -18,8 +17,8 @@ use crate::plan::shadow::Place;
 use crate::shadow;
 use crate::shadow::parents::Parents;
 
-/// Tries it out in the transaction that is open on `client`, under the table's owner. `None`: nothing can be said about
-/// single actions, so it has to be a copy.
+/// Tries the change in the open transaction of `client`, as the table's owner. `None`: single actions cannot be tried,
+/// so the change needs a copy.
 pub(super) async fn try_out(
     client: &Client,
     original: &Definition,
@@ -78,24 +77,24 @@ async fn on_clone(
     Ok(Some(trial))
 }
 
-/// What the single actions come to.
+/// The results for the single actions.
 #[derive(Default)]
 struct Found {
     actions: Vec<Tried>,
     proofs: Vec<Proof>,
-    /// Steps before the last one, each on the real table and on the clone.
+    /// Steps before the last one, for the real table and for the clone.
     before: Vec<(Step, Step)>,
-    /// Steps that nothing takes back, after all others.
+    /// Steps that cannot be undone, after all others.
     after: Vec<(Step, Step)>,
-    /// What the last step runs, likewise.
+    /// The statements of the last step, also for both.
     last: Vec<(String, String)>,
-    /// For each action that is in the last step its lock, with the keys to other tables.
+    /// For each action in the last step, its lock and the foreign keys to other tables.
     locks: Vec<(LockMode, Vec<ForeignKey>)>,
-    /// Columns under their new names, with those before.
+    /// The new names of renamed columns, with the old ones.
     renamed: Vec<(Ident, Ident)>,
 }
 
-/// Steps under the real names, and the same on the clone.
+/// Steps with the real names, and with those of the clone.
 struct Steps {
     real: Vec<Step>,
     clone: Vec<Step>,
@@ -109,18 +108,18 @@ struct Scene<'a> {
     oid: u32,
 }
 
-/// A file and a number of scans.
+/// A file node and a number of scans.
 type Meter = (Option<u32>, i64);
 
-/// What steps are made of; each on the table and on the clone.
+/// The parts of the steps, each for the table and for the clone.
 struct Parts {
     /// Steps before all others.
     before: Vec<(Step, Step)>,
     /// Statements of the one step under a lock.
     last: Vec<(String, String)>,
-    /// Indexes to be dropped afterwards.
+    /// Indexes to drop afterwards.
     drops: Vec<(Step, Step)>,
-    /// The locks that those statements take, with foreign keys whose other tables they lock.
+    /// The locks of those statements, with the foreign keys whose other tables they lock.
     locks: Vec<(LockMode, Vec<ForeignKey>)>,
 }
 
@@ -134,7 +133,7 @@ impl Scene<'_> {
         Ok(((row.try_get("filenode")?, row.try_get("scans")?), row.try_get("is_counted")?))
     }
 
-    /// Runs statements on the clone. The inner error: the server does not accept one.
+    /// Runs statements on the clone. The inner error means that the server does not accept a statement.
     async fn run(&self, statements: &[String]) -> Result<std::result::Result<Cost, Error>> {
         let (before, _) = self.meter().await?;
         for statement in statements {
@@ -152,13 +151,13 @@ impl Scene<'_> {
         statement.sql_with(&self.place.shadow, |written| self.parents.stand_in(written)).to_string()
     }
 
-    /// The real table behind one of the clone's surroundings.
+    /// The real table for a stand-in of the clone.
     fn real(&self, table: &QualifiedName) -> QualifiedName {
         let stand_ins = self.place.stand_ins(self.original);
         stand_ins.get(table).or_else(|| self.parents.real().get(table)).unwrap_or(table).clone()
     }
 
-    /// Runs an action by itself and sees what it does. `false`: it can not be run by itself.
+    /// Runs one action separately and observes what it does. `false`: it cannot run separately.
     async fn act(&self, action: &Action, found: &mut Found) -> Result<bool> {
         let statement = AlterStatement { actions: vec![action.clone()] };
         let drops = self.index_to_drop(action).await?;
@@ -167,7 +166,7 @@ impl Scene<'_> {
         let cost = match self.run(&[self.on_clone(&statement)]).await? {
             Ok(cost) => cost,
             Err(error) if matches!(action.kind, ActionKind::InPlaceOnly { .. }) => {
-                let words = format!("PostgreSQL does not accept it: {}", action.text);
+                let words = format!("PostgreSQL does not accept the action: {}", action.text);
                 return Err(error.context(words).refused_as(Code::NotAccepted).state("nothing was changed"));
             }
             Err(_) => return Ok(false),
@@ -180,7 +179,7 @@ impl Scene<'_> {
         }
         let mut tried = Tried { class: Class::Copy, cost, lock: action.lock, obstacle };
         if tried.obstacle.is_some() {
-            // The server would refuse it on the table itself.
+            // The server would refuse the action on the table itself.
         } else if let Some((index, oid)) = drops {
             tried.class = Class::Staged;
             let at = |table: &QualifiedName| QualifiedName { name: index.clone(), ..table.clone() };
@@ -210,7 +209,7 @@ impl Scene<'_> {
         Ok(true)
     }
 
-    /// The index of this table that the action drops: the very one that its name means in this session.
+    /// The index of this table that the action drops: the one that its name means in this session.
     async fn index_to_drop(&self, action: &Action) -> Result<Option<(Ident, u32)>> {
         let ActionKind::DropIndex { index, if_exists } = &action.kind else { return Ok(None) };
         let oid = find_table(self.client, &index.to_string()).await?;
@@ -230,18 +229,18 @@ impl Scene<'_> {
         }
     }
 
-    /// After RENAME TO and SET SCHEMA nothing can be done by the name that was planned for.
+    /// After RENAME TO or SET SCHEMA, no action can use the planned name.
     async fn expect_known_name(&self, action: &Action) -> Result<()> {
         if find_name(self.client, self.oid).await?.as_ref() == Some(&self.place.shadow) {
             return Ok(());
         }
-        let message = format!("the table has another name by then: {}", action.text);
+        let message = format!("the table already has another name when this action runs: {}", action.text);
         Err(Error::refused(Code::AfterRename, message)
             .state("nothing was changed")
-            .hint("Put RENAME TO or SET SCHEMA last, and only one of them; the other in a run of its own."))
+            .hint("Put RENAME TO or SET SCHEMA last, and only one of them. Run the other one separately."))
     }
 
-    /// What has the name already that the table is to have.
+    /// Checks that no relation has the new name of the table.
     async fn expect_free_name(&self, action: &Action) -> Result<()> {
         let ActionKind::InPlaceOnly { is_name: true, .. } = &action.kind else { return Ok(()) };
         let Some(now) = find_name(self.client, self.oid).await? else { return Ok(()) };
@@ -252,26 +251,27 @@ impl Scene<'_> {
         if wanted == *original || found.is_none() || found == Some(self.oid) {
             return Ok(());
         }
-        let message = format!("a relation {} exists already", wanted.shown());
+        let message = format!("relation {} already exists", wanted.shown());
         Err(Error::refused(Code::NameTaken, message)
             .about(wanted.shown())
             .state("nothing was changed")
             .hint("Drop or rename it first."))
     }
 
-    /// The server looks for an index of the name that is written only after it has locked the table against writers.
+    /// The server checks the name of the new index only after it has locked the table against writers. So it is checked
+    /// here.
     async fn expect_new_index(&self, action: &Action) -> Result<()> {
         let ActionKind::CreateIndex { name: Some(name) } = &action.kind else { return Ok(()) };
         let here = QualifiedName { name: name.clone(), ..self.original.table.name.clone() };
         if find_table(self.client, &here.to_string()).await?.is_none() {
             return Ok(());
         }
-        Err(Error::usage(format!("there is a relation {} already", here.shown()))
+        Err(Error::usage(format!("relation {} already exists", here.shown()))
             .state("nothing was changed")
-            .hint("Give the index another name, or drop what has this one."))
+            .hint("Give the index another name, or drop that relation."))
     }
 
-    /// What reads a column whose type is to be changed in place, or that is to be dropped.
+    /// An object that uses a column whose type the change alters in place, or that it drops.
     async fn obstacle(
         &self,
         action: &Action,
@@ -296,7 +296,7 @@ impl Scene<'_> {
         rows.first().map(|row| Ok(row.try_get("user_name")?)).transpose()
     }
 
-    /// Whether the names of indexes to be made are free where the table is.
+    /// Whether the names of the new indexes are free in the table's schema.
     async fn are_free(&self, steps: &[Step]) -> Result<bool> {
         for step in steps {
             if let How::MakeIndex(index) = &step.how {
@@ -315,7 +315,7 @@ impl Scene<'_> {
         if !last.is_empty() {
             let (mut on_real, mut on_clone): (Vec<String>, Vec<String>) = last.into_iter().unzip();
             if real.is_empty() && drops.is_empty() {
-                // As written: one statement stays one.
+                // As the user wrote it: one statement stays one.
                 on_real =
                     alter.statements.iter().map(|s| s.sql(&self.original.table.name).to_string()).collect();
                 on_clone = alter.statements.iter().map(|s| self.on_clone(s)).collect();
@@ -351,7 +351,7 @@ impl Scene<'_> {
         How::UnderLock { mode, leading, following, makes: None }
     }
 
-    /// Whether the steps lead to the same definition as what was written, and those under a lock read no row.
+    /// Whether the steps lead to the same definition as the user's statements, and those under a lock read no rows.
     async fn prove(&self, alter: &Alter, steps: &Steps) -> Result<bool> {
         const AGAIN: &str = "rollback to savepoint pgrecast_start";
         self.client.batch_execute(AGAIN).await?;
@@ -374,7 +374,7 @@ impl Scene<'_> {
     }
 }
 
-/// The strongest lock that steps take.
+/// The strongest lock of the steps.
 fn strongest(steps: &[Step], has_last: bool) -> LockMode {
     let modes = steps.iter().map(|step| match &step.how {
         How::UnderLock { mode, .. } => *mode,

@@ -1,11 +1,12 @@
-//! Catch-up: brings much over before a round does the rest, in batches and by several sessions at once.
+//! Catch-up: replays most of the changes before a round does the rest, in batches and with several sessions in
+//! parallel.
 //!
-//! First the key set, each batch some blocks of it. Then the log, each session the keys of one remainder of
-//! their hash: so no two sessions have a key in common. A batch is a transaction of its own, exact for its keys
-//! in its own snapshot; whatever changes later is in the log. What a batch can not do is left to the round that
-//! follows, which sees everything: the other half of an exchange of unique values may be in another batch, and
-//! a row that has moved from key to key has two.
-//! Run twice: brings over what waits. Killed midway: batches that are committed are done.
+//! First the key set: each batch takes some blocks of it. Then the log: each session takes the keys with one remainder
+//! of their hash, so no two sessions process the same key. A batch is a transaction of its own, and exact for its keys
+//! as of its snapshot; later changes are in the log. What a batch cannot do is left to the following round, which sees
+//! everything: the other half of an exchange of unique values may be in another batch, and a row whose key changed has
+//! two keys.
+//! Run twice: replays what is left. Killed midway: committed batches are done.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,22 +26,22 @@ use crate::pair::Pair;
 use crate::run::Run;
 use crate::run::events::{Detail, Unit};
 
-/// So little is a matter for a round.
+/// A backlog of at most this size is left to a round.
 const FEW: i64 = 2_000;
 
-/// From so many entries on it begins with two sessions.
+/// From this number of entries on, it begins with two sessions.
 const MANY: i64 = 20_000;
 
-/// Keys of a batch: more would hold a snapshot for long, fewer cost more in round trips than in work.
+/// Keys per batch: with more, a snapshot would last long; with fewer, round trips would cost more than the work.
 const BATCH: RangeInclusive<i64> = 500..=20_000;
 
-/// A pass that took less than this is as near as catching up gets.
+/// A pass shorter than this means that catch-up is complete.
 const SHORT: Duration = Duration::from_millis(200);
 
-/// How long to go on before looking again whether it is enough, unless looking itself takes long.
+/// How long to work before measuring the backlog again, unless measuring itself takes long.
 const PASS: Duration = Duration::from_secs(3);
 
-/// What waits: keys in the set, entries in the log, and the blocks of the largest segment of each.
+/// The backlog: keys in the set, entries in the log, and the blocks of the largest segment of each.
 #[derive(Debug, Clone, Copy)]
 struct Backlog {
     keys: i64,
@@ -62,23 +63,23 @@ impl Backlog {
     }
 }
 
-/// What a batch takes: a range of blocks of each segment, from the first to before the second.
+/// The range of a batch: blocks of each segment, from the first to before the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Take {
-    /// Of the set.
+    /// A range of the set.
     Keys(i64, i64),
-    /// Of the log, the keys with one session's remainder.
+    /// A range of the log: the keys with one session's remainder.
     Entries(i64, i64),
 }
 
-/// The sessions that catch up: the control session, and those that help it once they are needed.
+/// The sessions that catch up: the control session, and additional ones when needed.
 pub struct Crew<'a> {
     run: &'a Run,
     helpers: Vec<Session>,
 }
 
 impl<'a> Crew<'a> {
-    /// The control session alone, until more are needed.
+    /// Only the control session, until more are needed.
     #[must_use]
     pub fn new(run: &'a Run) -> Self {
         Crew { run, helpers: Vec::new() }
@@ -92,13 +93,13 @@ impl<'a> Crew<'a> {
         if self.helpers.is_empty() { "1 session".into() } else { format!("{} sessions", self.len()) }
     }
 
-    /// Opens sessions until there are so many; fewer have to do when the server gives no more.
+    /// Opens sessions up to this number; continues with fewer if the server accepts no more.
     async fn grow(&mut self, wanted: usize) {
         while self.len() < wanted {
             match self.run.sessions.open_worker(&format!("replay {}", self.len())).await {
                 Ok(session) => self.helpers.push(session),
                 Err(error) => {
-                    tracing::warn!(%error, "no more sessions for the replay");
+                    tracing::warn!(%error, "could not open another session for the replay");
                     return;
                 }
             }
@@ -108,30 +109,33 @@ impl<'a> Crew<'a> {
     fn too_slow(&self, pair: &Pair, [came_in, taken, waiting]: [i64; 3], took: Duration) -> Error {
         let a_second = |number: i64| number as f64 / took.as_secs_f64();
         let sessions = self.shown();
-        Error::failed(format!("{} is written to faster than its rows can be brought over", pair.from.shown()))
-            .because(format!(
-                "{:.0} changes a second came in, {:.0} were brought over by {sessions}, {waiting} wait",
-                a_second(came_in),
-                a_second(taken),
-            ))
-            .hint("Run the same command again at a quieter time; nothing is lost.")
+        Error::failed(format!(
+            "applications write to {} faster than pgrecast can replay the changes",
+            pair.from.shown()
+        ))
+        .because(format!(
+            "{:.0} changes per second are logged, but only {:.0} replayed by {sessions}; {waiting} are waiting",
+            a_second(came_in),
+            a_second(taken),
+        ))
+        .hint("Run the same command again at a quieter time; no work is lost.")
     }
 
     fn clients(&self) -> Vec<&Client> {
         std::iter::once(&*self.run.control).chain(self.helpers.iter().map(|session| &**session)).collect()
     }
 
-    /// Brings over what waits in the set and in the log until that is little, or only what is for a round to
-    /// do. Says how many keys that were.
+    /// Replays the backlog in the set and in the log until it is small, or until only a round can do the rest. Returns
+    /// the number of keys.
     ///
     /// # Errors
-    /// With both rates, when writers are faster. [`Kind::NeedsPerson`] when a row does not fit the other
-    /// shape: all batches but its own are brought over then.
+    /// If writers are faster; the error has both rates. [`Kind::NeedsPerson`] if a row does not fit the other shape:
+    /// all other batches are replayed then.
     pub async fn catch_up(&mut self, pair: &Pair) -> Result<u64> {
         let run = self.run;
         let control = &run.control;
-        // Where keys may fall together a round keeps account of rows by the log, and batches would spoil that.
-        // So there is none but for what waits since the copy, and then all of the log goes into the set.
+        // If different keys may become equal, a round counts rows with the log, and batches would make that count
+        // wrong. So only the backlog of the copy is replayed in batches, and then the whole log is moved to the set.
         let is_apart = pair.keeps_keys_apart();
         if !is_apart && (pair.has_memory() || Backlog::read(control, pair).await?.keys <= many(FEW)) {
             return Ok(0);
@@ -186,13 +190,13 @@ impl<'a> Crew<'a> {
     }
 }
 
-/// The set in batches, for so many sessions to share out.
+/// Divides the set into batches, for this number of sessions.
 fn parts(backlog: Backlog, sessions: usize) -> Vec<Take> {
     let wanted = (backlog.keys / (2 * sessions as i64)).clamp(many(*BATCH.start()), *BATCH.end());
     ranges(backlog.key_blocks, backlog.keys, wanted).map(|(first, end)| Take::Keys(first, end)).collect()
 }
 
-/// The log in batches, each for all sessions: so many, which see the rows to follow only all at once or not.
+/// Divides the log into batches, each for all sessions.
 fn stretches(backlog: Backlog, sessions: usize, at_once: bool) -> Vec<Take> {
     let wanted = if at_once { backlog.entries } else { sessions as i64 * BATCH.end() };
     ranges(backlog.log_blocks, backlog.entries, wanted)
@@ -200,26 +204,26 @@ fn stretches(backlog: Backlog, sessions: usize, at_once: bool) -> Vec<Take> {
         .collect()
 }
 
-/// Ranges of blocks with about `wanted` rows each, where there are so many `rows` in so many `blocks`.
+/// Ranges of blocks with about `wanted` rows each, if `blocks` contain `rows`.
 fn ranges(blocks: i64, rows: i64, wanted: i64) -> impl Iterator<Item = (i64, i64)> {
     let step = (i128::from(blocks) * i128::from(wanted) / i128::from(rows.max(1))).max(1) as i64;
     (0..=blocks / step).map(move |n| (n * step, (n + 1) * step))
 }
 
-/// What became of the batches.
+/// The result of the batches.
 #[derive(Debug, Default)]
 struct Outcome {
-    /// Keys brought over.
+    /// Keys replayed.
     keys: u64,
-    /// Entries of the log, or of the set, that this took.
+    /// Entries of the log or of the set that were processed.
     taken: i64,
-    /// Some are for a round to do.
+    /// Some need a round.
     has_rest: bool,
-    /// Why the other shape can not take a row.
+    /// Why the other shape cannot hold a row.
     misfit: Option<Error>,
 }
 
-/// Brings all batches over, each session its share.
+/// Replays all batches, each session its share.
 async fn bring_over(
     sessions: &[&Client],
     pair: &Pair,
@@ -262,7 +266,7 @@ async fn bring_over(
     Ok(all)
 }
 
-/// Brings one batch over. `None`: a round has to do it.
+/// Replays one batch. `None`: it needs a round.
 async fn batch(
     client: &Client,
     pair: &Pair,
@@ -270,7 +274,7 @@ async fn batch(
     sessions: usize,
     number: usize,
 ) -> Result<Option<Taken>> {
-    // Two sessions that want each other's unique values part before the server calls it a deadlock.
+    // If two sessions wait for each other's unique values, one gives up before the server detects a deadlock.
     client
         .batch_execute(&format!(
             "begin isolation level repeatable read; {}; set local lock_timeout = '100ms'",
@@ -286,7 +290,7 @@ async fn batch(
         other => {
             client.batch_execute("rollback").await?;
             match other {
-                // Two sessions had two images of one key, or two rows exchange a value.
+                // Two sessions had different images of one key, or two rows exchange a value.
                 Err(error) if error.kind == Kind::Transient || error.is_duplicate() => Ok(None),
                 other => other,
             }

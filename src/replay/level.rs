@@ -1,6 +1,6 @@
-//! Level: rounds until one is tiny, or as short as they get.
+//! Level: repeats rounds until one is tiny, or as short as possible.
 //!
-//! Run twice: a level pair has a tiny round at once. Killed midway: rounds that are committed are done.
+//! Run twice: if the pair is up to date, the first round is tiny. Killed midway: committed rounds are done.
 
 use std::time::{Duration, Instant};
 
@@ -13,24 +13,24 @@ use crate::run::Run;
 use crate::run::events::{Detail, Unit};
 use crate::state::TableChange;
 
-/// A round that takes less than this is as near as rounds get.
+/// A round shorter than this is short enough.
 const TINY: Duration = Duration::from_millis(20);
 
-/// Where writers are so busy that rounds do not get tiny, one that takes less than this, and it was not the
-/// first few, is near enough: under the lock of the swap no writer takes the processor from it.
+/// If writers are so busy that rounds do not become tiny, a round shorter than this is enough after the first few.
+/// Under the lock of the swap no writer competes for the processor.
 const SHORT: Duration = Duration::from_millis(300);
 
-/// How many rounds make it likely that the next will not be shorter.
+/// After this number of rounds the next one is probably not shorter.
 const FEW: i64 = 5;
 
-/// Rounds that do not get short are given up after so many.
+/// The maximum number of rounds.
 const MOST: i64 = 1000;
 
-/// Brings `to` level. Adds what it took to the table's counts.
+/// Brings `to` up to date. Adds rounds and keys to the table's counts.
 ///
 /// # Errors
-/// With the rate, when writers are faster. [`crate::error::Kind::NeedsPerson`] when a row does not fit the
-/// other shape.
+/// If writers are faster; the error has the rate. [`crate::error::Kind::NeedsPerson`] if a row does not fit the other
+/// shape.
 pub async fn bring_level(run: &Run, change: &TableChange, pair: &Pair) -> Result<()> {
     let client = &run.control;
     let (mut count, mut keys) = (0i64, 0i64);
@@ -46,7 +46,7 @@ pub async fn bring_level(run: &Run, change: &TableChange, pair: &Pair) -> Result
             break;
         }
         if count >= FEW && done.took < SHORT {
-            // Several sessions leave less behind than one.
+            // Several sessions leave a smaller backlog than one.
             keys += crew.catch_up(pair).await? as i64;
             break;
         }
@@ -54,15 +54,15 @@ pub async fn bring_level(run: &Run, change: &TableChange, pair: &Pair) -> Result
         run.events.progressed(keys, keys, Unit::Keys, detail);
         if count >= MOST {
             return Err(Error::failed(format!(
-                "{} is written to faster than its rows can be brought over",
+                "applications write to {} faster than pgrecast can replay the changes",
                 pair.from.shown()
             ))
             .because(format!(
-                "{:.0} changed rows a second came in and were brought over, and the last round still took {} ms",
+                "{:.0} changed rows per second are logged and replayed, but the last round still took {} ms",
                 keys as f64 / started.elapsed().as_secs_f64(),
                 done.took.as_millis()
             ))
-            .hint("Run the same command again at a quieter time; nothing is lost."));
+            .hint("Run the same command again at a quieter time; no work is lost."));
         }
     }
     change.count_rounds(client, count, keys).await

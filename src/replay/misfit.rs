@@ -1,6 +1,6 @@
-//! Which of the changed rows does not fit the other shape: found by halving, without writing anything.
+//! Finds a changed row that does not fit the other shape, by bisection, without writing anything.
 //!
-//! Reads only, in a snapshot of its own. Run twice: says the same.
+//! Reads only, in its own snapshot. Run twice: the same result.
 
 use tokio_postgres::Client;
 
@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::name::sql;
 use crate::pair::Pair;
 
-/// The key of one changed row that does not fit, as a person reads it. `None`: each fits by itself, or what
-/// does not can not be told from here.
+/// The key of one changed row that does not fit, in readable form. `None`: each row fits separately, or the cause
+/// cannot be found here.
 pub(super) async fn find(client: &Client, pair: &Pair) -> Result<Option<String>> {
     client
         .batch_execute(
@@ -42,7 +42,7 @@ async fn search(client: &Client, pair: &Pair) -> Result<Option<String>> {
     Ok(shown.map(|row| row.try_get("key")).transpose()?)
 }
 
-/// Whether all of so many keys fit.
+/// Whether all of these keys fit.
 async fn fits(client: &Client, pair: &Pair, first: i64, count: i64) -> Result<bool> {
     for statement in [sql!("replay/probe_changed.sql"), sql!("replay/probe_new.sql")] {
         client.batch_execute("savepoint pgrecast_probe").await?;

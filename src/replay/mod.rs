@@ -1,8 +1,8 @@
 //! Replay: makes the `to` row of every logged key equal to the mapped `from` row, or absent.
 //!
-//! In reading order: [`round`] is one exact step; [`catch_up`] brings many changes over before it, in batches and by
-//! several sessions; [`level`] repeats both until little is left; `misfit` names the row that the other shape
-//! cannot hold.
+//! In reading order: [`round`] is one exact step; [`catch_up`] replays many changes before it, in batches and with
+//! several sessions; [`level`] repeats both until little is left; `misfit` finds the row that the other shape cannot
+//! hold.
 
 pub mod catch_up;
 pub mod level;

@@ -1,10 +1,9 @@
 //! Replay: makes the `to` row of every logged key equal to the mapped `from` row, or absent.
 //!
-//! One round is one REPEATABLE READ transaction with one snapshot S: it takes all log entries that S
-//! sees into a set of keys and brings each key to its state in S. Log entry and row become visible
-//! together because they commit together, so nothing depends on the order of entries, on sequences or
-//! on the order of commits. Run twice: a round that finds nothing does nothing. Killed midway: the
-//! transaction never was.
+//! One round is one REPEATABLE READ transaction with one snapshot S: it moves all log entries that S sees to a set of
+//! keys, and makes each of these keys in `to` equal to its state in S. Log entry and row become visible together
+//! because they commit together, so nothing depends on the order of entries, on sequences or on the order of commits.
+//! Run twice: a round that finds nothing does nothing. Killed midway: the transaction is rolled back.
 
 use std::time::{Duration, Instant};
 
@@ -18,32 +17,34 @@ use crate::failpoint::{Failpoint, many};
 use crate::name::{Fragment, Statement, sql};
 use crate::pair::{Direction, Pair};
 
-/// What a round did.
+/// The result of a round.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Round {
-    /// Log entries taken.
+    /// Log entries processed.
     pub entries: u64,
-    /// Distinct keys brought over.
+    /// Distinct keys replayed.
     pub keys: u64,
     /// How long it took.
     pub took: Duration,
 }
 
-/// Few keys against large tables: never a scan of these, whatever the planner thinks of fresh tables. One
-/// reader that starts at the beginning sees the keys in the order in which they were put into the set.
+/// Settings for few keys and large tables: never scan the tables, even if the statistics of new tables mislead the
+/// planner. A single reader that starts at the beginning sees the keys in the order in which they were inserted into
+/// the set.
 pub(super) const FEW_KEYS: &str = "set local enable_hashjoin = off; set local enable_mergejoin = off; \
      set local synchronize_seqscans = off; set local max_parallel_workers_per_gather = 0";
 
-/// From so many entries on the set is a detour.
+/// Up to this number of entries, a round does not need the key set.
 const MANY: i64 = 500;
 
-/// How often a round that failed for a passing reason is tried again.
+/// How often a round is retried after a transient error.
 const TRIES: u32 = 5;
 
-/// One round, whatever its size, in one transaction of its own.
+/// Performs one round of any size, in its own transaction.
 pub async fn round(client: &Client, pair: &Pair) -> Result<Round> {
     for tried in 1.. {
-        // The lock before the snapshot: a TRUNCATE between the two would empty the table for both.
+        // Acquire the lock before the snapshot: after a TRUNCATE between the two, the snapshot would see an empty
+        // table.
         client
             .batch_execute(&format!(
                 "begin isolation level repeatable read; lock table only {} in access share mode",
@@ -69,8 +70,7 @@ pub async fn round(client: &Client, pair: &Pair) -> Result<Round> {
     unreachable!("the loop returns")
 }
 
-/// A round in the transaction that is open on `client`: REPEATABLE READ, or one that holds the lock
-/// that keeps all writers away.
+/// Performs a round in the open transaction of `client`: a REPEATABLE READ one, or one whose lock blocks all writers.
 pub async fn round_in_transaction(client: &Client, pair: &Pair) -> Result<Round> {
     let started = Instant::now();
     let balance = client.query_one(&text(pair, sql!("replay/read_balance.sql")), &[&pair.from_oid]).await?;
@@ -85,26 +85,26 @@ pub async fn round_in_transaction(client: &Client, pair: &Pair) -> Result<Round>
     let moves = pair.has_memory() && has_moves(client, pair).await?;
     let (keys, growth) = bring_over(client, pair, moves).await?;
     if !is_apart && !pair.leaves_rows_out() && grew.is_some_and(|grew| grew != growth) {
-        // Keys differ in `from` and are the same in `to`: one row would stand for two.
+        // Keys that differ in `from` are equal in `to`: two rows would become one.
         return Err(Error::needs_person(format!(
-            "two rows of {} have keys that are one and the same in the other shape",
+            "two rows of {} have keys that are equal in the other shape",
             pair.from.shown()
         ))
-        .because(format!("it grew by {} rows and the other by {growth}", grew.unwrap_or_default()))
+        .because(format!("it grew by {} rows, and the other table by {growth}", grew.unwrap_or_default()))
         .state("nothing was swapped; all changes are still being captured")
-        .hint("Find such rows, change their keys, and run the same command again."));
+        .hint("Find these rows, change the key of one of them, and run the same command again."));
     }
     let entries = forget(client, pair, Which::All).await?;
     let (entries, keys) = (entries + at_once.entries, keys + at_once.keys);
     Ok(Round { entries, keys, took: started.elapsed() })
 }
 
-/// Which entries of the log.
+/// Which entries of the log to process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
     /// All that the snapshot sees.
     All,
-    /// Those of rows that went from key to key.
+    /// Those of rows whose key changed.
     Moves,
 }
 
@@ -117,8 +117,8 @@ impl Which {
     }
 }
 
-/// Takes what is logged into the set of keys, in a transaction of its own. The log then is bounded by
-/// the number of rows, not by how long a copy or an index build takes.
+/// Moves the logged keys to the key set, in its own transaction. So the size of the log is bounded by the number of
+/// rows, not by the duration of a copy or an index build.
 pub async fn drain(client: &Client, pair: &Pair, which: Which) -> Result<()> {
     client.batch_execute("begin isolation level repeatable read").await?;
     let drained = async {
@@ -138,16 +138,16 @@ pub async fn drain(client: &Client, pair: &Pair, which: Which) -> Result<()> {
     }
 }
 
-/// Whether rows went from key to key: what only `to` has must go with them.
+/// Whether keys of rows changed: values that only `to` has must move with them.
 pub(super) async fn has_moves(client: &Client, pair: &Pair) -> Result<bool> {
     Ok(client.query_one(&text(pair, sql!("replay/has_moves.sql")), &[]).await?.try_get("moves")?)
 }
 
-/// Adds the keys of entries that the snapshot sees to the set, and obeys the mark of a TRUNCATE.
+/// Adds the keys of entries that the snapshot sees to the set, and replays a logged TRUNCATE.
 async fn collect(client: &Client, pair: &Pair, which: Which) -> Result<()> {
     if has_truncate_mark(client, pair).await? {
-        // Whatever was brought over before is gone; what came after the TRUNCATE is in the log, and
-        // no round before this one can have seen it without seeing the mark.
+        // All rows replayed before are deleted. Changes after the TRUNCATE are in the log, and no earlier round can
+        // have seen them without the mark of the TRUNCATE.
         client.batch_execute(&format!("truncate only {}; delete from only {}", pair.to, pair.log)).await?;
     }
     let segment = segment::current_keys(client, pair).await?;
@@ -156,19 +156,19 @@ async fn collect(client: &Client, pair: &Pair, which: Which) -> Result<()> {
     Ok(())
 }
 
-/// Takes away the entries whose keys are in the set. Says how many that were.
+/// Deletes the entries whose keys are in the set. Returns their number.
 async fn forget(client: &Client, pair: &Pair, which: Which) -> Result<u64> {
     let delete = sql!("replay/delete_log.sql").fill("which", &which.condition(pair));
     Ok(client.execute(&text(pair, delete), &[]).await?)
 }
 
-/// Whether the table was truncated and that was not obeyed yet.
+/// Whether the log contains a TRUNCATE that is not replayed yet.
 pub(super) async fn has_truncate_mark(client: &Client, pair: &Pair) -> Result<bool> {
     let statement = text(pair, sql!("replay/has_truncate_mark.sql"));
     Ok(client.query_one(&statement, &[]).await?.try_get("truncated")?)
 }
 
-/// What one statement took and brought over.
+/// The counts of one statement.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Taken {
     /// Entries of the log, or keys of the set.
@@ -184,8 +184,8 @@ impl Taken {
     }
 }
 
-/// Brings over what needs no set: entries of rows that stayed under their key. Nothing, where that does not
-/// go: rows have exchanged a unique value, or the table was truncated.
+/// Replays the entries of rows whose key did not change, without the key set. Does nothing if that is not possible:
+/// rows have exchanged a unique value, or the table was truncated.
 async fn take_all(client: &Client, pair: &Pair) -> Result<Taken> {
     if has_truncate_mark(client, pair).await? {
         return Ok(Taken::default());
@@ -207,7 +207,7 @@ async fn take_all(client: &Client, pair: &Pair) -> Result<Taken> {
     }
 }
 
-/// One statement that takes keys by `take` and brings them over.
+/// One statement that takes keys with `take` and replays them.
 pub(super) fn taking(pair: &Pair, take: Statement) -> String {
     let part = |statement| Fragment::trusted(fill(pair, statement, &Fragment::trusted("keys")));
     let insert = sql!("replay/insert_missing.sql").fill(
@@ -224,9 +224,9 @@ pub(super) fn taking(pair: &Pair, take: Statement) -> String {
     )
 }
 
-/// Makes `to` right for the keys of the set and empties it. Row by row in place; and if rows have moved from
-/// key to key, or two have exchanged a unique value, by taking all of them out and putting them in again.
-/// Says how many keys that were, and by how many rows `to` grew.
+/// Replays the keys of the set to `to`, and empties the set. It updates rows in place. If keys of rows changed, or rows
+/// exchanged a unique value, it takes all these rows out and inserts them again. Returns the number of keys, and by how
+/// many rows `to` grew.
 async fn bring_over(client: &Client, pair: &Pair, moves: bool) -> Result<(u64, i64)> {
     let is_empty: bool =
         client.query_one(&format!("select not exists (select from {})", pair.keys), &[]).await?.try_get(0)?;
@@ -248,7 +248,7 @@ async fn bring_over(client: &Client, pair: &Pair, moves: bool) -> Result<(u64, i
     Ok((client.execute(&format!("delete from {}", pair.keys), &[]).await?, growth))
 }
 
-/// Makes `to` right for some keys: deletes, updates and inserts what differs. Says by how many rows it grew.
+/// Replays some keys to `to`: deletes, updates and inserts rows that differ. Returns by how many rows it grew.
 async fn in_place(client: &Client, pair: &Pair, keys: &Fragment) -> Result<i64> {
     let deleted = client.execute(&fill(pair, sql!("replay/delete_gone.sql"), keys), &[]).await?;
     client.execute(&fill(pair, sql!("replay/update_changed.sql"), keys), &[]).await?;
@@ -258,7 +258,7 @@ async fn in_place(client: &Client, pair: &Pair, keys: &Fragment) -> Result<i64> 
             &[],
         )
         .await?;
-    // A deferred constraint is to speak now, where we can answer.
+    // Check deferred constraints now, while we can handle the error.
     client.batch_execute("set constraints all immediate").await?;
     Ok(inserted as i64 - deleted as i64)
 }
@@ -266,7 +266,7 @@ async fn in_place(client: &Client, pair: &Pair, keys: &Fragment) -> Result<i64> 
 async fn take_out_and_put_in(client: &Client, pair: &Pair, keys: &Fragment) -> Result<i64> {
     let taken = client.execute(&fill(pair, sql!("replay/take_out.sql"), keys), &[]).await?;
     let mut growth = -(taken as i64);
-    // Rows taken out have no index: how many there are decides how to join them.
+    // Rows taken out have no index: the planner must choose the join by their number.
     client
         .batch_execute(&format!(
             "set local enable_hashjoin = on; set local enable_mergejoin = on; analyze {}; analyze {}",
@@ -293,25 +293,22 @@ fn text(pair: &Pair, statement: Statement) -> String {
     pair.fill(statement).text()
 }
 
-/// Data that the other shape can not take is for a person to decide. Not within a transaction.
+/// Turns the error for data that the other shape cannot hold into one that needs a person. Not within a transaction.
 pub(super) async fn explain(error: Error, client: &Client, pair: &Pair) -> Error {
     if !error.is_misfit() {
         return error;
     }
     let key = match misfit::find(client, pair).await {
         Ok(Some(key)) => format!(": {key}"),
-        _ => String::new(), // the server's message has to do
+        _ => String::new(), // only the server's message
     };
     error
-        .context(format!(
-            "a row of {} that was changed meanwhile does not fit the other shape{key}",
-            pair.from.shown()
-        ))
+        .context(format!("a changed row of {} does not fit the other shape{key}", pair.from.shown()))
         .with_kind(Kind::NeedsPerson)
         .state(match pair.direction {
             Direction::Forward => "nothing was swapped; all changes are still being captured",
             Direction::Reverse => {
-                "the new table is in place; all changes are still being captured for the way back"
+                "the new table is in place; all changes are still being captured for a rollback"
             }
         })
         .hint("Correct that row and run the same command again.")

@@ -1,19 +1,19 @@
-//! What a step tells while it works: typed facts, in one stream. Whoever wants to know listens: the terminal, the log.
-//! The library builds no sentences; `cli/` decides what a person reads.
+//! The events of a run: typed facts, in one stream, for listeners such as the terminal and the log. The library builds
+//! no sentences; `cli/` does.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What goes on.
+/// The kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// Rows are read before anything is done: do they fit?
+    /// Rows are checked before the change.
     CheckData,
-    /// A step of a change that needs no copy.
+    /// A step of a change without a copy.
     Step,
-    /// The shadow is made.
+    /// The shadow is created.
     Shadow,
-    /// The capture triggers are put on.
+    /// The capture triggers are created.
     Capture,
     /// Rows are copied.
     Copy,
@@ -21,9 +21,9 @@ pub enum Work {
     Index,
     /// The shadow gets its visibility map and statistics.
     Vacuum,
-    /// Changed rows are brought over until few are left.
+    /// Changed rows are replayed until few are left.
     Level,
-    /// Older transactions are waited for.
+    /// Older transactions must end.
     Snapshots,
     /// All rows are compared.
     Verify,
@@ -31,14 +31,14 @@ pub enum Work {
     Swap,
     /// Foreign keys are validated, the guard is dropped.
     Finish,
-    /// Rows changed since the swap are brought over to the retired table.
+    /// Rows changed since the swap are replayed to the retired table.
     Reverse,
-    /// The tables are exchanged again, the other way round.
+    /// The tables are exchanged back.
     SwapBack,
 }
 
 impl Work {
-    /// One word for it.
+    /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -60,10 +60,10 @@ impl Work {
     }
 }
 
-/// What a lock is for.
+/// The purpose of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Putting the capture triggers on.
+    /// Creating the capture triggers.
     Capture,
     /// Exchanging the tables, in either direction.
     Swap,
@@ -73,7 +73,7 @@ pub enum Purpose {
     Validation,
     /// Dropping the capture triggers.
     Removal,
-    /// A step of a change that needs no copy.
+    /// A step of a change without a copy.
     Step,
 }
 
@@ -91,14 +91,14 @@ impl Purpose {
         }
     }
 
-    /// Whether `status` shows how the request stands. What it shows after a swap is the swap's.
+    /// Whether `status` shows the request. After a swap, it shows the request of the swap.
     #[must_use]
     pub fn is_shown(self) -> bool {
         matches!(self, Purpose::Capture | Purpose::Swap | Purpose::Step)
     }
 }
 
-/// What is counted.
+/// The unit of progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Rows of the table.
@@ -139,22 +139,22 @@ impl Unit {
     }
 }
 
-/// What else is known of the progress.
+/// More about the progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Detail {
     /// Nothing.
     None,
-    /// The object that is worked on.
+    /// The current object.
     Object(String),
     /// The statements that run.
     Statements(Vec<String>),
-    /// What the server says of an index build.
+    /// The server's phase of an index build.
     ServerPhase(String),
-    /// Sessions that bring changed rows over.
+    /// The number of sessions that replay changed rows.
     Sessions(usize),
     /// The last round.
     Round {
-        /// Keys that it brought over.
+        /// Keys that it replayed.
         keys: u64,
         /// How long it took.
         took: Duration,
@@ -163,41 +163,41 @@ pub enum Detail {
     Equal(i64),
 }
 
-/// How far something is.
+/// The progress of a piece of work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// Units done.
     pub done: i64,
-    /// Units in all, as far as is known; 0: not known.
+    /// Total units; 0 if not known.
     pub total: i64,
-    /// What a unit is.
+    /// The unit.
     pub unit: Unit,
-    /// What else is known.
+    /// More about it.
     pub detail: Detail,
 }
 
-/// What came of it.
+/// The result of a piece of work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is done, and there is no more to say.
+    /// It is done.
     Done,
     /// A lock was granted.
     Locked {
-        /// Requests, also those not made because of who was seen in the way.
+        /// Number of tries, including those without a request because of a long transaction.
         attempts: u32,
-        /// How long others may have queued behind them.
+        /// How long other sessions may have waited behind the requests.
         waited: Duration,
     },
     /// Rows were copied.
     Copied {
         /// Rows.
         rows: i64,
-        /// How long this run took for it.
+        /// How long this run took.
         took: Duration,
     },
     /// Indexes were built.
     Built(usize),
-    /// Statistics and visibility map are there.
+    /// Statistics and visibility map are up to date.
     Vacuumed,
     /// No snapshot is older.
     NoneOlder,
@@ -205,86 +205,86 @@ pub enum Outcome {
     Equal {
         /// Rows.
         rows: i64,
-        /// Keys left out, since a change of them was pending.
+        /// Keys that were exempt because a change of them was pending.
         pending: i64,
     },
     /// The tables were exchanged.
     Swapped {
         /// How long the locks were held.
         held: Duration,
-        /// Requests for them.
+        /// Number of tries.
         attempts: u32,
     },
     /// Foreign keys are valid.
     Validated {
-        /// Whether the guard could be dropped, too.
+        /// Whether the guard was dropped, too.
         without_guard: bool,
     },
-    /// The retired table is level.
+    /// The retired table is up to date.
     Level,
     /// Statements were run.
     Ran(Vec<String>),
-    /// All rows were read.
+    /// All rows are read.
     Read,
 }
 
-/// Something that a person should know.
+/// A note about something unusual.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
-    /// A lock was not granted, or not requested because of who holds it.
+    /// A lock was not granted, or not requested because a long transaction holds a conflicting one.
     LockNotGranted {
-        /// What it is for.
+        /// Its purpose.
         purpose: Purpose,
-        /// Which request it was, from 1.
+        /// The number of the try, from 1.
         attempt: u32,
-        /// How many there will be.
+        /// The maximum number of tries.
         of: u32,
-        /// Who holds it.
+        /// The sessions that hold it.
         blockers: Vec<String>,
     },
-    /// A session was ended, as told.
+    /// A session was terminated, as requested.
     BlockerEnded(String),
-    /// The swap was undone and will be tried again.
+    /// The swap was rolled back and will be retried.
     SwapUndone(String),
-    /// The table's file is another one: the copy starts again.
+    /// The table has a new file: the copy starts again.
     FileChanged(String),
     /// A verification starts again.
     VerificationRestarts(String),
-    /// A verification let somebody through who waits for the table.
+    /// A verification paused for a session that waits for a lock on the table.
     VerificationGaveWay(String),
-    /// Transactions older than the new table are waited for.
+    /// The run waits for transactions older than the new table.
     OlderTransactions(Vec<String>),
-    /// The swap goes on in spite of these older transactions, as told.
+    /// The swap continues in spite of these older transactions, as `--old-snapshots guard` says.
     OlderIgnored(Vec<String>),
-    /// The guard stays: these transactions are older than the swap.
+    /// The guard stays, because these transactions are older than the swap.
     GuardStays(Vec<String>),
-    /// An index or constraint is left alone, since this migration did not make it.
+    /// An index or constraint is not dropped, because this migration did not create it.
     NotOurs {
-        /// What it is.
+        /// Its kind.
         kind: &'static str,
         /// Its name.
         name: String,
     },
-    /// Sessions that a former run left behind were ended.
+    /// Sessions that an earlier run left behind were terminated.
     OrphansEnded,
 }
 
-/// A fact.
+/// An event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// Work begins.
     Began(Work),
-    /// How far it is.
+    /// Progress of the work.
     Progressed(Progress),
     /// The work is done.
     Ended(Outcome),
-    /// Something that a person should know.
+    /// A note about something unusual.
     Noted(Note),
 }
 
-/// Takes events.
+/// Receives events.
 pub trait Listener: Send + Sync {
-    /// Takes one. Must not block.
+    /// Receives one event. Must not block.
     fn take(&self, event: &Event);
 }
 
@@ -293,7 +293,7 @@ pub trait Listener: Send + Sync {
 pub struct Events(Arc<[Box<dyn Listener>]>);
 
 impl Events {
-    /// Events go to these.
+    /// The listeners.
     #[must_use]
     pub fn new(listeners: Vec<Box<dyn Listener>>) -> Self {
         Events(listeners.into())
@@ -310,7 +310,7 @@ impl Events {
         self.tell(&Event::Began(work));
     }
 
-    /// How far it is.
+    /// Progress of the work.
     pub fn progressed(&self, done: i64, total: i64, unit: Unit, detail: Detail) {
         self.tell(&Event::Progressed(Progress { done, total, unit, detail }));
     }
@@ -320,7 +320,7 @@ impl Events {
         self.tell(&Event::Ended(outcome));
     }
 
-    /// Something that a person should know.
+    /// A note about something unusual.
     pub fn noted(&self, note: Note) {
         self.tell(&Event::Noted(note));
     }

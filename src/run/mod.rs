@@ -1,5 +1,5 @@
-//! What every step is handed: the session that leads, how to open others, where facts go, and where work rests.
-//! Settings of a step are its own.
+//! The context of every step: the leading session, a way to open others, the events, and the gate. Each step has its
+//! own options.
 
 pub mod definition;
 pub mod events;
@@ -13,12 +13,13 @@ use crate::db::{Session, Sessions};
 
 /// A run of one migration.
 pub struct Run {
-    /// Leads the migration: holds its lease, reads and writes its state, and does what one session does.
+    /// The session that leads the migration: holds its lease, reads and writes its state, and does all work that needs
+    /// only one session.
     pub control: Session,
-    /// Opens sessions under the owner and the settings of the migration.
+    /// Opens sessions with the owner and the settings of the migration.
     pub sessions: Sessions,
-    /// Where facts go.
+    /// Receives the events.
     pub events: Events,
-    /// Where work rests.
+    /// Where work pauses.
     pub gate: Gate,
 }

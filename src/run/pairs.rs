@@ -1,4 +1,4 @@
-//! Reads what a pair is made from: the state's mapping and key, and the columns as the catalog has them now.
+//! Reads the parts of a pair: the mapping and key from the state, and the current columns from the catalog.
 
 use tokio_postgres::Client;
 
@@ -11,7 +11,7 @@ use crate::state::{TableChange, load_key, load_mapping};
 /// The pair of a table change, in one direction.
 ///
 /// # Errors
-/// [`crate::error::Kind::NeedsPerson`] when one of the tables was dropped, renamed or moved by somebody else.
+/// [`crate::error::Kind::NeedsPerson`] if another session has dropped, renamed or moved one of the tables.
 pub async fn load(client: &Client, change: &TableChange, direction: Direction) -> Result<Pair> {
     let reverse = match direction {
         Direction::Forward => None,
@@ -21,7 +21,7 @@ pub async fn load(client: &Client, change: &TableChange, direction: Direction) -
         Direction::Forward => (change.original_oid, shadow),
         Direction::Reverse => (shadow, change.original_oid),
     });
-    let Some((from, to)) = oids else { return Err(Error::failed("the shadow was not made yet")) };
+    let Some((from, to)) = oids else { return Err(Error::failed("the shadow does not exist yet")) };
     let known = Known {
         forward: load_mapping(client, change.id, "forward").await?,
         reverse,
@@ -39,22 +39,20 @@ pub async fn load(client: &Client, change: &TableChange, direction: Direction) -
     Pair::new(change, direction, known)
 }
 
-/// Makes sure that a table is there and has its name.
+/// Makes sure that a table exists and has its name.
 async fn expect_table(client: &Client, change: &TableChange, oid: u32, name: &QualifiedName) -> Result<()> {
     let is_ours = *name != change.name;
     let what = if is_ours { "our table " } else { "" };
     let happened = match find_name(client, oid).await? {
         None => "does not exist any more".to_owned(),
         Some(now) if now == *name => return Ok(()),
-        Some(now) => format!("was renamed or moved by somebody else: it is {} now", now.shown()),
+        Some(now) => format!("was renamed or moved by another session: it is {} now", now.shown()),
     };
     Err(Error::needs_person(format!("{what}{} {happened}", name.shown()))
         .because(if is_ours {
-            "the shadow or retired table is needed to go on"
+            "the migration cannot continue without the shadow or retired table"
         } else {
-            "it is the table to be changed"
+            "it is the table to change"
         })
-        .hint(
-            "Take that back, or give the migration up: `pgrecast abort`, after the swap `pgrecast cleanup`.",
-        ))
+        .hint("Undo that change, or end the migration: `pgrecast abort`, after the swap `pgrecast cleanup`."))
 }

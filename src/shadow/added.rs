@@ -1,7 +1,7 @@
-//! Columns that the ALTER adds: what they give to rows that are there already. The server is asked, by
-//! adding them to a scratch table: where it finds one value for all rows it keeps that value aside.
+//! Columns that the ALTER adds, and their values for existing rows. To find out, pgrecast adds the column to a scratch
+//! table: if the server finds one value for all rows, it stores that value in the catalog.
 //!
-//! Run twice: says the same, in one transaction. Killed midway: the caller's transaction never was.
+//! Run twice: the same result, in one transaction. Killed midway: the caller's transaction is rolled back.
 
 use tokio_postgres::Client;
 
@@ -11,7 +11,7 @@ use crate::name::{Fragment, Ident, Literal, QualifiedName, sql};
 use crate::plan::cast::assign;
 use crate::plan::mapping::Given;
 
-/// What the columns that `after` has and `before` had not give to rows that are there already.
+/// The values for existing rows of the columns that `after` has and `before` does not have.
 pub(super) async fn list(
     client: &Client,
     scratch: &Ident,
@@ -28,7 +28,7 @@ pub(super) async fn list(
     Ok(list)
 }
 
-/// The same after `statement`, which is then undone. `None` when the server does not accept it like this.
+/// The same after `statement`, which is then rolled back. `None` if the server does not accept the statement like this.
 pub(super) async fn try_out(
     client: &Client,
     statement: &Fragment,
@@ -56,8 +56,8 @@ async fn given(client: &Client, scratch: &Ident, table: u32, column: &Column) ->
     let Some(default) = default else {
         return Ok(Given::Null);
     };
-    // A value that is not volatile is kept aside for the rows that are there (pg_attribute.attmissingval).
-    // The type under all domains: those with constraints would have the table rewritten instead.
+    // A value that is not volatile is stored for existing rows (pg_attribute.attmissingval). The base type is used
+    // instead of a domain, because a domain with constraints would rewrite the table.
     let probe = QualifiedName { schema: scratch.clone(), name: Ident::new("added") };
     client.batch_execute("savepoint pgrecast_given").await?;
     client.batch_execute(&format!("create table {probe} ()")).await?;

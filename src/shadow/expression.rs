@@ -1,5 +1,5 @@
-//! Expressions that the user gives: they are worked out again whenever a row is copied or replayed, so they must give
-//! the same each time. The server reads each in a view over the shadow, and its dependencies say what it uses.
+//! Expressions of the user. They are evaluated each time a row is copied or replayed, so they must always return the
+//! same value. The server parses each as a view over the shadow; the dependencies of the view show what it uses.
 
 use tokio_postgres::Client;
 
@@ -8,11 +8,11 @@ use crate::error::{Code, Error, Result};
 use crate::name::{Fragment, Ident, QualifiedName, sql};
 use crate::plan::shadow::Place;
 
-/// A USING expression must give the same value whenever a row is copied or replayed. Says whether it
+/// Checks that a USING expression returns the same value each time a row is copied or replayed. Returns whether it
 /// reads other columns than its own.
 pub(super) async fn check_using(client: &Client, place: &Place, column: &Ident, using: &str) -> Result<bool> {
     client.batch_execute("savepoint pgrecast_using").await?;
-    // If the server does not accept it, the ALTER itself will say what is wrong with it.
+    // If the server does not accept it, the ALTER will report the error.
     let looked_at = match view_of(client, place, using).await {
         Ok(oid) => {
             let reads_others = sql!("shadow/reads_other_columns.sql").text();
@@ -27,10 +27,10 @@ pub(super) async fn check_using(client: &Client, place: &Place, column: &Ident, 
         return Ok(is_mixed);
     }
     Err(unsteady(&format!("the expression for column {}", column.shown()), &functions)
-        .hint("A row is converted when it is copied and again when it changes: use an expression over the row alone."))
+        .hint("A row is converted when it is copied, and again when it changes: use only constants and columns of the row."))
 }
 
-/// Whether a row is kept must be the same whenever it is copied or replayed.
+/// Checks that the condition returns the same value each time a row is copied or replayed.
 pub(super) async fn check_filter(
     client: &Client,
     original: &Definition,
@@ -50,7 +50,7 @@ pub(super) async fn check_filter(
             .hint("Drop these keys first, or delete the rows in small batches."));
     }
     client.batch_execute("savepoint pgrecast_using").await?;
-    // Not a cast, which would take a number too.
+    // Not a cast to boolean, which would also accept a number.
     let oid =
         view_of(client, place, &format!("case when ({filter}) then true end")).await.map_err(|error| {
             error
@@ -68,19 +68,22 @@ pub(super) async fn check_filter(
         .transpose()?;
     client.batch_execute("rollback to savepoint pgrecast_using").await?;
     if let Some(other) = other {
-        return Err(Error::refused(Code::WhereReadsOthers, "--where needs a condition on the row alone")
-            .because(format!("it reads {other}, whose rows change meanwhile"))
-            .about(other)
-            .state("nothing was changed"));
+        return Err(Error::refused(
+            Code::WhereReadsOthers,
+            "--where needs a condition on columns of the row only",
+        )
+        .because(format!("it reads {other}, whose rows can change during the migration"))
+        .about(other)
+        .state("nothing was changed"));
     }
     if functions.is_empty() {
         return Ok(());
     }
     Err(unsteady("the condition of --where", &functions)
-        .hint("A row is looked at when it is copied and again when it changes: use constants, and columns of the row alone."))
+        .hint("The condition is evaluated when a row is copied, and again when it changes: use only constants and columns of the row."))
 }
 
-/// A throwaway view of an expression over the shadow as it is now; its oid.
+/// Creates a temporary view of an expression over the shadow as it is now. Returns its oid.
 async fn view_of(client: &Client, place: &Place, expression: &str) -> Result<u32> {
     let view = QualifiedName { schema: place.scratch.clone(), name: Ident::new("using_expression") };
     let (shadow, alias) = (&place.shadow, &place.shadow.name);
@@ -89,7 +92,7 @@ async fn view_of(client: &Client, place: &Place, expression: &str) -> Result<u32
     Ok(find_table(client, &view.to_string()).await?.unwrap_or_default())
 }
 
-/// What of the view's expression may change, in words: functions, and times that are read as the statement is.
+/// The parts of the view's expression that may change, in words: functions, and time literals that depend on the clock.
 async fn volatile_parts(client: &Client, view: u32, expression: &str) -> Result<Vec<String>> {
     let rows = client.query(&sql!("shadow/list_volatile_functions.sql").text(), &[&view]).await?;
     let mut parts = rows.iter().map(|row| Ok(row.try_get("function")?)).collect::<Result<Vec<String>>>()?;
@@ -99,7 +102,7 @@ async fn volatile_parts(client: &Client, view: u32, expression: &str) -> Result<
     Ok(parts)
 }
 
-/// Literals that a date or time type reads by the clock; as text they are only text.
+/// Literals of date and time types that depend on the clock. As text they are constant.
 /// <https://www.postgresql.org/docs/current/datatype-datetime.html#DATATYPE-DATETIME-SPECIAL-VALUES>
 fn times_as_read(expression: &str) -> Vec<String> {
     let literals = expression.split('\'').skip(1).step_by(2);
@@ -109,7 +112,7 @@ fn times_as_read(expression: &str) -> Vec<String> {
 }
 
 fn unsteady(what: &str, parts: &[String]) -> Error {
-    let message = format!("{what} can give another result each time it is evaluated");
+    let message = format!("{what} can return a different result each time it is evaluated");
     Error::refused(Code::VolatileExpression, message)
         .about(what)
         .because(format!("it uses {}", parts.join(", ")))

@@ -1,8 +1,8 @@
-//! Judges the altered, still empty shadow: what the server accepts there but the swap could not bring
-//! about is refused by name, before anything has been changed.
+//! Checks the altered, still empty shadow: refuses by name what the server accepts there but the swap could not
+//! perform, before anything is changed.
 //!
 //! Reads the catalog; renames sequences of the shadow only ([`free_names`]).
-//! Run twice: says the same. Killed midway: the caller's transaction never was.
+//! Run twice: the same result. Killed midway: the caller's transaction is rolled back.
 
 use std::collections::HashMap;
 
@@ -15,16 +15,16 @@ use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::mapping::Origin;
 use crate::plan::{KeyColumn, Mapping};
 
-/// A SELECT's most entries (`MaxTupleAttributeNumber` in `src/include/access/htup_details.h`).
+/// The maximum number of entries in a SELECT list (`MaxTupleAttributeNumber` in `src/include/access/htup_details.h`).
 const MOST_ENTRIES: usize = 1664;
 
-/// The longest name in bytes (NAMEDATALEN less its end).
+/// The maximum length of a name in bytes (NAMEDATALEN - 1).
 const LONGEST_NAME: usize = 63;
 
-/// Where sequences stand, by oid: the last value and whether it was taken.
+/// The state of sequences by oid: the last value and whether it was taken.
 pub(super) type Standing = HashMap<u32, (i64, bool)>;
 
-/// Reads where the identity sequences among these stand.
+/// Reads the state of the identity sequences among these.
 pub(super) async fn standing(client: &Client, sequences: &[OwnedSequence]) -> Result<Standing> {
     let mut all = Standing::new();
     for sequence in sequences.iter().filter(|sequence| sequence.is_identity) {
@@ -35,8 +35,8 @@ pub(super) async fn standing(client: &Client, sequences: &[OwnedSequence]) -> Re
     Ok(all)
 }
 
-/// Gives sequences that the ALTER made for the shadow names that will be free where the table goes, as
-/// the server would have done there; refuses an index whose name is taken.
+/// Renames sequences that the ALTER created for the shadow, so that their names are free in the table's schema, as the
+/// server would have done there. Refuses an index whose name is taken.
 pub(super) async fn free_names(
     client: &Client,
     original: &Definition,
@@ -58,7 +58,7 @@ pub(super) async fn free_names(
             let taken = QualifiedName { schema: home.clone(), name: Ident::new(name) };
             return Err(refused(
                 Code::IndexNameTaken,
-                format!("the change creates an index, and a relation {} exists already", taken.shown()),
+                format!("the change creates an index, and relation {} already exists", taken.shown()),
                 "Give the constraint another name: add constraint <name> ..",
             ));
         }
@@ -84,7 +84,7 @@ pub(super) async fn free_names(
     Ok(())
 }
 
-/// The name with a number behind it, cut so that it stays a name.
+/// The name with a number appended, truncated to the maximum length.
 fn numbered(name: &str, n: u32) -> String {
     let number = n.to_string();
     let mut end = name.len().min(LONGEST_NAME - number.len());
@@ -94,18 +94,17 @@ fn numbered(name: &str, n: u32) -> String {
     format!("{}{number}", &name[..end])
 }
 
-/// What the ALTER made of the shadow.
+/// The result of the ALTER on the shadow.
 pub(super) struct Outcome<'a> {
     /// Its definition.
     pub(super) new: &'a Definition,
-    /// How its rows are filled.
+    /// The forward mapping.
     pub(super) forward: &'a Mapping,
     /// The key that it shares with the original.
     pub(super) key: &'a [KeyColumn],
 }
 
-/// Refuses what the swap could not bring about. `before` says where the shadow's identity sequences
-/// stood before the ALTER ran.
+/// Refuses what the swap could not perform. `before` is the state of the shadow's identity sequences before the ALTER.
 pub(super) async fn judge(
     client: &Client,
     original: &Definition,
@@ -118,18 +117,18 @@ pub(super) async fn judge(
     identities(client, original, new, forward, before).await?;
     sequences_in_use(client, original, forward).await?;
     no_value(client, original, new, forward).await?;
-    // A row is read with its key, its old values and its new ones side by side.
+    // A query reads a row with its key, its old values and its new values.
     if 1 + key.len() + 2 * forward.columns().len() > MOST_ENTRIES {
         return Err(refused(
             Code::TooManyColumns,
             format!("{} has more columns than can be carried over", original.table.name.shown()),
-            "A table may have 831 of them with a key of one column.",
+            "A table may have 831 columns with a key of one column.",
         ));
     }
     Ok(())
 }
 
-/// A constraint that is made anew in the swap is enforced, also where it was switched off before.
+/// The swap creates constraints again, and enforces them even if they were disabled before.
 async fn switched_off(client: &Client, definition: &Definition) -> Result<()> {
     let statement = sql!("shadow/list_disabled_constraints.sql").text();
     let Some(row) = client.query_opt(&format!("{statement} limit 1"), &[&definition.table.oid]).await? else {
@@ -146,7 +145,7 @@ async fn switched_off(client: &Client, definition: &Definition) -> Result<()> {
     ))
 }
 
-/// The swap takes the value of an identity over from the outgoing table: nothing else may set it.
+/// The swap sets the value of an identity from the outgoing table, so the change may not set it.
 async fn identities(
     client: &Client,
     original: &Definition,
@@ -163,7 +162,7 @@ async fn identities(
             return Err(refused(
                 Code::IdentityRestarted,
                 format!("the change restarts the identity of column {column}"),
-                "Restart it by itself, before the change or after the swap: it is quick.",
+                "Restart it separately, before the change or after the swap: it is quick.",
             ));
         }
         let had_one = original.sequences.iter().any(|old| {
@@ -174,14 +173,14 @@ async fn identities(
             return Err(refused(
                 Code::IdentityReplaced,
                 format!("the change drops the identity of column {column} and creates a new one"),
-                "Set its options instead, or do it by itself after the swap: it is quick.",
+                "Set its options instead, or do it separately after the swap: it is quick.",
             ));
         }
     }
     Ok(())
 }
 
-/// A column that is added NOT NULL and gives rows that are there no value.
+/// Refuses an added column that is NOT NULL without a value for existing rows.
 async fn no_value(client: &Client, original: &Definition, new: &Definition, forward: &Mapping) -> Result<()> {
     let is_empty =
         |name: &Ident| forward.columns().iter().any(|o| o.name == *name && o.origin == Origin::Null);
@@ -200,7 +199,7 @@ async fn no_value(client: &Client, original: &Definition, new: &Definition, forw
     ))
 }
 
-/// A sequence leaves with the column that owns it.
+/// Refuses to drop a column whose sequence something else uses.
 async fn sequences_in_use(client: &Client, original: &Definition, forward: &Mapping) -> Result<()> {
     for sequence in &original.sequences {
         if !sequence.is_identity && forward.target_of(&sequence.column).is_some() {
@@ -214,11 +213,11 @@ async fn sequences_in_use(client: &Client, original: &Definition, forward: &Mapp
             return Err(refused(
                 Code::SequenceInUse,
                 format!(
-                    "sequence {} goes with column {}, and is used by {user}",
+                    "sequence {} is dropped with column {}, and {user} uses it",
                     sequence.name.shown(),
                     sequence.column.shown()
                 ),
-                "Give that one a sequence of its own first.",
+                "Give that object another sequence first.",
             ));
         }
     }
@@ -229,12 +228,12 @@ fn refused(code: Code, message: String, hint: &str) -> Error {
     Error::refused(code, message).state("nothing was changed").hint(hint)
 }
 
-/// Where rows are left out the two tables do not grow alike, which is how rows that come to stand for two are found:
-/// there the key has to keep them apart by itself. Its types map one to one ([`shared_key`](crate::plan::key::shared_key));
-/// left are its collation, and types that it has on the way only.
+/// If `--where` leaves rows out, the two tables do not grow equally. A round then cannot detect two rows whose keys
+/// become equal, so the mapping of the key must guarantee that keys stay different. The key's types map one to one
+/// ([`shared_key`](crate::plan::key::shared_key)); this checks its collation and intermediate types.
 ///
 /// # Errors
-/// Refused, when it may not.
+/// Refused, if keys could become equal.
 pub(super) fn left_out(
     original: &Definition,
     new: &Definition,
@@ -263,8 +262,8 @@ pub(super) fn left_out(
     }
     Err(refused(
         Code::WhereKeyConversion,
-        "--where together with a conversion of the key that may make two keys equal".to_owned(),
-        "Do one after the other.",
+        "--where is combined with a conversion of the key that may make two keys equal".to_owned(),
+        "Do them one after the other.",
     ))
 }
 

@@ -1,5 +1,5 @@
-//! Columns in another order: a template of the same columns from which the shadow inherits while it is made, so that
-//! they get the places that they have there; and what an order costs.
+//! Columns in another order: while the shadow is created, it inherits from a template whose columns are in the new
+//! order, and so gets that order. Also the size of rows for an order.
 
 use tokio_postgres::Client;
 
@@ -10,11 +10,11 @@ use crate::plan::Blueprint;
 use crate::plan::layout::{Field, Layout};
 use crate::plan::shadow::Place;
 
-/// Makes the template, in the transaction that is open on `client`.
+/// Creates the template, in the open transaction of `client`.
 ///
 /// # Errors
-/// [`crate::error::Kind::Usage`] for a name that no column has, or one that is there twice;
-/// [`crate::error::Kind::Refused`] where something takes columns by their places.
+/// [`crate::error::Kind::Usage`] for a column that does not exist or is named twice; [`crate::error::Kind::Refused`] if
+/// an object uses columns by their position.
 pub(super) async fn template(
     client: &Client,
     original: &Definition,
@@ -28,7 +28,7 @@ pub(super) async fn template(
         let user: String = user.try_get("user_name")?;
         let message = format!("--columns: {user} uses the columns by their position");
         return Err(Error::refused(Code::ColumnsByPlace, message)
-            .because("it names the row type of the table, or gives columns other names in a list")
+            .because("it uses the row type of the table, or a list of column aliases")
             .about(user)
             .state("nothing was changed")
             .hint("Drop it first, and create it again after the swap."));
@@ -53,7 +53,7 @@ pub(super) async fn template(
 fn expect_columns(columns: &[Column], first: &[Ident]) -> std::result::Result<(), String> {
     for (n, name) in first.iter().enumerate() {
         if first[..n].contains(name) {
-            return Err(format!("{} is there twice", name.shown()));
+            return Err(format!("column {} is named twice", name.shown()));
         }
         if !columns.iter().any(|column| column.name == *name) {
             return Err(format!("the table has no column {}", name.shown()));
@@ -62,9 +62,9 @@ fn expect_columns(columns: &[Column], first: &[Ident]) -> std::result::Result<()
     Ok(())
 }
 
-/// What a row takes, now and in the shadow that has just been made.
+/// The size of a row, now and in the new shadow.
 pub(crate) async fn read(client: &Client, original: &Definition, blueprint: &Blueprint) -> Result<Layout> {
-    // What planners take for values of unknown width.
+    // The planner's default for values of unknown width.
     const UNKNOWN: f64 = 32.0;
     let known = client.query(&sql!("shadow/list_average_widths.sql").text(), &[&original.table.oid]).await?;
     let mut widths = std::collections::HashMap::new();

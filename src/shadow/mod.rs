@@ -1,10 +1,10 @@
-//! The shadow: an empty table in a schema of its own, in the new shape, and what was learned from
-//! making it. The ALTER is run on it by the server, which decides what is valid and what it means.
+//! The shadow: an empty table in a schema of its own, in the new shape, and the blueprint derived from building it. The
+//! server runs the ALTER on it, and so decides what is valid and what it means.
 //!
-//! Holds afterwards: the shadow has the columns, defaults, valid checks and grants of the new shape;
-//! no index, no foreign key, and its triggers are disabled.
-//! Run twice: the caller looks at the phase; all of it is one transaction with the phase.
-//! Killed midway: nothing was done.
+//! Holds afterwards: the shadow has the columns, defaults, valid checks and grants of the new shape; no index, no
+//! foreign key, and its triggers are disabled.
+//! Run twice: the caller checks the phase; everything is one transaction with the phase.
+//! Killed midway: the transaction is rolled back.
 
 mod added;
 mod expression;
@@ -34,11 +34,11 @@ use crate::plan::{Blueprint, Dependent, Mapping, Side, dependents};
 use expression::{check_filter, check_using};
 use parents::Parents;
 
-/// Builds the shadow in the transaction that is open on `client`, under the table's owner.
-/// `plan` rolls that transaction back, `run` commits it.
+/// Builds the shadow in the open transaction of `client`, as the table's owner. `plan` rolls that transaction back,
+/// `run` commits it.
 ///
 /// # Errors
-/// [`Kind::Refused`] for what the server or we do not accept; the server's words are the cause.
+/// [`Kind::Refused`] for what the server or pgrecast does not accept; the server's message is the cause.
 pub async fn build(
     client: &Client,
     original: &Definition,
@@ -81,8 +81,8 @@ pub async fn build(
     Ok(blueprint)
 }
 
-/// An empty clone of the table with everything on it that the change might speak of, and stand-ins for the tables
-/// at the other ends of foreign keys, also of new ones. The columns named come first.
+/// Builds an empty clone of the table with everything that the change might refer to, and stand-ins for the tables at
+/// the other ends of foreign keys, also of new ones. The columns in `first` come first.
 pub(crate) async fn furnished(
     client: &Client,
     original: &Definition,
@@ -97,7 +97,7 @@ pub(crate) async fn furnished(
                 .context(format!("the schema {} for the shadow is taken", shadow.schema))
                 .refused_as(Code::SchemaTaken)
                 .about(shadow.schema.shown())
-                .hint("Drop or rename it; nothing of this migration is in it.")
+                .hint("Drop or rename it; it contains nothing of this migration.")
         } else {
             error
         }
@@ -125,8 +125,8 @@ pub(crate) async fn furnished(
     Ok((oid, parents))
 }
 
-/// Creates the bare shadow. The server names the array type of its rows after it, and SET SCHEMA can not
-/// change that name: where it will be taken, a passing domain keeps the server from choosing it.
+/// Creates the bare shadow. The server derives the name of its array type from the table's name, and SET SCHEMA cannot
+/// change that name. If the name will be taken later, a temporary domain prevents the server from choosing it.
 async fn create(
     client: &Client,
     original: &Definition,
@@ -162,10 +162,12 @@ async fn create(
         run(client, &format!("drop domain {passing}")).await?;
         oid = find().await?;
         if is_taken(oid).await? {
-            let message =
-                format!("the array type of the new {} would need a taken name", original.table.name.shown());
+            let message = format!(
+                "the array type of the new {} would need a name that is taken",
+                original.table.name.shown()
+            );
             return Err(Error::refused(Code::TypeNameTaken, message).state("nothing was changed").hint(
-                "Rename the tables or types whose names are this table's with underscores before it.",
+                "Rename the tables or types whose names are the name of this table with underscores before it.",
             ));
         }
     }
@@ -184,7 +186,7 @@ async fn run(client: &Client, statement: &str) -> Result<()> {
     })
 }
 
-/// Grants, statistics targets, comments: what LIKE leaves out.
+/// Adds what LIKE leaves out: grants, statistics targets, comments.
 async fn carry(client: &Client, original: &Definition, shadow: &QualifiedName, oid: u32) -> Result<()> {
     let name = shadow.to_string();
     let rows =
@@ -199,7 +201,7 @@ async fn carry(client: &Client, original: &Definition, shadow: &QualifiedName, o
         for row in rows {
             run(client, row.try_get("statement")?).await?;
         }
-        // The ALTER may set limits that the next value has to keep.
+        // The ALTER may set limits, which the server checks against the next value.
         client
             .execute(
                 &format!(
@@ -213,7 +215,7 @@ async fn carry(client: &Client, original: &Definition, shadow: &QualifiedName, o
     Ok(())
 }
 
-/// Runs the asked-for statements on the empty shadow and follows its columns through them.
+/// Runs the requested statements on the empty shadow and tracks its columns.
 async fn apply(
     client: &Client,
     original: &Definition,
@@ -248,7 +250,7 @@ async fn apply(
                 .context(format!("the server does not accept: {asked}"))
                 .refused_as(Code::NotAccepted)
                 .state("nothing was changed");
-            // The server speaks of the shadow and of stand-ins.
+            // The server's message names the shadow and stand-ins.
             let names = [(place.shadow.schema.shown(), original.table.name.schema.shown())];
             for (from, to) in names {
                 refused.cause = refused.cause.map(|cause| parents.in_words(&cause.replace(&from, &to)));
@@ -266,11 +268,11 @@ async fn apply(
     tracker.finish().map_err(|why| {
         Error::refused(Code::AddedThenAltered, why)
             .state("nothing was changed")
-            .hint("Add it with its default alone, and alter it by itself after the swap.")
+            .hint("Only add it with its default, and alter it separately after the swap.")
     })
 }
 
-/// What becomes of the original's columns.
+/// The new names of the original's columns.
 fn new_names(original: &Definition, new: &Definition, forward: &Mapping) -> referrers::NewNames {
     let is_computed =
         |name: &Ident| new.columns.iter().any(|column| column.is_generated && column.name == *name);
@@ -285,7 +287,7 @@ fn new_names(original: &Definition, new: &Definition, forward: &Mapping) -> refe
         .collect()
 }
 
-/// Whether a key's column is left alone by USING expressions that do more than cast it.
+/// Whether no USING expression does more than cast a key column.
 fn is_free(alter: &Alter, column: &Ident) -> bool {
     alter.actions().all(|action| match &action.kind {
         ActionKind::SetType { column: target, using: Some(using) } => {
@@ -360,7 +362,7 @@ async fn check_mappings(
         {
             let column = output.name.shown();
             let message = format!(
-                "column {column} is an array of a type with a length: its conversion can not be checked value by value"
+                "column {column} is an array of a type with a length: its conversion cannot be checked value by value"
             );
             return Err(Error::refused(Code::ArrayWithLength, message)
                 .about(column)
@@ -372,12 +374,12 @@ async fn check_mappings(
     let forward = blueprint.forward.source(table, &[]);
     client.prepare(&format!("select * from {forward} f")).await.map_err(|error| {
         Error::from(error)
-            .context("an expression (USING, --set, --where) can not be read against the original")
+            .context("an expression (USING, --set, --where) does not work on the columns of the original")
             .refused_as(Code::UnreadableExpression)
             .state("nothing was changed")
     })?;
-    // An assignment cast may be missing on the way back: text to integer, for one. An explicit cast
-    // would be found by the expression, so it is an insert that is checked.
+    // The reverse mapping may lack an assignment cast, for example from text to integer. An expression would find the
+    // explicit cast, so an INSERT is checked.
     let given: Vec<String> =
         blueprint.reverse.columns().iter().map(|output| output.name.to_string()).collect();
     let is_given = |output: &crate::plan::Output| change.reverse.iter().any(|(name, _)| *name == output.name);
@@ -398,10 +400,10 @@ async fn check_mappings(
     );
     let no_way_back = |error: tokio_postgres::Error| {
         let error = Error::from(error);
-        let hint = "Give the way back yourself: --reverse 'column=expression over the new columns', for \
+        let hint = "Give the conversion: --reverse 'column=expression over the new columns', for \
                     example --reverse 'amount=amount::integer'.";
         error
-            .context("there is no way back for this change")
+            .context("the change cannot be converted back for a rollback")
             .refused_as(Code::NoWayBack)
             .state("nothing was changed")
             .hint(hint)

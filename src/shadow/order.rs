@@ -1,4 +1,4 @@
-//! `--order-by`: whether the table has an index for it.
+//! `--order-by`: finds the index for it.
 
 use tokio_postgres::Client;
 
@@ -6,10 +6,10 @@ use crate::error::{Code, Error, Result};
 use crate::name::{Ident, sql};
 use crate::plan::order::{Order, OrderIndex};
 
-/// Finds the order that was asked for.
+/// Finds the requested order.
 ///
 /// # Errors
-/// Refused, when there is no index for it.
+/// Refused, if there is no index for it.
 pub async fn find_order(client: &Client, table: u32, written: &[Ident]) -> Result<Order> {
     let rows = client.query(&sql!("shadow/list_orders.sql").text(), &[&table]).await?;
     let indexes = rows

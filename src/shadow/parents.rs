@@ -1,7 +1,7 @@
-//! Tables that the ALTER references by new foreign keys. On the empty shadow these go to stand-ins: the
-//! real ones would be locked against writes until the shadow is committed.
+//! Tables that new foreign keys of the ALTER reference. On the empty shadow these keys reference stand-ins. Otherwise
+//! the real tables would be locked against writes until the shadow is committed.
 //!
-//! Run twice: the caller's schema is new each time. Killed midway: the caller's transaction never was.
+//! Run twice: the caller's schema is new each time. Killed midway: the caller's transaction is rolled back.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::error::{Code, Error, Result};
 use crate::name::{QualifiedName, sql};
 use crate::plan::shadow::Place;
 
-/// The tables behind new foreign keys, as they are written, each with what stands for it.
+/// The tables that new foreign keys reference, as the user wrote them, each with its stand-in.
 #[derive(Debug, Default)]
 pub(crate) struct Parents {
     stand_ins: Vec<(TableRef, QualifiedName)>,
@@ -21,19 +21,19 @@ pub(crate) struct Parents {
 }
 
 impl Parents {
-    /// What stands for the table that was written.
+    /// The stand-in for the table that the user wrote.
     #[must_use]
     pub(crate) fn stand_in(&self, written: &TableRef) -> Option<QualifiedName> {
         self.stand_ins.iter().find(|(table, _)| table == written).map(|(_, stand_in)| stand_in.clone())
     }
 
-    /// The real tables, by the names of what stands for them.
+    /// The real tables, by the names of their stand-ins.
     #[must_use]
     pub(crate) fn real(&self) -> &HashMap<QualifiedName, QualifiedName> {
         &self.real
     }
 
-    /// A message of the server about stand-ins, as one about the real tables.
+    /// Replaces stand-ins by the real tables in a message of the server.
     #[must_use]
     pub(crate) fn in_words(&self, message: &str) -> String {
         self.real.iter().fold(message.to_owned(), |message, (stand_in, real)| {
@@ -42,11 +42,11 @@ impl Parents {
     }
 }
 
-/// Makes stand-ins with the columns and keys of the tables that new foreign keys go to. What is no table
-/// is left for the server to refuse.
+/// Creates stand-ins with the columns and keys of the tables that new foreign keys reference. If such a table does not
+/// exist, the server will refuse the ALTER.
 ///
 /// # Errors
-/// [`crate::error::Kind::Refused`] when the table's owner may not reference one of them.
+/// [`crate::error::Kind::Refused`] if the table's owner may not reference one of them.
 pub(crate) async fn stand_in(
     client: &Client,
     original: &Definition,

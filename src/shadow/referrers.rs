@@ -1,9 +1,9 @@
-//! Views, rules, policies, functions and publications name the table by its oid. Each gets statements that make it
-//! name the new table in the swap, and the former one on the way back.
+//! Views, rules, policies, functions and publications refer to the table by its oid. For each, this module determines
+//! statements that make it refer to the new table in the swap, and to the former one in a rollback.
 //!
-//! What the statements are, and whether they will work, the server is asked: everything is made once on copies
-//! (`stage`), inside a savepoint that is rolled back. Nothing that the application uses is touched.
-//! Run twice: the scratch schemas are the caller's, new each time. Killed midway: the transaction never was.
+//! The server helps to find the statements and checks that they work: everything is created once on copies (`stage`),
+//! inside a savepoint that is rolled back. Objects of the application are not touched.
+//! Run twice: the scratch schemas are the caller's, new each time. Killed midway: the transaction is rolled back.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,14 +18,13 @@ use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::dependents::{self, Carried, Dependent, Kind};
 use crate::plan::shadow::Place;
 
-/// What becomes of the original's columns: the new name of each, or none where it is dropped.
+/// The columns of the original, each with its new name, or none if it is dropped.
 pub(super) type NewNames = Vec<(Ident, Option<Ident>)>;
 
-/// Everything that names the table from elsewhere, of both shapes. The shadow must be there in its new shape,
-/// with its indexes.
+/// All objects that refer to the table, for both shapes. The shadow must exist in its new shape, with its indexes.
 ///
 /// # Errors
-/// [`crate::error::Kind::Refused`] for what can not be made to name the new table, by name.
+/// [`crate::error::Kind::Refused`] for an object that cannot be changed to refer to the new table.
 pub(super) async fn carry(
     client: &Client,
     original: &Definition,
@@ -33,7 +32,7 @@ pub(super) async fn carry(
     names: &NewNames,
 ) -> Result<Vec<Dependent>> {
     let schema = &place.shadow.schema;
-    // Other roles have to reach what stands for their objects.
+    // Other roles need access to the copies of their objects.
     let open = format!("grant usage on schema {schema} to public");
     client.batch_execute(&format!("savepoint pgrecast_referrers; {open}; {}", search_path::EMPTY)).await?;
     let views = View::list(client, &[original.table.oid]).await?;
@@ -46,24 +45,24 @@ pub(super) async fn carry(
         carrying.others().await?;
         list = carrying.list;
     }
-    // All that was made was made to learn from it.
+    // Everything was created only to try it.
     client.batch_execute("rollback to savepoint pgrecast_referrers").await?;
     Ok(list)
 }
 
-/// What is known so far.
+/// The state of the trial so far.
 struct Carrying<'a> {
     client: &'a Client,
     original: &'a Definition,
     place: &'a Place,
     names: &'a NewNames,
-    /// Where everything is made for the new shape.
+    /// The stage for the new shape.
     stage: Stage<'a>,
-    /// Relations that will have another oid: what names them has to follow. The table is the first.
+    /// Relations that will have another oid: objects that refer to them must be changed. The table is the first.
     changing: Vec<u32>,
-    /// Views among them that are dropped and made anew: nothing may stand on them meanwhile.
+    /// Views among them that are dropped and created again: no object may depend on them at that time.
     made_anew: Vec<u32>,
-    /// The table and materialized views, each with what is built aside for it.
+    /// The table and materialized views, each with the relation that will replace it.
     aside: HashMap<QualifiedName, QualifiedName>,
     list: Vec<Dependent>,
 }
@@ -109,14 +108,14 @@ impl<'a> Carrying<'a> {
             if let Some(object) = Attached::list(self.client, *oid).await?.first() {
                 return Err(refused(
                     &format!("{} {}", object.kind, object.name),
-                    "it depends on a view that has to be made anew, because the types of its columns change",
+                    "it depends on a view that must be created again, because the types of its columns change",
                 ));
             }
         }
         Ok(())
     }
 
-    /// Gives a view its query anew, or makes it anew where its columns change their types.
+    /// Replaces a view, or drops it and creates it again if its columns change their types.
     async fn view(&mut self, old: &View, new: &View) -> Result<()> {
         let columns = self.columns_of(new).await?;
         let is_same = columns == old.columns && !self.stands_on_made_anew(old);
@@ -155,20 +154,22 @@ impl<'a> Carrying<'a> {
         Ok(columns)
     }
 
-    /// Has a materialized view built aside; the retired one is refreshed before it comes back.
+    /// Plans a new materialized view. The retired one is refreshed before a swap back.
     async fn materialized_view(&mut self, old: &View, new: &View) -> Result<()> {
         let refuse = |why: &str| Err(refused(&format!("materialized view {}", old.name.shown()), why));
         if self.stands_on_made_anew(old) {
             return refuse(
-                "it reads a view that has to be made anew, because the types of its columns change",
+                "it reads a view that must be created again, because the types of its columns change",
             );
         }
         let here = old.name.in_schema(&self.place.shadow.schema);
         if self.aside.values().any(|taken| *taken == here) {
-            return refuse("it has the name of another one that reads the table, or of the table");
+            return refuse(
+                "another materialized view that reads the table has the same name, or the table itself",
+            );
         }
         self.aside.insert(old.name.clone(), here.clone());
-        // What reads it is tried on a view of the same columns.
+        // Objects that read it are tried on a view with the same columns.
         self.stage.mirror_view(new, false).await?;
         let build = self.stage.build_aside(new, &here, &self.aside).await?;
         let create = [Vec::new(), build];
@@ -189,7 +190,7 @@ impl<'a> Carrying<'a> {
     async fn others(&mut self) -> Result<()> {
         let table = &self.original.table;
         let others = Referrer::list(self.client, &self.changing).await?;
-        // What names a view that is made anew has to be gone while the view is.
+        // An object that refers to a view must be dropped before the view is dropped.
         let of_views: HashSet<String> = if self.made_anew.is_empty() {
             HashSet::new()
         } else {
@@ -216,7 +217,7 @@ impl<'a> Carrying<'a> {
                         let what = format!("function {}", old.shown);
                         return Err(refused(
                             &what,
-                            &format!("it has to be made anew, and is used by {user}"),
+                            &format!("it must be dropped and created again, and is used by {user}"),
                         ));
                     }
                     _ => ([old.make.clone(), new.make.clone()], Some(old.drop.clone())),
@@ -235,7 +236,7 @@ impl<'a> Carrying<'a> {
         Ok(())
     }
 
-    /// The role, where it is not the one under which we work.
+    /// The role, if it is not the role of this session.
     fn other_role<'r>(&self, role: Option<&'r Ident>) -> Option<&'r Ident> {
         role.filter(|role| **role != self.original.table.owner)
     }
@@ -244,8 +245,8 @@ impl<'a> Carrying<'a> {
         view.sources.iter().any(|source| self.made_anew.contains(source))
     }
 
-    /// The queries of views after the rename, by view: the server renames the columns of a copy of the table on
-    /// which copies of the views stand, and writes them down again.
+    /// The queries of views after the rename, by view. The server renames the columns of a copy of the table and prints
+    /// the queries of copies of the views.
     async fn renamed_queries(&self, views: &[View]) -> Result<HashMap<QualifiedName, String>> {
         let mut stage = Stage::new(self.client, &self.original.table.owner, self.place, "views");
         let copy = stage.copy_table(&self.original.table.name).await?;
@@ -284,7 +285,7 @@ impl<'a> Carrying<'a> {
                 text.iter().map(|text| redirect(text, &back).to_string()).collect::<Vec<_>>()
             };
             let mut new = other.clone();
-            // What follows the first statement names no column.
+            // The statements after the first one name no columns.
             new.make.splice(..1, redirected(&found.make[..1]));
             new.change = found.change.as_deref().map(redirected);
             Some(new)
@@ -299,7 +300,7 @@ fn check_view(view: &View, owner: &Ident) -> Result<()> {
     match &view.obstacle {
         Some(why) => Err(refused(&what, why)),
         None if view.is_materialized && view.owner != *owner => {
-            Err(refused(&what, "it does not belong to the table's owner, who has to build it"))
+            Err(refused(&what, "it does not belong to the table's owner, who must build it"))
         }
         None if !view.may_act => Err(may_not_act(&what, &view.owner)),
         None => may_create(&what, view.missing.as_deref()),
@@ -313,7 +314,7 @@ fn check_other(other: &Referrer) -> Result<()> {
         (None, Some(role)) if !other.may_act => Err(may_not_act(&what, other.owner.as_ref().unwrap_or(role))),
         (None, None) => Err(refused(
             &what,
-            "no role that may be acted as here owns both it and the table; let one of the two owners be a member of \
+            "no role that this role may SET ROLE to owns both it and the table; make one of the two owners a member of \
              the other",
         )),
         _ => may_create(&what, other.missing.as_deref()),
@@ -330,7 +331,7 @@ fn may_create(what: &str, missing: Option<&str>) -> Result<()> {
     }
 }
 
-/// Refuses what names a column that the change drops, and what can not follow a renamed one.
+/// Refuses objects that use a column which the change drops, and objects that cannot follow a renamed column.
 async fn check_columns(client: &Client, original: &Definition, names: &NewNames) -> Result<()> {
     let statement = sql!("catalog/list_column_uses.sql").text();
     let dropped = names.iter().filter(|(_, new)| new.is_none());
@@ -360,7 +361,7 @@ async fn check_columns(client: &Client, original: &Definition, names: &NewNames)
 }
 
 fn may_not_act(what: &str, role: &Ident) -> Error {
-    let message = format!("{what} belongs to role {}, and this role may not act as that", role.shown());
+    let message = format!("{what} belongs to role {}, and this role may not SET ROLE to it", role.shown());
     may_not(what, message).hint(format!("Run: grant {role} to the role that connects."))
 }
 

@@ -1,7 +1,7 @@
-//! Copies of tables and of what names them, in scratch schemas: there the server is asked what a rename makes of
-//! their texts, and whether they work on the new shape.
+//! Copies of tables and of the objects that refer to them, in scratch schemas. The server shows there what a rename
+//! does to their definitions, and whether they work on the new shape.
 //!
-//! Everything is made inside a savepoint of the caller's, who rolls it back.
+//! Everything is created inside a savepoint that the caller rolls back.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,8 @@ use crate::name::{Ident, QualifiedName};
 use crate::plan::dependents;
 use crate::plan::shadow::Place;
 
-/// Copies in scratch schemas, one for each relation so that each keeps its name, and what stands for what.
+/// Copies in scratch schemas, one schema per relation so that each keeps its name, and the map from relations to
+/// copies.
 pub struct Stage<'a> {
     client: &'a Client,
     /// The role of this session.
@@ -25,14 +26,14 @@ pub struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// Nothing is there yet. `what` tells its schemas from another stage's.
+    /// An empty stage. `what` distinguishes its schemas from those of another stage.
     #[must_use]
     pub fn new(client: &'a Client, owner: &'a Ident, place: &Place, what: &str) -> Self {
         let prefix = format!("{}_{what}", place.scratch.as_str());
         Stage { client, owner, prefix, places: HashMap::new(), schemas: Vec::new() }
     }
 
-    /// Says what stands for a relation.
+    /// Sets the copy that replaces a relation.
     pub fn put(&mut self, real: &QualifiedName, place: &QualifiedName) {
         self.places.insert(real.clone(), place.clone());
     }
@@ -48,14 +49,14 @@ impl<'a> Stage<'a> {
         Ok(place)
     }
 
-    /// An empty table of the same columns and indexes.
+    /// Creates an empty table with the same columns and indexes.
     pub async fn copy_table(&mut self, real: &QualifiedName) -> Result<QualifiedName> {
         let place = self.place_of(real).await?;
         self.run(real, &format!("create table {place} (like {real} including indexes)")).await?;
         Ok(place)
     }
 
-    /// A view with the same query over what stands for its relations; with its furniture, where that is to be tried.
+    /// Creates a view with the same query over the copies of its relations; optionally with everything attached to it.
     pub async fn mirror_view(&mut self, view: &View, is_furnished: bool) -> Result<QualifiedName> {
         let place = self.place_of(&view.name).await?;
         let mut statements =
@@ -68,7 +69,7 @@ impl<'a> Stage<'a> {
         Ok(place)
     }
 
-    /// The statements that build a materialized view aside, tried out without rows.
+    /// The statements that build a new materialized view, tried without rows.
     pub async fn build_aside(
         &self,
         view: &View,
@@ -86,7 +87,7 @@ impl<'a> Stage<'a> {
         Ok(statements)
     }
 
-    /// Makes it for the copies.
+    /// Creates it for the copies.
     pub async fn mirror_other(&mut self, other: &Referrer) -> Result<()> {
         let mut statements = Vec::new();
         if let Some(table) = other.table.as_ref().filter(|table| !self.places.contains_key(table)) {
@@ -105,7 +106,7 @@ impl<'a> Stage<'a> {
         self.run(&QualifiedName { schema: Ident::new(other.kind.as_str()), name: shown }, &text).await
     }
 
-    /// Makes sure that nothing which was made here still names one of these relations.
+    /// Makes sure that nothing created here still refers to one of these relations.
     pub async fn expect_no_other(&self, relations: &[u32]) -> Result<()> {
         let is_here = |name: &QualifiedName| self.schemas.contains(&name.schema);
         let views = View::list(self.client, relations).await?.into_iter().map(|view| view.name);
@@ -115,13 +116,13 @@ impl<'a> Stage<'a> {
             Some(name) => Err(refused(
                 Code::NotCarriedOver,
                 &self.back().get(&name).unwrap_or(&name).shown(),
-                "it names the table in a way that pgrecast does not know",
+                "it refers to the table in a way that pgrecast does not know",
             )),
             None => Ok(()),
         }
     }
 
-    /// Takes a copy's columns off and renames them, as the change does: two may exchange their names.
+    /// Drops and renames the columns of a copy as the change does. Two columns may exchange their names.
     pub async fn rename(&self, copy: &QualifiedName, names: &[(Ident, Option<Ident>)]) -> Result<()> {
         let passing = |n: usize| Ident::new(format!("pgrecast passing {n}"));
         let (mut first, mut then) = (String::new(), String::new());
@@ -138,7 +139,7 @@ impl<'a> Stage<'a> {
         Ok(self.client.batch_execute(&format!("{first}{then}")).await?)
     }
 
-    /// What each copy stands for.
+    /// Replaces the copies by the real relations in a message.
     #[must_use]
     pub fn back(&self) -> HashMap<QualifiedName, QualifiedName> {
         self.places.iter().map(|(real, place)| (place.clone(), real.clone())).collect()
@@ -152,14 +153,14 @@ impl<'a> Stage<'a> {
                 return error;
             }
             let mut error = error
-                .context(format!("{} can not be carried over", what.shown()))
+                .context(format!("{} cannot be carried over", what.shown()))
                 .refused_as(Code::NotCarriedOver)
                 .about(what.shown())
                 .state("nothing was changed")
-                .hint("Drop it before and create it again after the swap.");
-            // The server speaks of the copies.
+                .hint("Drop it first, and create it again after the swap.");
+            // The server's message names the copies.
             let mut places: Vec<_> = self.places.iter().collect();
-            // One schema's name begins as another's.
+            // The name of one schema may be a prefix of another's.
             places.sort_by_key(|(_, place)| std::cmp::Reverse(place.schema.as_str().len()));
             error.cause = error.cause.map(|cause| {
                 places.iter().fold(cause, |cause, (real, place)| {
@@ -171,7 +172,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Statements as the role that has to run them, in a session of the role `owner`.
+/// Wraps statements so that they run as the given role, in a session of the role `owner`.
 #[must_use]
 pub fn as_role(role: Option<&Ident>, owner: &Ident, statements: &str) -> String {
     match role.filter(|role| *role != owner) {
@@ -180,7 +181,7 @@ pub fn as_role(role: Option<&Ident>, owner: &Ident, statements: &str) -> String 
     }
 }
 
-/// A definition as `pg_get_functiondef` writes it, for a function of another name.
+/// A definition from `pg_get_functiondef`, changed to another function name.
 fn renamed_function(definition: &str, name: &QualifiedName) -> String {
     let mut quoted = false;
     let open = definition.char_indices().find(|(_, c)| {
@@ -193,13 +194,13 @@ fn renamed_function(definition: &str, name: &QualifiedName) -> String {
     format!("create {kind} {name}{}", &definition[open..])
 }
 
-/// For what can not be made to name another table.
+/// The refusal for an object that cannot be changed to refer to another table.
 #[must_use]
 pub fn refused(code: Code, what: &str, why: &str) -> Error {
-    Error::refused(code, format!("{what} can not be carried over: {why}"))
+    Error::refused(code, format!("{what} cannot be carried over: {why}"))
         .about(what)
         .state("nothing was changed")
-        .hint("Drop it before and create it again after the swap.")
+        .hint("Drop it first, and create it again after the swap.")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The blueprint of a table change, kept row by row.
+//! The blueprint of a table change, stored in rows.
 
 use tokio_postgres::Client;
 
@@ -8,7 +8,7 @@ use crate::plan::dependents::Build;
 use crate::plan::mapping::Origin;
 use crate::plan::{Blueprint, Dependent, KeyColumn, Kind, Mapping, Output, Side};
 
-/// Writes a blueprint down, in the transaction that is open on `client`.
+/// Records a blueprint, in the open transaction of `client`.
 pub async fn store(client: &Client, table_change: i64, blueprint: &Blueprint) -> Result<()> {
     for (direction, mapping) in [("forward", &blueprint.forward), ("reverse", &blueprint.reverse)] {
         let insert = client.prepare(&sql!("state/insert_mapping.sql").text()).await?;
@@ -98,8 +98,8 @@ pub async fn load_mapping(client: &Client, table_change: i64, direction: &str) -
         }
     }
     if mapping.levels.is_empty() {
-        return Err(Error::failed("the state has lost the mapping of this table")
-            .hint("Was schema \"pgrecast\" touched by hand? `pgrecast abort` takes the migration away."));
+        return Err(Error::failed("the mapping of this table is missing in the state")
+            .hint("Was schema \"pgrecast\" changed by hand? `pgrecast abort` undoes the migration."));
     }
     Ok(mapping)
 }
@@ -119,14 +119,14 @@ pub async fn load_key(client: &Client, table_change: i64) -> Result<Vec<KeyColum
         .collect()
 }
 
-/// A dependent with its place in the state.
+/// A dependent with its id in the state.
 #[derive(Debug, Clone)]
 pub struct StoredDependent {
     /// Its id in the state.
     pub id: i64,
-    /// What it is and how it is made.
+    /// The dependent.
     pub dependent: Dependent,
-    /// Whether it was made on the new shape.
+    /// Whether it was created on the new shape.
     pub is_made: bool,
     /// Whether it was validated after the swap.
     pub is_validated: bool,
@@ -170,13 +170,13 @@ pub async fn load_dependents(client: &Client, table_change: i64, side: Side) -> 
         .collect()
 }
 
-/// Says that a dependent is there now; in the transaction that made it.
+/// Records that a dependent exists; in the transaction that created it.
 pub async fn mark_made(client: &Client, id: i64) -> Result<()> {
     client.execute("update pgrecast.dependent set made_at = clock_timestamp() where id = $1", &[&id]).await?;
     Ok(())
 }
 
-/// Says that a dependent was validated; in the transaction that did it.
+/// Records that a dependent was validated; in the transaction that did it.
 pub async fn mark_validated(client: &Client, id: i64) -> Result<()> {
     client
         .execute("update pgrecast.dependent set validated_at = clock_timestamp() where id = $1", &[&id])

@@ -1,4 +1,4 @@
-//! Records of chunks: ranges of a part's blocks, each claimed by one session, with how far it is copied.
+//! Records of chunks: ranges of a part's blocks, each claimed by one session, and their progress.
 
 use tokio_postgres::{Client, Row};
 
@@ -22,7 +22,7 @@ impl Chunk {
     }
 }
 
-/// How far the copy of a table is.
+/// The progress of the copy of a table.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CopyProgress {
     /// Rows copied.
@@ -33,11 +33,11 @@ pub struct CopyProgress {
     pub chunks_claimed: i64,
     /// Blocks copied.
     pub blocks_done: i64,
-    /// Blocks in all; 0 before the copy begins.
+    /// Total blocks; 0 before the copy begins.
     pub blocks: i64,
 }
 
-/// Reads it, over all parts of a table change.
+/// Reads the progress of all parts of a table change.
 pub async fn progress(client: &Client, table_change: i64) -> Result<CopyProgress> {
     let row = client.query_one(&sql!("state/read_copy_progress.sql").text(), &[&table_change]).await?;
     Ok(CopyProgress {
@@ -57,13 +57,13 @@ pub async fn seconds(client: &Client, table_change: i64) -> Result<Option<f64>> 
         .try_get("seconds")?)
 }
 
-/// Chunks of a part that a former run claimed and did not copy to their end.
+/// Chunks of a part that an earlier run claimed and did not finish.
 pub async fn unfinished(client: &Client, part: i64) -> Result<Vec<Chunk>> {
     let rows = client.query(&sql!("state/list_unfinished_chunks.sql").text(), &[&part]).await?;
     rows.iter().map(Chunk::from_row).collect()
 }
 
-/// Claims the next chunk of a part; none when all are claimed.
+/// Claims the next chunk of a part; none if all are claimed.
 pub async fn claim(
     client: &Client,
     part: i64,
@@ -76,14 +76,14 @@ pub async fn claim(
     row.as_ref().map(Chunk::from_row).transpose()
 }
 
-/// The statement that locks a chunk's record, for a session that runs it again and again. $1 chunk; gives `next_block` and
-/// `is_same_file`, or no row when the chunk was copied meanwhile.
+/// The statement that locks a chunk's record, to be prepared. $1 chunk; returns `next_block` and `is_same_file`, or no
+/// row if the chunk is already copied.
 #[must_use]
 pub fn lock_statement() -> String {
     sql!("state/lock_chunk.sql").text()
 }
 
-/// The statement that says how far a chunk is copied. $1 chunk, $2 block after the last, $3 rows copied.
+/// The statement that records the progress of a chunk. $1 chunk, $2 block after the last, $3 rows copied.
 #[must_use]
 pub fn finish_statement() -> String {
     sql!("state/finish_chunk.sql").text()
@@ -96,7 +96,7 @@ pub struct Ordered {
     pub id: i64,
     /// The last position that was copied.
     pub position: Option<Vec<String>>,
-    /// Whether the file is still the one that is being copied.
+    /// Whether the table still has the file that is being copied.
     pub is_same_file: bool,
 }
 
@@ -107,7 +107,7 @@ impl Ordered {
         Ok(())
     }
 
-    /// Locks its record; none when all of it was copied.
+    /// Locks its record; none if all of it is copied.
     pub async fn lock(client: &Client, part: i64) -> Result<Option<Self>> {
         let row = client.query_opt(&sql!("state/lock_whole.sql").text(), &[&part]).await?;
         row.map(|row| {
@@ -120,7 +120,7 @@ impl Ordered {
         .transpose()
     }
 
-    /// Says how far it is copied, in the transaction that copied it there.
+    /// Records the progress, in the transaction that copied the rows.
     pub async fn move_on(&self, client: &Client, to: Option<Vec<String>>, step: OrderedStep) -> Result<()> {
         let OrderedStep { read, copied, estimate, is_last } = step;
         let position = to.or_else(|| self.position.clone());
@@ -134,15 +134,15 @@ impl Ordered {
     }
 }
 
-/// What one transaction of such a copy did.
+/// The result of one transaction of such a copy.
 #[derive(Debug, Clone, Copy)]
 pub struct OrderedStep {
     /// Rows read.
     pub read: i64,
     /// Rows copied.
     pub copied: i64,
-    /// Rows in all, as estimated.
+    /// Total rows, as estimated.
     pub estimate: i64,
-    /// Whether there are no more.
+    /// Whether there are no more rows.
     pub is_last: bool,
 }

@@ -15,42 +15,42 @@ use crate::plan::Side;
 pub struct Migration {
     /// Its id.
     pub id: Uuid,
-    /// What is true of it.
+    /// Its phase.
     pub phase: Phase,
     /// When it was begun.
     pub begun_at: String,
-    /// Whether it is done in steps on the table itself.
+    /// Whether it runs in steps on the table itself.
     pub needs_no_copy: bool,
     /// The role that owns its tables; every session works as this role.
     pub owner: Ident,
     /// Settings under which casts were planned, as name and value.
     pub settings: Vec<(String, String)>,
-    /// The backend of the run that has or had it.
+    /// The backend of the current or last run.
     pub runner_pid: Option<i32>,
     /// The swap's transaction id.
     pub swap_xid: Option<String>,
-    /// When it swapped.
+    /// When the swap happened.
     pub swapped_at: Option<String>,
     /// How long ago that was.
     pub swapped_ago: Option<Duration>,
-    /// Older transactions for which the run stands still, if it does.
+    /// Older transactions that the run waits for, if any.
     pub waiting_for: Option<String>,
     /// The last failure, if the last run failed.
     pub error: Option<Error>,
-    /// Since when runs fail with it.
+    /// Since when runs have failed with it.
     pub error_since: Option<String>,
     /// Its tables, in order.
     pub tables: Vec<TableChange>,
 }
 
-/// What a new migration is made from.
+/// The values of a new migration.
 #[derive(Debug, Clone)]
 pub struct NewMigration {
     /// Its id.
     pub id: Uuid,
     /// The role that owns the table.
     pub owner: Ident,
-    /// Settings to work under.
+    /// The settings of its sessions.
     pub settings: Vec<(String, String)>,
 }
 
@@ -64,18 +64,18 @@ pub struct PhaseTime {
 }
 
 impl Migration {
-    /// All migrations, the newest first. None when nothing was ever begun here.
+    /// All migrations, the newest first. None if the state does not exist.
     pub async fn list(client: &Client) -> Result<Vec<Self>> {
         Self::read(client, None, &[]).await
     }
 
-    /// Those that are open.
+    /// The open migrations.
     pub async fn list_open(client: &Client) -> Result<Vec<Self>> {
         let ended: Vec<&str> = Phase::ended().map(Phase::as_str).collect();
         Self::read(client, None, &ended).await
     }
 
-    /// The one of this id.
+    /// The migration with this id.
     pub async fn load(client: &Client, id: Uuid) -> Result<Self> {
         Self::read(client, Some(id), &[])
             .await?
@@ -126,22 +126,22 @@ impl Migration {
         })
     }
 
-    /// The first hexadecimal digits of the id: as much as a person needs to type.
+    /// The first hexadecimal digits of the id, enough to type it.
     #[must_use]
     pub fn short_id(&self) -> String {
         self.id.simple().to_string()[..8].to_owned()
     }
 
-    /// The table, as a person writes it; several with commas.
+    /// The table as the user writes it; several with commas.
     #[must_use]
     pub fn shown(&self) -> String {
         self.tables.iter().map(|table| table.name.shown()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Changes the phase in the transaction that is open on `client`, or on its own. All its tables are there then.
+    /// Changes the phase, in the open transaction of `client` or separately. All its tables have reached it then.
     ///
     /// # Errors
-    /// An illegal move; or the phase is not what we think it is: somebody else has the migration.
+    /// An illegal change; or the recorded phase is another one, because another session has changed it.
     pub async fn advance(&mut self, client: &Client, to: Phase) -> Result<()> {
         let to = self.phase.advance(to)?;
         let changed = client
@@ -153,7 +153,7 @@ impl Migration {
                 self.short_id(),
                 self.phase
             ))
-            .hint("Look at `pgrecast status`, then run the command again."));
+            .hint("Check `pgrecast status`, then run the command again."));
         }
         record(client, self.id, "phase", to.as_str()).await?;
         tracing::info!(migration = %self.short_id(), from = %self.phase, to = %to, "phase changed");
@@ -164,7 +164,7 @@ impl Migration {
         Ok(())
     }
 
-    /// Says which backend leads the migration now.
+    /// Records the backend that leads the migration now.
     pub async fn record_runner(&self, client: &Client, pid: i32) -> Result<()> {
         const TEXT: &str =
             "update pgrecast.migration set runner_pid = $2, runner_seen_at = clock_timestamp() where id = $1";
@@ -172,7 +172,7 @@ impl Migration {
         Ok(())
     }
 
-    /// Notes the swap, in its own transaction.
+    /// Records the swap, in its transaction.
     pub async fn record_swap(&self, client: &Client, xid: &str, cost: &LockCost) -> Result<()> {
         client
             .execute(
@@ -183,26 +183,26 @@ impl Migration {
         Ok(())
     }
 
-    /// Corrects how long its locks were held, now that the commit is over.
+    /// Corrects how long its locks were held, after the commit.
     pub async fn record_held(&self, client: &Client, held_ms: f64) -> Result<()> {
         const TEXT: &str = "update pgrecast.table_change set lock_held_ms = $2 where migration_id = $1";
         client.execute(TEXT, &[&self.id, &held_ms]).await?;
         Ok(())
     }
 
-    /// Notes for which older transactions a run of this migration stands still, for `status` in another terminal.
+    /// Records the older transactions that a run of this migration waits for, for `status` in another terminal.
     pub async fn record_waiting(client: &Client, id: Uuid, who: Option<&str>) -> Result<()> {
         client.execute("update pgrecast.migration set waiting_for = $2 where id = $1", &[&id, &who]).await?;
         Ok(())
     }
 
-    /// Nothing is wrong any more.
+    /// Clears the recorded error.
     pub async fn clear_error(client: &Client, id: Uuid) -> Result<()> {
         client.execute(&sql!("state/clear_error.sql").text(), &[&id]).await?;
         Ok(())
     }
 
-    /// Foreign keys of the side that is in place which are still to be validated, by table and name.
+    /// Foreign keys of the table in place that are not validated yet, by table and name.
     pub async fn not_validated(&self, client: &Client) -> Result<Vec<String>> {
         let side = match self.phase {
             phase if phase.is_swapped() => Side::New,
@@ -214,7 +214,7 @@ impl Migration {
         rows.iter().map(|row| Ok(row.try_get("shown")?)).collect()
     }
 
-    /// Writes down why the run failed, for `status`.
+    /// Records why the run failed, for `status`.
     pub async fn record_error(&self, client: &Client, error: &Error) -> Result<()> {
         if error.kind == Kind::Stopped {
             return record(client, self.id, "stopped", &error.message).await;
@@ -239,7 +239,7 @@ impl Migration {
 }
 
 impl NewMigration {
-    /// Writes the migration down, in the transaction that is open on `client`.
+    /// Records the migration, in the open transaction of `client`.
     pub async fn insert(&self, client: &Client) -> Result<()> {
         let settings: Vec<&str> =
             self.settings.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]).collect();

@@ -1,8 +1,8 @@
-//! What is true of each migration, kept in schema `pgrecast` of the database it works in. Every statement on that state
-//! is here, and nothing else knows the schema.
+//! The state of each migration, in schema `pgrecast` of its database. All statements on this state are here; no other
+//! module knows the schema.
 //!
-//! Columns, not a blob. Phase changes are compare-and-set; work and phase commit together: a step writes its result
-//! and the phase in one transaction.
+//! The state is stored in columns. Phase changes are compare-and-set. Work and phase commit together: a step records
+//! its result and the phase in one transaction.
 
 mod blueprint;
 pub mod chunk;
@@ -32,12 +32,12 @@ use crate::name::{Ident, QualifiedName, sql};
 /// The schema of the state, and of the logs and functions of all migrations.
 const SCHEMA: &str = "pgrecast";
 
-/// Something of ours in the schema of the state.
+/// The name of an object in the schema of the state.
 fn own(name: &str) -> QualifiedName {
     QualifiedName::new(SCHEMA, name)
 }
 
-/// The schema in which logs, key sets and functions of a migration are.
+/// The schema of the logs, key sets and functions of a migration.
 #[must_use]
 pub fn schema() -> Ident {
     Ident::new(SCHEMA)

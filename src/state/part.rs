@@ -1,10 +1,10 @@
-//! A part of a table change: one heap that is brought over to one heap. An ordinary table has one.
+//! A part of a table change: one heap that is copied to one heap. An ordinary table has one part.
 
 use tokio_postgres::{Client, Row};
 
 use crate::error::Result;
 
-/// A heap that is brought over.
+/// A heap that is copied.
 #[derive(Debug, Clone)]
 pub struct Part {
     /// Its id in the state.
@@ -13,21 +13,21 @@ pub struct Part {
     pub table_change: i64,
     /// The heap that rows come from.
     pub from_oid: u32,
-    /// The heap that they go to.
+    /// The heap that rows go to.
     pub to_oid: u32,
-    /// Its blocks, as read after capture began; `None`: its copy has not begun.
+    /// Its number of blocks, as read after capture began; `None`: its copy has not begun.
     pub blocks: Option<i64>,
 }
 
 impl Part {
-    /// The parts of a table change, in order; none until the shadow stands.
+    /// The parts of a table change, in order; none until the shadow exists.
     pub async fn list(client: &Client, table_change: i64) -> Result<Vec<Self>> {
         const TEXT: &str = "select id, table_change_id, from_oid, to_oid, blocks
              from pgrecast.part where table_change_id = $1 order by ordinal";
         client.query(TEXT, &[&table_change]).await?.iter().map(Self::from_row).collect()
     }
 
-    /// Writes one down, in the transaction that makes its shadow.
+    /// Records one, in the transaction that creates its shadow.
     pub async fn insert(
         client: &Client,
         table_change: i64,
@@ -40,8 +40,8 @@ impl Part {
         Ok(())
     }
 
-    /// Begins its copy anew: notes the file and the blocks that are there now, and that none is copied. In the
-    /// transaction that empties the heap that rows go to.
+    /// Starts its copy again: records the current file and number of blocks, and that no block is copied. In the
+    /// transaction that empties the target heap.
     pub async fn begin_copy(&self, client: &Client) -> Result<()> {
         const FORGET: &str = "delete from pgrecast.chunk where part_id = $1";
         const BEGIN: &str = "update pgrecast.part set next_block = 0,

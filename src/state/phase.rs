@@ -4,32 +4,32 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 
-/// What is true of a migration now.
+/// The phase of a migration: what is true now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// It is written down; nothing else was done.
+    /// The migration is recorded; nothing else was done.
     Planned,
-    /// The shadow stands, empty, in the new shape.
+    /// The shadow exists, empty, in the new shape.
     Shadowed,
     /// Every write to the original is captured.
     Capturing,
-    /// Every block of the original was copied.
+    /// Every block of the original is copied.
     Copied,
     /// The shadow has all its indexes and its statistics.
     Indexed,
     /// The shadow is one tiny round behind the original.
     Level,
-    /// All rows were compared and were equal.
+    /// All rows are compared and equal.
     Verified,
-    /// The new table is in place; its writes are captured for the way back.
+    /// The new table is in place; its writes are captured for a rollback.
     Swapped,
-    /// On the way back: the retired table is one tiny round behind the new one.
+    /// In a rollback: the retired table is one tiny round behind the new one.
     RetiredLevel,
-    /// On the way back: all rows were compared and were equal.
+    /// In a rollback: all rows are compared and equal.
     RetiredVerified,
     /// The change was kept; nothing of ours is left.
     Finished,
-    /// Given up before the swap; nothing of ours is left.
+    /// The migration was undone before the swap; nothing of ours is left.
     Aborted,
     /// The original is in place again.
     RolledBack,
@@ -53,7 +53,7 @@ impl Phase {
         Phase::RolledBack,
     ];
 
-    /// As the state and `--json` write it.
+    /// Its name in the state and in `--json`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -73,15 +73,15 @@ impl Phase {
         }
     }
 
-    /// Reads what [`Phase::as_str`] wrote.
+    /// The inverse of [`Phase::as_str`].
     pub fn parse(text: &str) -> Result<Self> {
         Self::ALL
             .into_iter()
             .find(|phase| phase.as_str() == text)
-            .ok_or_else(|| Error::failed(format!("the state has a phase that is not known here: {text:?}")))
+            .ok_or_else(|| Error::failed(format!("the state has an unknown phase: {text:?}")))
     }
 
-    /// Whether there is something left to do or to take away: the one place that says what is open.
+    /// Whether the migration is open: something remains to be done or dropped. This is the only definition of open.
     #[must_use]
     pub fn is_open(self) -> bool {
         !matches!(self, Phase::Finished | Phase::Aborted | Phase::RolledBack)
@@ -98,7 +98,7 @@ impl Phase {
         self.is_open() && !self.is_swapped()
     }
 
-    /// Whether the new table is in place and the retired one is kept for the way back.
+    /// Whether the new table is in place and the retired one is kept for a rollback.
     #[must_use]
     pub fn is_swapped(self) -> bool {
         matches!(self, Phase::Swapped | Phase::RetiredLevel | Phase::RetiredVerified)
@@ -106,11 +106,12 @@ impl Phase {
 
     /// Decides a change of phase.
     ///
-    /// One step at a time, or from the plan to the end where no copy is needed. To an earlier phase only where a promise
-    /// no longer holds (a verification counts for the run that made it), or where a rollback is given up.
+    /// One step at a time, or from the plan to the end if no copy is needed. Back to an earlier phase only if something
+    /// is no longer guaranteed (a verification counts only for the run that performed it), or if a rollback is given
+    /// up.
     ///
     /// # Errors
-    /// An illegal move, naming both sides.
+    /// An illegal change, with both phases.
     pub fn advance(self, to: Phase) -> Result<Phase> {
         use Phase::{
             Aborted, Capturing, Copied, Finished, Indexed, Level, Planned, RetiredLevel, RetiredVerified,
@@ -133,7 +134,7 @@ impl Phase {
         if is_legal {
             Ok(to)
         } else {
-            Err(Error::failed(format!("a migration that is {self} can not become {to}")))
+            Err(Error::failed(format!("a migration that is {self} cannot become {to}")))
         }
     }
 }

@@ -6,16 +6,16 @@ use super::own;
 use crate::error::Result;
 use crate::name::{Ident, QualifiedName, sql};
 
-/// A segment, as far as its record tells.
+/// The record of a segment.
 #[derive(Debug, Clone, Copy)]
 pub struct Segment {
-    /// Its number; the highest is written to.
+    /// Its number; writers use the highest one.
     pub number: i32,
-    /// Whether it is known who may still write to it.
+    /// Whether the sessions that may still write to it are recorded.
     pub is_sealed: bool,
     /// Its size.
     pub bytes: i64,
-    /// Whether one of those is still at work.
+    /// Whether one of those is still active.
     pub is_written: bool,
 }
 
@@ -41,20 +41,20 @@ pub async fn list_all(client: &Client, table_change: i64) -> Result<Vec<(Qualifi
     rows.iter().map(|row| Ok((own(row.try_get("store")?), row.try_get("number")?))).collect()
 }
 
-/// The number of the segment that is written to.
+/// The number of the current segment.
 pub async fn current(client: &Client, table_change: i64, store: &Ident) -> Result<i32> {
     const TEXT: &str = "select max(number) from pgrecast.segment where table_change_id = $1 and store = $2";
     let number: Option<i32> = client.query_one(TEXT, &[&table_change, &store.as_str()]).await?.try_get(0)?;
     Ok(number.unwrap_or(1))
 }
 
-/// Notes a segment, in the transaction that makes it. `false`: it is noted already.
+/// Records a segment, in the transaction that creates it. `false`: it is recorded already.
 pub async fn insert(client: &Client, table_change: i64, store: &Ident, number: i32) -> Result<bool> {
     let statement = sql!("state/insert_segment.sql").text();
     Ok(client.execute(&statement, &[&table_change, &store.as_str(), &number]).await? == 1)
 }
 
-/// Notes who may still write to the segments before the current one.
+/// Records which sessions may still write to the segments before the current one.
 pub async fn seal(
     client: &Client,
     table_change: i64,
@@ -67,7 +67,7 @@ pub async fn seal(
     Ok(())
 }
 
-/// Forgets a segment, in the transaction that drops it.
+/// Deletes the record of a segment, in the transaction that drops it.
 pub async fn remove(client: &Client, table_change: i64, store: &Ident, number: i32) -> Result<()> {
     const TEXT: &str =
         "delete from pgrecast.segment where table_change_id = $1 and store = $2 and number = $3";
@@ -75,7 +75,7 @@ pub async fn remove(client: &Client, table_change: i64, store: &Ident, number: i
     Ok(())
 }
 
-/// Forgets all of them, in the transaction that drops them.
+/// Deletes all records of segments, in the transaction that drops the segments.
 pub async fn remove_all(client: &Client, table_change: i64) -> Result<()> {
     client.execute("delete from pgrecast.segment where table_change_id = $1", &[&table_change]).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! The steps of a change that needs no copy, kept row by row.
+//! The steps of a change without a copy, one row each.
 
 use tokio_postgres::{Client, Row};
 
@@ -7,22 +7,22 @@ use crate::error::{Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::in_place::{How, Step};
 
-/// A step and how far it is.
+/// A step and its progress.
 #[derive(Debug, Clone)]
 pub struct StoredStep {
-    /// Its place, from 1.
+    /// Its position, from 1.
     pub ordinal: i32,
     /// The step.
     pub step: Step,
-    /// Whether a run has begun what no transaction takes back.
+    /// Whether a run has begun work that is not in a transaction.
     pub is_begun: bool,
     /// Whether it is done.
     pub is_done: bool,
-    /// The oid of the index or constraint that it made, or of the index that it drops.
+    /// The oid of the index or constraint that it created, or of the index that it drops.
     pub object_oid: Option<u32>,
 }
 
-/// Writes them down, in the transaction that is open on `client`.
+/// Records the steps, in the open transaction of `client`.
 pub async fn store_steps(client: &Client, table_change: i64, steps: &[Step]) -> Result<()> {
     let insert = client.prepare(&sql!("state/insert_step.sql").text()).await?;
     for (ordinal, step) in (1i32..).zip(steps) {
@@ -64,13 +64,13 @@ pub async fn store_steps(client: &Client, table_change: i64, steps: &[Step]) -> 
     Ok(())
 }
 
-/// The steps of a table change, in order; none where it is copied.
+/// The steps of a table change, in order; none for a copy.
 pub async fn load_steps(client: &Client, table_change: i64) -> Result<Vec<StoredStep>> {
     let rows = client.query(&sql!("state/list_steps.sql").text(), &[&table_change]).await?;
     rows.iter().map(from_row).collect()
 }
 
-/// Notes that a step is begun whose work no transaction takes back.
+/// Records that a step has begun whose work is not in a transaction.
 pub async fn mark_begun(client: &Client, table_change: i64, ordinal: i32) -> Result<()> {
     const TEXT: &str =
         "update pgrecast.step set begun_at = clock_timestamp() where table_change_id = $1 and ordinal = $2";
@@ -78,7 +78,7 @@ pub async fn mark_begun(client: &Client, table_change: i64, ordinal: i32) -> Res
     Ok(())
 }
 
-/// Notes that a step is done, what it made, and how the table is defined since.
+/// Records that a step is done, the object that it created, and the new definition of the table.
 pub async fn mark_done(
     client: &Client,
     table_change: i64,
@@ -95,7 +95,7 @@ pub async fn mark_done(
     Ok(())
 }
 
-/// Notes that nothing is left of a step.
+/// Records that a step is undone.
 pub async fn mark_undone(client: &Client, table_change: i64, ordinal: i32) -> Result<()> {
     const TEXT: &str = "update pgrecast.step set done_at = null, begun_at = null, object_oid = null
          where table_change_id = $1 and ordinal = $2";
@@ -117,9 +117,8 @@ fn from_row(row: &Row) -> Result<StoredStep> {
     };
     let object: Option<Ident> = row.try_get::<_, Option<String>>("object_name")?.map(Ident::new);
     let object_oid: Option<u32> = row.try_get("object_oid")?;
-    let lost = || Error::failed("the state has lost which index a step is for");
-    let unknown =
-        |what: &str| Error::failed(format!("the state has a step that is not known here: {what:?}"));
+    let lost = || Error::failed("the index of a step is missing in the state");
+    let unknown = |what: &str| Error::failed(format!("the state has an unknown step: {what:?}"));
     let how = match row.try_get::<_, &str>("how")? {
         "under lock" => {
             let mode: &str = row.try_get("lock_mode")?;

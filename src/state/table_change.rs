@@ -9,16 +9,16 @@ use crate::change::Record;
 use crate::error::Result;
 use crate::name::{Ident, QualifiedName, sql};
 
-/// A table that is being changed.
+/// A table of a migration.
 #[derive(Debug, Clone)]
 pub struct TableChange {
     /// Its id in the state.
     pub id: i64,
     /// The migration.
     pub migration_id: Uuid,
-    /// Its place in the migration, from 1.
+    /// Its position in the migration, from 1.
     pub ordinal: i32,
-    /// Where it is; the migration's phase follows when all its tables are there.
+    /// Its phase. The migration's phase follows when all its tables have reached it.
     pub phase: Phase,
     /// The name by which applications know it, before and after.
     pub name: QualifiedName,
@@ -28,9 +28,9 @@ pub struct TableChange {
     pub shadow_oid: Option<u32>,
     /// The schema that holds the shadow before the swap.
     pub shadow_schema: Ident,
-    /// The schema that holds the original after it.
+    /// The schema that holds the original after the swap.
     pub retired_schema: Ident,
-    /// What was asked for.
+    /// The requested change.
     pub asked: Record,
     /// Digest of the original's definition when it was planned.
     pub fingerprint: String,
@@ -38,50 +38,50 @@ pub struct TableChange {
     pub rows_estimated: i64,
     /// The last comparison; none before the first.
     pub verification: Option<Verification>,
-    /// What the last request for a lock cost.
+    /// The statistics of the last lock request.
     pub lock: LockCost,
-    /// Keys brought over by replay.
+    /// Keys replayed.
     pub keys_replayed: i64,
     /// Rounds run.
     pub rounds: i64,
 }
 
-/// What a new one is made from.
+/// The values of a new table change.
 #[derive(Debug)]
 pub struct NewTableChange<'a> {
     /// The migration.
     pub migration: Uuid,
-    /// Its place in the migration, from 1.
+    /// Its position in the migration, from 1.
     pub ordinal: i32,
-    /// The table as it is.
+    /// The current definition of the table.
     pub table: &'a Table,
-    /// What was asked for.
+    /// The requested change.
     pub asked: &'a Record,
     /// Digest of the table's definition.
     pub fingerprint: &'a str,
 }
 
-/// What came of a comparison of all rows.
+/// The result of a comparison of all rows.
 #[derive(Debug, Clone, Default)]
 pub struct Verification {
-    /// Rows that were equal; none when it failed.
+    /// Number of equal rows; none if it failed.
     pub rows: Option<i64>,
-    /// Rows that differ; none when it did not come to an end.
+    /// Number of rows that differ; none if it did not finish.
     pub differences: Option<i64>,
     /// When it ended.
     pub at: String,
 }
 
-/// What a request for a lock cost.
+/// The statistics of a lock request.
 #[derive(Debug, Clone, Default)]
 pub struct LockCost {
-    /// How often it was made.
+    /// Number of tries.
     pub attempts: i32,
-    /// How long others may have queued behind it in all, in milliseconds.
+    /// How long other sessions may have waited behind it in total, in milliseconds.
     pub waited_ms: f64,
-    /// How long the lock was held, in milliseconds; none when it was not.
+    /// How long the lock was held, in milliseconds; none if it was not acquired.
     pub held_ms: Option<f64>,
-    /// Who was in the way.
+    /// The sessions that blocked it.
     pub blockers: Vec<String>,
 }
 
@@ -92,7 +92,7 @@ impl TableChange {
         rows.iter().map(Self::from_row).collect()
     }
 
-    /// Writes one down, in the transaction that is open on `client`; returns its id.
+    /// Records one, in the open transaction of `client`; returns its id.
     pub async fn insert(client: &Client, new: &NewTableChange<'_>) -> Result<i64> {
         let NewTableChange { migration, ordinal, table, asked, fingerprint } = new;
         let row = client
@@ -163,7 +163,7 @@ impl TableChange {
         })
     }
 
-    /// Whether an open migration has this table. A run that begins looks in the transaction that begins it.
+    /// Whether an open migration has this table. A new run checks this in the transaction that begins it.
     pub async fn is_open_on(client: &Client, table: u32) -> Result<bool> {
         const TEXT: &str = "select exists (
                  select from pgrecast.table_change c join pgrecast.migration m on m.id = c.migration_id
@@ -172,21 +172,21 @@ impl TableChange {
         Ok(client.query_one(TEXT, &[&table, &ended]).await?.try_get(0)?)
     }
 
-    /// Says where this table is, in the transaction that brought it there or on its own.
+    /// Records the phase of this table, in the transaction that reached it or separately.
     pub async fn reach(&self, client: &Client, phase: Phase) -> Result<()> {
         const TEXT: &str = "update pgrecast.table_change set phase = $2 where id = $1";
         client.execute(TEXT, &[&self.id, &phase.as_str()]).await?;
         Ok(())
     }
 
-    /// Notes the shadow, in the transaction that makes it.
+    /// Records the shadow, in the transaction that creates it.
     pub async fn record_shadow(&self, client: &Client, oid: u32) -> Result<()> {
         const TEXT: &str = "update pgrecast.table_change set shadow_oid = $2 where id = $1";
         client.execute(TEXT, &[&self.id, &oid]).await?;
         Part::insert(client, self.id, 1, (self.original_oid, oid)).await
     }
 
-    /// Notes how a request for its lock stands, for `status` in another terminal.
+    /// Records the statistics of a lock request, for `status` in another terminal.
     pub async fn record_attempts(client: &Client, tables: &[i64], cost: &LockCost) -> Result<()> {
         client
             .execute(
@@ -197,7 +197,7 @@ impl TableChange {
         Ok(())
     }
 
-    /// Notes for how long a lock on it was held, in milliseconds; of several the longest counts.
+    /// Records how long a lock on it was held, in milliseconds; the maximum of several.
     pub async fn record_held(&self, client: &Client, held_ms: f64) -> Result<()> {
         const TEXT: &str =
             "update pgrecast.table_change set lock_held_ms = greatest(lock_held_ms, $2) where id = $1";
@@ -205,7 +205,7 @@ impl TableChange {
         Ok(())
     }
 
-    /// Notes what a comparison came to, also a bad one.
+    /// Records the result of a comparison, also a failed one.
     pub async fn record_verification(
         &self,
         client: &Client,
@@ -218,33 +218,33 @@ impl TableChange {
         Ok(())
     }
 
-    /// Counts rounds, and the keys that they brought over.
+    /// Counts rounds, and the keys that they replayed.
     pub async fn count_rounds(&self, client: &Client, rounds: i64, keys: i64) -> Result<()> {
         const TEXT: &str = "update pgrecast.table_change set rounds = rounds + $2, keys_replayed = keys_replayed + $3 where id = $1";
         client.execute(TEXT, &[&self.id, &rounds, &keys]).await?;
         Ok(())
     }
 
-    /// `xmin` of the rows in `pg_trigger` that are our capture, as noted: a change to them changes it.
+    /// The recorded `xmin` of the rows of our capture triggers in `pg_trigger`. Every change of them changes it.
     pub async fn capture_xmins(&self, client: &Client) -> Result<Option<Vec<String>>> {
         const TEXT: &str = "select capture_xmins from pgrecast.table_change where id = $1";
         Ok(client.query_one(TEXT, &[&self.id]).await?.try_get(0)?)
     }
 
-    /// Notes them, in the transaction that makes the triggers.
+    /// Records them, in the transaction that creates the triggers.
     pub async fn record_capture_xmins(&self, client: &Client, xmins: &[String]) -> Result<()> {
         const TEXT: &str = "update pgrecast.table_change set capture_xmins = $2 where id = $1";
         client.execute(TEXT, &[&self.id, &xmins]).await?;
         Ok(())
     }
 
-    /// Digest of the new table's definition, as noted; none until its indexes are built.
+    /// The recorded digest of the new table's definition; none until its indexes are built.
     pub async fn new_fingerprint(&self, client: &Client) -> Result<Option<String>> {
         const TEXT: &str = "select new_fingerprint from pgrecast.table_change where id = $1";
         Ok(client.query_one(TEXT, &[&self.id]).await?.try_get(0)?)
     }
 
-    /// Notes it.
+    /// Records it.
     pub async fn record_new_fingerprint(&self, client: &Client, digest: &str) -> Result<()> {
         const TEXT: &str = "update pgrecast.table_change set new_fingerprint = $2 where id = $1";
         client.execute(TEXT, &[&self.id, &digest]).await?;
@@ -263,26 +263,26 @@ impl TableChange {
         Ident::new(format!("pgrecast_{}_retired", suffix(migration, ordinal)))
     }
 
-    /// The shadow, where it stands before the swap.
+    /// The shadow's name before the swap.
     #[must_use]
     pub fn shadow(&self) -> QualifiedName {
         self.name.in_schema(&self.shadow_schema)
     }
 
-    /// The original, where it stands after the swap.
+    /// The original's name after the swap.
     #[must_use]
     pub fn retired(&self) -> QualifiedName {
         self.name.in_schema(&self.retired_schema)
     }
 
-    /// Something of ours beside the state: `what` of this table change.
+    /// The name of an object of this table change in our schema: `what`, and the suffix.
     #[must_use]
     pub fn own(&self, what: &str) -> QualifiedName {
         own(&format!("{what}_{}", suffix(self.migration_id, self.ordinal)))
     }
 }
 
-/// The first 8 hexadecimal digits, and the place of the table when it is not the first.
+/// The first 8 hexadecimal digits, and the position of the table if it is not the first.
 fn suffix(migration: Uuid, ordinal: i32) -> String {
     let digits = &migration.simple().to_string()[..8];
     if ordinal == 1 { digits.to_owned() } else { format!("{digits}_{ordinal}") }

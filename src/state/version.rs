@@ -1,4 +1,4 @@
-//! The version of the state: made as this program knows it, or brought there from an older one.
+//! The version of the state: creates the state in this program's version, or upgrades an older one.
 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -10,15 +10,15 @@ use crate::name::{Ident, Statement, sql};
 /// The version that this program reads and writes.
 const VERSION: i32 = 3;
 
-/// From each version before it to the next.
+/// The upgrades from each older version to the next.
 fn upgrades() -> [(i32, Statement); 1] {
     [(2, sql!("state/upgrade_from_2.sql"))]
 }
 
-/// Whether the state is there, as this program knows it.
+/// Whether the state exists, in this program's version.
 ///
 /// # Errors
-/// When it was made by another version of the program.
+/// If another version of the program created it.
 pub async fn is_installed(client: &Client) -> Result<bool> {
     match version(client).await? {
         None => Ok(false),
@@ -28,9 +28,9 @@ pub async fn is_installed(client: &Client) -> Result<bool> {
         ))
         .state("nothing was changed")
         .hint(if older < upgrades()[0].0 {
-            "Use the program that made it, or finish its migrations with that and drop the schema."
+            "Use the version of pgrecast that created it, or finish its migrations with that version and drop the schema."
         } else {
-            "The next `pgrecast run` brings it there; open migrations go on as they are."
+            "The next `pgrecast run` upgrades it; open migrations continue."
         })),
         Some(newer) => Err(newer_than_us(newer)),
     }
@@ -38,11 +38,11 @@ pub async fn is_installed(client: &Client) -> Result<bool> {
 
 fn newer_than_us(version: i32) -> Error {
     Error::failed(format!(
-        "the state in schema \"pgrecast\" has version {version}, this program knows version {VERSION}"
+        "the state in schema \"pgrecast\" has version {version}, this program supports version {VERSION}"
     ))
-    .because("it was written by a newer pgrecast")
+    .because("a newer version of pgrecast created it")
     .state("nothing was changed")
-    .hint("Use that program.")
+    .hint("Use that version of pgrecast.")
 }
 
 async fn version(client: &Client) -> Result<Option<i32>> {
@@ -57,7 +57,7 @@ async fn version(client: &Client) -> Result<Option<i32>> {
             error
                 .context("this role may not read the state in schema \"pgrecast\"")
                 .state("nothing was changed")
-                .hint("Connect as a role that has the rights of the table's owner by inheritance, or with PGOPTIONS='-c role=OWNER'.")
+                .hint("Connect as a role that inherits the rights of the table's owner, or with PGOPTIONS='-c role=OWNER'.")
         })?
         .try_get(0)?;
     if !found {
@@ -66,10 +66,10 @@ async fn version(client: &Client) -> Result<Option<i32>> {
     Ok(Some(client.query_one("select schema_version from pgrecast.version", &[]).await?.try_get(0)?))
 }
 
-/// Makes sure that no schema of somebody else has the name that the state needs.
+/// Makes sure that no foreign schema has the name that the state needs.
 ///
 /// # Errors
-/// [`Code::SchemaTaken`] when one has.
+/// [`Code::SchemaTaken`] if one has.
 pub async fn expect_free_name(client: &Client) -> Result<()> {
     if is_installed(client).await? {
         return Ok(());
@@ -87,7 +87,7 @@ pub async fn expect_free_name(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// Makes the state's schema if it is not there. Run twice: finds it. Killed midway: one transaction.
+/// Creates the schema of the state if it does not exist. Run twice: finds it. Killed midway: one transaction.
 pub async fn install(client: &Client) -> Result<()> {
     if is_installed(client).await? {
         return Ok(());
@@ -101,11 +101,11 @@ pub async fn install(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// Brings an older state to this program's version, a version at a time, each in one transaction, as the role that owns it.
-/// Run twice: finds it done. Killed midway: some versions are behind, the rest is done by the next run.
+/// Upgrades an older state to this program's version, one version at a time, each in one transaction, as the role that
+/// owns it. Run twice: finds it done. Killed midway: the next run does the remaining versions.
 ///
 /// # Errors
-/// When it is newer; when the role may not become its owner.
+/// If it is newer, or if the role may not SET ROLE to its owner.
 pub async fn upgrade(client: &Client) -> Result<()> {
     for (from, statement) in upgrades() {
         match version(client).await? {
@@ -120,7 +120,7 @@ pub async fn upgrade(client: &Client) -> Result<()> {
             )
             .await?
             .try_get(0)?;
-        // Two that begin at once: the second one waits for the row, and finds another version.
+        // If two runs begin at the same time, the second one waits for the lock, and then finds the new version.
         let text = format!(
             "begin; set local role {}; lock table pgrecast.version in access exclusive mode",
             Ident::new(owner)
@@ -136,12 +136,12 @@ pub async fn upgrade(client: &Client) -> Result<()> {
             client.batch_execute("rollback").await?;
             return Err(error
                 .context(format!(
-                    "could not bring the state in schema \"pgrecast\" from version {from} to the next"
+                    "could not upgrade the state in schema \"pgrecast\" from version {from} to the next one"
                 ))
                 .state("nothing was changed"));
         }
         client.batch_execute("commit").await?;
-        tracing::info!(from, "the state has a newer version");
+        tracing::info!(from, "state upgraded");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! One table's part of a swap: everything that can be known before the lock is requested.
+//! One table's part of a swap: everything that is known before the lock is requested.
 
 use tokio_postgres::Client;
 
@@ -13,7 +13,7 @@ use crate::plan::{Side, locks};
 use crate::run::definition;
 use crate::state::{StoredDependent, TableChange, load_dependents, load_mapping};
 
-/// Two tables that change places.
+/// Two tables to exchange.
 pub(super) struct Exchange {
     pub(super) change: TableChange,
     pub(super) pair: Pair,
@@ -30,10 +30,10 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Reads it.
+    /// Reads everything from the state and the catalog.
     ///
     /// # Errors
-    /// [`crate::error::Kind::NeedsPerson`] when somebody else has changed one of the tables.
+    /// [`crate::error::Kind::NeedsPerson`] if another session has changed one of the tables.
     pub(super) async fn prepare(client: &Client, change: &TableChange, pair: &Pair) -> Result<Self> {
         let outgoing = Definition::read(client, pair.from_oid).await?;
         let incoming = Definition::read(client, pair.to_oid).await?;
@@ -104,8 +104,8 @@ async fn list_locks(
             let view_owner: String = client.query_one(text, &[&oid]).await?.try_get(0)?;
             view_of = Some((locked.role.as_ref().unwrap_or(owner).clone(), Ident::new(view_owner)));
         }
-        // LOCK TABLE asks for more rights than a foreign key does. Without them the statement that
-        // drops or makes the key takes the lock, also within lock_timeout.
+        // LOCK TABLE needs more rights than a foreign key does. Without them, the statement that drops or creates the
+        // key acquires the lock, also within lock_timeout.
         if view_of.is_some() || may_lock(client, oid).await? {
             targets.push(Target { view_of, ..Target::table(&locked.name, oid) });
         }

@@ -1,7 +1,7 @@
-//! After the swap: validates the foreign keys that came back NOT VALID, one at a time, and takes the
-//! guard off as soon as no snapshot older than the swap lives.
+//! After the swap: validates the foreign keys that were created NOT VALID, one at a time, and drops the guard as soon
+//! as no snapshot older than the swap exists.
 //!
-//! Run twice: goes on with what is left. Killed midway: each is a transaction of its own.
+//! Run twice: continues with the rest. Killed midway: each is a transaction of its own.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ use crate::run::events::{Detail, Note, Unit};
 use crate::run::{Run, definition};
 use crate::state::{self, Migration, TableChange, load_dependents, mark_validated};
 
-/// Validates the foreign keys of the shape that is in place now.
+/// Validates the foreign keys of the table in place.
 ///
-/// VALIDATE CONSTRAINT takes SHARE UPDATE EXCLUSIVE on the referencing table and ROW SHARE on the
-/// referenced one: neither readers nor writers wait.
+/// VALIDATE CONSTRAINT locks the referencing table in SHARE UPDATE EXCLUSIVE mode and the referenced one in ROW SHARE
+/// mode: it blocks neither readers nor writers.
 pub async fn validate(run: &Run, change: &TableChange, side: Side, policy: LockPolicy) -> Result<()> {
     let client = &run.control;
     let all = load_dependents(client, change.id, side).await?;
@@ -43,7 +43,8 @@ pub async fn validate(run: &Run, change: &TableChange, side: Side, policy: LockP
         })?;
         let mut locking = Locking::new(run, &[change.id], Purpose::Validation, policy);
         let (request, mode) = match &stored.dependent.other_table {
-            // Made on a partitioned table, whose partitions have it: writers to both tables wait, for no scan.
+            // Created on a partitioned table whose partitions have it already: writers to both tables wait, but only
+            // for a moment, because no scan is needed.
             Some(parent) if stored.dependent.create.is_empty() => {
                 let parent_oid = find_table(client, &parent.to_string()).await?.unwrap_or_default();
                 let targets = vec![Target::partitioned(child, oid), Target::table(parent, parent_oid)];
@@ -52,7 +53,7 @@ pub async fn validate(run: &Run, change: &TableChange, side: Side, policy: LockP
             _ => (Request::table(child, oid), LockMode::ShareUpdateExclusive),
         };
         locking.acquire(&request, mode).await?;
-        // Our own change of the definition, if nobody else has changed it.
+        // Record our own change of the definition, if nobody else has changed it.
         let new = change.shadow_oid.filter(|_| side == Side::New);
         let is_known = match new {
             Some(new) => definition::is_known(client, &digest, change, new).await?,
@@ -65,7 +66,9 @@ pub async fn validate(run: &Run, change: &TableChange, side: Side, policy: LockP
             let error = error
                 .context(format!("foreign key {} could not be validated", stored.dependent.name.shown()));
             return Err(if is_data { error.with_kind(Kind::NeedsPerson) } else { error }
-                .state("the change is in place; the foreign key is enforced for new rows and still NOT VALID")
+                .state(
+                    "the change is in place; the foreign key is enforced for new rows and remains NOT VALID",
+                )
                 .hint("Correct the rows and run the same command again."));
         }
         mark_validated(client, stored.id).await?;
@@ -78,8 +81,8 @@ pub async fn validate(run: &Run, change: &TableChange, side: Side, policy: LockP
     Ok(())
 }
 
-/// Drops the guards as soon as no snapshot older than the swap lives. `false`: one still does after `limit`; try again
-/// later.
+/// Drops the guards as soon as no snapshot older than the swap exists. `false`: one still exists after `limit`; try
+/// again later.
 pub async fn drop_guard(
     run: &Run,
     migration: &Migration,

@@ -1,9 +1,9 @@
-//! Materialized views that read the table: built aside on the shadow before the swap, with their indexes, and
-//! exchanged in it. On the way back those that were retired are refreshed first, while nobody reads them. One that is
-//! in place without rows stays without.
+//! Materialized views that read the table: new ones on the shadow are built before the swap, with their indexes, and
+//! exchanged in it. Before a swap back, the retired ones are refreshed while nobody reads them. A materialized view
+//! that is not populated stays so.
 //!
-//! Run twice: what is built is marked so in its own transaction, and a refresh is one more refresh. Killed midway:
-//! goes on with the next.
+//! Run twice: each build is recorded in its own transaction, and a refresh can be repeated. Killed midway: continues
+//! with the next one.
 
 use tokio_postgres::Client;
 
@@ -18,10 +18,10 @@ use crate::run::events::{Detail, Unit};
 use crate::run::{Run, definition};
 use crate::state::{StoredDependent, TableChange, load_dependents, mark_made};
 
-/// Builds those of the new shape that are not there yet, and says how many there are.
+/// Builds the materialized views of the new shape that do not exist yet, and returns their number.
 ///
 /// # Errors
-/// [`Kind::NeedsPerson`] when a query fails on the rows as they are.
+/// [`Kind::NeedsPerson`] if a query fails on the existing rows.
 pub async fn build(run: &Run, change: &TableChange) -> Result<usize> {
     let client = &run.control;
     let all = list(client, change).await?;
@@ -29,7 +29,7 @@ pub async fn build(run: &Run, change: &TableChange) -> Result<usize> {
     for (n, stored) in all.iter().enumerate().filter(|(_, stored)| !stored.is_made) {
         let detail = Detail::Object(stored.dependent.name.shown());
         run.events.progressed(n as i64, all.len() as i64, Unit::MaterializedViews, detail);
-        // Our own change of what names the shadow, if nobody else has changed it.
+        // Record our own change of the objects that refer to the shadow, if nobody else has changed them.
         let new = change.shadow_oid.ok_or_else(|| Error::failed("there is no shadow to read"))?;
         let is_known = definition::is_known(client, &digest, change, new).await?;
         let path = search_path::current(client).await?;
@@ -47,11 +47,11 @@ pub async fn build(run: &Run, change: &TableChange) -> Result<usize> {
     Ok(all.len())
 }
 
-/// Fills those that are to take the place of one with rows: forward what is empty yet, and on the way back all, since
-/// they were retired. As an application's own refresh does, under the session's `search_path`.
+/// Populates those that replace a populated one: forward only the empty ones, in a rollback all, because they are
+/// outdated. It uses the session's `search_path`, as a refresh by the application does.
 ///
 /// # Errors
-/// As [`build`].
+/// As for [`build`].
 pub async fn fill(client: &Client, change: &TableChange, direction: Direction) -> Result<()> {
     let (schema, is_stale) = match direction {
         Direction::Forward => (&change.shadow_schema, false),
@@ -72,7 +72,7 @@ pub async fn fill(client: &Client, change: &TableChange, direction: Direction) -
     Ok(())
 }
 
-/// The statements that take them away where they are ours: what reads another one goes first.
+/// The statements that drop ours: a materialized view that reads another one comes first.
 pub async fn drop_statements(client: &Client, change: &TableChange) -> Result<Vec<String>> {
     let all = list(client, change).await?;
     let drop = |schema: &Ident, name: &Ident| {
@@ -104,9 +104,8 @@ async fn execute(client: &Client, stored: &StoredDependent, text: &str) -> Resul
         let is_of_query = error.kind == Kind::Failed;
         let error =
             error.context(format!("materialized view {} could not be built", stored.dependent.table.shown()));
-        return Err(if is_of_query { error.with_kind(Kind::NeedsPerson) } else { error }.hint(
-            "Its query failed on the rows as they are. Correct them, and run the same command again.",
-        ));
+        return Err(if is_of_query { error.with_kind(Kind::NeedsPerson) } else { error }
+            .hint("Its query fails on the existing rows. Correct them, and run the same command again."));
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! The swap: in one short transaction original and shadow change places, or new and retired on the way
-//! back. All or nothing; whether it happened is said by the phase, which is part of it.
+//! The swap: one short transaction exchanges original and shadow, or in a rollback the new and the retired table. All
+//! or nothing; the phase is part of the transaction and says whether it happened.
 //!
-//! Relies on rounds until one was tiny, and on a verification that counts.
-//! Run twice: the phase says whether it happened. Killed midway: the transaction never was.
+//! Relies on rounds until one was tiny, and on a verification in the same run.
+//! Run twice: the phase says whether it happened. Killed midway: the transaction is rolled back.
 
 mod exchange;
 pub mod finish;
@@ -30,11 +30,11 @@ use crate::state::{LockCost, Migration, Phase, TableChange};
 use exchange::Exchange;
 use snapshots::{Readers, SnapshotPolicy, outwait_older};
 
-/// Exchanges the tables of all pairs, in one transaction with the phase: [`Phase::Swapped`], or [`Phase::RolledBack`] on
-/// the way back. Says how long the locks were held and what it took to get them.
+/// Exchanges the tables of all pairs, in one transaction with the phase: [`Phase::Swapped`], or [`Phase::RolledBack`]
+/// in a rollback. Returns how long the locks were held, and the statistics of the request.
 ///
 /// # Errors
-/// Anything before the commit leaves everything as it was. [`Kind::ConnectionLost`]: look at the phase.
+/// An error before the commit leaves everything as it was. [`Kind::ConnectionLost`]: read the phase.
 pub async fn swap(
     run: &Run,
     migration: &mut Migration,
@@ -49,8 +49,8 @@ pub async fn swap(
             exchanges.push(Exchange::prepare(&run.control, change, pair).await?);
         }
         for (change, pair) in tables {
-            // As near as can be before others have to wait for it; and who began while all rows were compared would
-            // not see what was brought over since.
+            // Replay as much as possible before other sessions must wait. A transaction that began while the rows were
+            // compared would not see what was replayed since.
             outwait_older(run, change, pair, Readers::Here, snapshots).await?;
         }
         let request = Request::all(exchanges.iter().map(|exchange| &exchange.locks));
@@ -67,7 +67,7 @@ pub async fn swap(
     }
 }
 
-/// The swap in the transaction that holds the locks; committed, or rolled back.
+/// Performs the swap in the transaction that holds the locks, and commits it or rolls it back.
 async fn once(
     run: &Run,
     migration: &mut Migration,
@@ -93,24 +93,26 @@ async fn once(
     };
     if error.kind == Kind::ConnectionLost {
         return Err(
-            error.state("the connection was lost during the swap: the state says whether it happened")
+            error.state("the connection was lost during the swap: the phase says whether it happened")
         );
     }
     client.batch_execute("rollback").await?;
     let error = error.state("the swap was rolled back: nothing was changed");
     if error.is_sqlstate(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST) {
-        let mut error =
-            error.with_kind(Kind::NeedsPerson).context("something new stands on what has to be made anew");
-        // The server's own is CASCADE.
+        let mut error = error
+            .with_kind(Kind::NeedsPerson)
+            .context("a new object depends on an object that the swap drops and creates again");
+        // The server's own hint is CASCADE.
         error.hint = Some(
-            "It came since the migration was planned. Drop it and create it again afterwards.".to_owned(),
+            "It was created after the migration was planned. Drop it, and create it again after the swap."
+                .to_owned(),
         );
         return Err(error);
     }
     Err(error)
 }
 
-/// All of it but the commit. The first statement that takes a snapshot comes after the last lock.
+/// Everything except the commit. The first statement that takes a snapshot runs after the last lock is acquired.
 async fn under_lock(
     client: &Client,
     migration: &mut Migration,
@@ -153,7 +155,7 @@ async fn under_lock(
             definition::record(client, digest, change, pair.to_oid).await?;
         }
     }
-    // The phase in memory changes only when the commit is known.
+    // The phase in memory changes only after the commit is confirmed.
     let before = migration.phase;
     migration.advance(client, to).await?;
     migration.phase = before;
@@ -166,7 +168,7 @@ async fn under_lock(
     Ok(to)
 }
 
-/// Brings over what came in until the lock was granted.
+/// Replays the changes made until the lock was granted.
 async fn last_round(client: &Client, change: &TableChange, pair: &Pair) -> Result<()> {
     let round = replay::round_in_transaction(client, pair).await?;
     let text =
@@ -178,16 +180,16 @@ async fn last_round(client: &Client, change: &TableChange, pair: &Pair) -> Resul
     change.count_rounds(client, 1, round.keys as i64).await
 }
 
-/// Makes sure that nothing elsewhere names the outgoing table any more: it would go on with the retired one.
+/// Makes sure that no other object refers to the outgoing table any more. It would continue to use the retired table.
 async fn expect_unnamed(client: &Client, exchange: &Exchange) -> Result<()> {
     let statement = sql!("swap/list_names.sql").text();
     let (outgoing, aside) = (exchange.pair.from_oid, exchange.outgoing_schema.as_str());
     match client.query_opt(&statement, &[&outgoing, &aside]).await? {
         None => Ok(()),
         Some(row) => Err(Error::needs_person(format!(
-            "{} names the table and came there since the migration was planned",
+            "{} refers to the table and was created after the migration was planned",
             row.try_get::<_, String>("name")?
         ))
-        .hint("Drop it and create it again afterwards, or `pgrecast abort` and begin again.")),
+        .hint("Drop it and create it again after the swap, or run `pgrecast abort` and start again.")),
     }
 }

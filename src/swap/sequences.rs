@@ -1,4 +1,4 @@
-//! Sequences at the swap: where they stand, and where those of the incoming table go on.
+//! Sequences in the swap: reads their values, and sets those of the incoming table.
 
 use tokio_postgres::Client;
 
@@ -7,12 +7,12 @@ use crate::error::Result;
 use crate::name::sql;
 use crate::plan::sequence::SequenceMove;
 
-/// Takes each sequence's own lock, so that nobody takes a value, and reads where it stands.
+/// Locks each sequence, so that nobody takes a value, and reads its current value.
 pub(super) async fn take(client: &Client, sequences: &[SequenceMove]) -> Result<Vec<(i64, bool)>> {
     let mut values = Vec::with_capacity(sequences.len());
     for step in sequences {
         let (SequenceMove::Owner { sequence, .. } | SequenceMove::Value { from: sequence, .. }) = step;
-        // Sets what is set already: for its lock, which LOCK TABLE does not give on sequences.
+        // Sets the current setting again, only for the lock: LOCK TABLE does not work on sequences.
         client.batch_execute(&format!("alter sequence {} cache {}", sequence.name, sequence.cache)).await?;
         let row =
             client.query_one(&format!("select last_value, is_called from {}", sequence.name), &[]).await?;
@@ -21,7 +21,7 @@ pub(super) async fn take(client: &Client, sequences: &[SequenceMove]) -> Result<
     Ok(values)
 }
 
-/// Lets the identity sequences of the incoming table go on where the outgoing ones stand; with a gap where somebody
+/// Sets the identity sequences of the incoming table to the values of the outgoing ones. It leaves a gap if a session
 /// may have looked one of these up by its name, and will take a value from it after the commit.
 pub(super) async fn set_identities(
     client: &Client,

@@ -1,7 +1,7 @@
-//! Transactions whose snapshot is older than what was brought over. After the swap such a one would find
-//! the new table as it was at its own beginning: empty, or long behind.
+//! Waits for transactions whose snapshot is older than the replayed changes. After the swap such a transaction would
+//! see the new table as of its snapshot: empty, or far behind.
 //!
-//! Reads only, but for an empty scratch table of ours. Run twice: looks again.
+//! Reads only, except for an empty scratch table of ours. Run twice: checks again.
 
 use std::time::{Duration, Instant};
 
@@ -15,28 +15,28 @@ use crate::run::Run;
 use crate::run::events::Note;
 use crate::state::{Migration, TableChange};
 
-/// How long the server may take to tell that there is no older snapshot.
+/// How long the probe for older snapshots may wait.
 const PROBE: &str = "2s";
 
-/// How long to wait between two looks, at most. The first ones come sooner: most transactions are short.
+/// The maximum pause between two checks. The first pauses are shorter: most transactions are short.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The first wait.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 
-/// A point that a snapshot can be older than.
+/// A point in time, to compare snapshots with.
 #[derive(Debug, Clone)]
 pub struct Point {
-    /// The next transaction then.
+    /// The next transaction id at that time.
     pub xid: String,
-    /// The oldest transaction that was running then: every snapshot that reaches back further is older.
+    /// The oldest transaction that was running at that time: a snapshot with an older xmin is older.
     pub xmin: Option<String>,
-    /// The server's time then.
+    /// The server's time.
     pub at: String,
 }
 
 impl Point {
-    /// Now: a snapshot that is not older sees all that was committed until now.
+    /// Now: a snapshot that is not older sees everything committed until now.
     pub async fn now(client: &Client) -> Result<Self> {
         const NOW: &str =
             "select pg_catalog.pg_current_xact_id()::text as xid, pg_catalog.clock_timestamp()::text as at,
@@ -45,25 +45,25 @@ impl Point {
         Ok(Point { xid: row.try_get("xid")?, xmin: row.try_get("xmin")?, at: row.try_get("at")? })
     }
 
-    /// The end of a swap, of which the transaction and the time of its last statement but a few are known: a margin
-    /// makes up for these.
+    /// The end of a swap. Its transaction is known, and the time shortly before its last statements: a margin covers
+    /// these.
     pub async fn after_swap(client: &Client, xid: String, at: &str) -> Result<Self> {
         const LATER: &str = "select ($1::text::timestamptz + interval '10 seconds')::text";
         Ok(Point { xid, xmin: None, at: client.query_one(LATER, &[&at]).await?.try_get(0)? })
     }
 }
 
-/// Who may read by an older snapshot.
+/// Which sessions may read with an older snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readers {
     /// Sessions of this server.
     Here,
-    /// Those of standbys too, as far as these say what they still read (`hot_standby_feedback`). They say so every
+    /// Sessions of standbys too, if these send `hot_standby_feedback`. They send it every
     /// `wal_receiver_status_interval`, 10 s by default.
     Everywhere,
 }
 
-/// Those that may have a snapshot older than a point, in words.
+/// The transactions that may have a snapshot older than the point, in words.
 pub async fn older(
     client: &Client,
     change: &TableChange,
@@ -89,13 +89,13 @@ pub async fn older(
         }
     }
     if found.is_empty() && !hidden.is_empty() && !is_free_of_older(client, change).await? {
-        found.push(format!("one of those that this role may not look into: {}", hidden.join(", ")));
+        found.push(format!("one of these, whose details this role may not see: {}", hidden.join(", ")));
     }
     Ok(found)
 }
 
-/// Whether every snapshot in this database is younger than now: CREATE INDEX CONCURRENTLY waits for just
-/// those that are not, whoever has them, so one on a scratch table of ours tells.
+/// Whether every snapshot in this database is younger than now. CREATE INDEX CONCURRENTLY on a scratch table of ours
+/// waits for exactly the older ones, also of other roles.
 async fn is_free_of_older(client: &Client, change: &TableChange) -> Result<bool> {
     let scratch = change.own("scratch");
     client.batch_execute(&format!("drop table if exists {scratch}; create table {scratch} (a int)")).await?;
@@ -109,8 +109,8 @@ async fn is_free_of_older(client: &Client, change: &TableChange) -> Result<bool>
     }
 }
 
-/// Waits until no snapshot older than the point is left, and says for whom. `meanwhile` is done between
-/// two looks. `false`: some were left when the time was over; they are in the second value.
+/// Waits until no snapshot older than the point is left, and reports for whom it waits. `meanwhile` runs between two
+/// checks. `false`: some were left at the time limit; they are in the second value.
 pub async fn wait(
     run: &Run,
     change: &TableChange,
@@ -144,7 +144,7 @@ pub async fn wait(
     }
 }
 
-/// Writes down for whom it waits, for `status` in another terminal.
+/// Records for whom it waits, for `status` in another terminal.
 async fn say(client: &Client, change: &TableChange, found: &[String]) -> Result<()> {
     let who = (!found.is_empty()).then(|| found.join("; "));
     Migration::record_waiting(client, change.migration_id, who.as_deref()).await

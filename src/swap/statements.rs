@@ -1,4 +1,4 @@
-//! The statements that exchange two tables, in their order.
+//! The statements that exchange two tables, in order.
 
 use super::exchange::Exchange;
 use crate::capture;
@@ -11,7 +11,7 @@ use crate::plan::{Dependent, Kind as DependentKind};
 use crate::shadow::stage::as_role;
 use crate::state::{self, TableChange};
 
-/// All of them, for sequences that stand where `values` say, and a guard that knows this transaction.
+/// All statements. `values` are the values of the sequences; the guard stores `xid`, this transaction.
 pub(super) fn all(exchange: &Exchange, values: &[(i64, bool)], xid: &str) -> Vec<String> {
     let mut out = exchange_statements(exchange);
     out.extend(sequence_statements(exchange, values));
@@ -23,7 +23,7 @@ fn exchange_statements(exchange: &Exchange) -> Vec<String> {
     let Exchange { change, pair, .. } = exchange;
     let name = &change.name;
     let mut out = Vec::new();
-    // What was made last may stand on what was made before it.
+    // Objects created later may depend on earlier ones.
     for stored in exchange.drop.iter().rev() {
         if stored.dependent.kind == DependentKind::MaterializedView {
             let view = &stored.dependent.table;
@@ -43,7 +43,7 @@ fn exchange_statements(exchange: &Exchange) -> Vec<String> {
     }
     for step in &exchange.sequences {
         if let SequenceMove::Owner { sequence, column: Some(_), .. } = step {
-            // Else it would go along with the outgoing table.
+            // Otherwise the sequence would move with the outgoing table.
             out.push(format!("alter sequence {} owned by none", sequence.name));
         }
     }
@@ -77,7 +77,7 @@ fn exchange_statements(exchange: &Exchange) -> Vec<String> {
     out
 }
 
-/// Whether it stands elsewhere and names the table.
+/// Whether it is an object outside of the table that refers to it.
 fn is_referrer(dependent: &Dependent) -> bool {
     use DependentKind::{Function, Policy, Publication, Rule, View};
     matches!(dependent.kind, View | Function | Rule | Policy | Publication)
@@ -94,7 +94,7 @@ fn sequence_statements(exchange: &Exchange, values: &[(i64, bool)]) -> Vec<Strin
     for (step, (last_value, _)) in exchange.sequences.iter().zip(values) {
         match step {
             SequenceMove::Owner { sequence, column: Some(column), type_name } => {
-                // Going back to a narrower type only while the value still fits it.
+                // A rollback restores a narrower type only if the value still fits.
                 let limit = match type_name.as_deref() {
                     Some("smallint") => i64::from(i16::MAX),
                     Some("integer") => i64::from(i32::MAX),
@@ -118,8 +118,8 @@ fn capture_statements(exchange: &Exchange, xid: &str) -> Vec<String> {
     if pair.direction == Direction::Forward {
         out.push(capture::trigger_statements(change, Direction::Reverse, name));
     }
-    // Statements with a snapshot older than the swap get the error that they must expect anyway, instead of an UPDATE that
-    // silently finds nothing. `finish` drops it as soon as no such snapshot lives.
+    // A statement with a snapshot older than the swap gets an error that it must expect anyway. Without the guard its
+    // UPDATE would silently find no rows. `finish` drops the guard as soon as no such snapshot exists.
     let call = format!("for each statement execute function {}({})", state::guard(), Literal(xid));
     out.push(format!(
         "create trigger pgrecast_guard before insert or update or delete or truncate on {name} {call}"

@@ -1,9 +1,9 @@
-//! Verification: all rows of both tables, compared by the image of every column.
+//! Verification: compares all rows of both tables by the image of every column.
 //!
-//! Slices (buckets of the key's hash) that together cover every possible key; each in one snapshot of
-//! its own. Whatever differs must be a key whose change is still in the log in that very snapshot.
-//! A slice holds ACCESS SHARE, and gives way to whoever waits for more.
-//! Run twice: compares again. Killed midway: nothing counts.
+//! It compares slices (buckets of the key's hash) that together cover every possible key, each in its own snapshot.
+//! Rows may differ only if a change of their key is still in the log in the same snapshot. A slice holds an ACCESS
+//! SHARE lock, and is cancelled when another session waits for a conflicting one.
+//! Run twice: compares again. Killed midway: the result does not count.
 
 use std::time::Duration;
 
@@ -21,57 +21,57 @@ use crate::run::Run;
 use crate::run::events::{Detail, Note, Unit};
 use crate::state::TableChange;
 
-/// What was compared.
+/// The result of a comparison.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// Rows that are equal in both.
+    /// Rows that are equal in both tables.
     pub rows: i64,
-    /// Keys left out because their change is still in the log.
+    /// Keys that are exempt because a change of them is still in the log.
     pub pending: i64,
-    /// Rows that differ although nothing about them is in the log.
+    /// Rows that differ although no change of them is in the log.
     pub differences: i64,
-    /// Some of these rows by their keys, and how they differ.
+    /// The keys of some of these rows, and how they differ.
     pub examples: Vec<String>,
 }
 
 impl Verified {
     /// # Errors
-    /// [`Kind::NeedsPerson`] naming rows that differ, if any do.
+    /// [`Kind::NeedsPerson`] with rows that differ, if any do.
     pub fn expect_equal(&self, pair: &Pair) -> Result<()> {
         if self.differences == 0 {
             return Ok(());
         }
         Err(Error::needs_person(format!(
-            "{} rows of {} and {} differ and none of these changes is waiting in the log",
+            "{} rows of {} and {} differ, and no change of them is waiting in the log",
             self.differences,
             pair.from.shown(),
             pair.to.shown()
         ))
         .because(self.examples.join("; "))
-        .state("nothing was swapped; the failed verification is written down")
+        .state("nothing was swapped; the failed verification is recorded")
         .hint(match pair.direction {
-            Direction::Forward => "Find out who wrote to our tables, then `pgrecast abort` and begin again.",
+            Direction::Forward => "Find out who wrote to pgrecast's tables, then run `pgrecast abort` and start again.",
             Direction::Reverse => {
-                "Find out who wrote to the retired table. The new table is in place and whole: correct the \
+                "Find out who wrote to the retired table. The new table is in place and complete: correct the \
                  retired rows and run the same command again, or keep the change with `pgrecast cleanup`."
             }
         }))
     }
 }
 
-/// A slice should not hold its snapshot much longer than a minute: that is about so many bytes.
+/// A slice should not hold its snapshot much longer than a minute: this is about this number of bytes.
 const SLICE_BYTES: i64 = 16 << 30;
 
-/// How often to look whether somebody waits for the table: well below what others may wait for a lock.
+/// How often to check whether a session waits for the table: much shorter than others may wait for a lock.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How often changes are brought over meanwhile.
+/// How often changes are replayed meanwhile.
 const ROUND: Duration = Duration::from_secs(1);
 
 /// Compares the two tables of a pair, up to the first slice in which rows differ.
 ///
 /// # Errors
-/// [`Kind::Transient`] when it has to begin again after another round.
+/// [`Kind::Transient`] if it must start again after another round.
 pub async fn verify(run: &Run, change: &TableChange, pair: &Pair) -> Result<Verified> {
     let bytes: i64 = run
         .control
@@ -99,14 +99,14 @@ pub async fn verify(run: &Run, change: &TableChange, pair: &Pair) -> Result<Veri
 /// One of the buckets of the key's hash that together cover every possible key.
 #[derive(Debug, Clone, Copy)]
 pub struct Slice {
-    /// Which one, from 0.
+    /// Its number, from 0.
     pub number: i64,
-    /// How many there are.
+    /// The number of buckets.
     pub of: i64,
 }
 
 impl Slice {
-    /// The condition on a row whose key has these images; nothing where there is but one slice.
+    /// The condition for a row whose key has these images; empty if there is only one slice.
     fn condition(self, key: &Fragment) -> Fragment {
         let Slice { number, of } = self;
         let hash = format!("pg_catalog.hash_record_extended(row({key})::record, 1) & {}", i64::MAX);
@@ -114,8 +114,8 @@ impl Slice {
     }
 }
 
-/// One slice; given up and begun again later whenever somebody waits for the table because of it: readers
-/// would queue behind whoever waits.
+/// Compares one slice. If another session waits for the table because of it, the slice is cancelled and repeated later:
+/// readers would wait behind that session.
 async fn giving_way(run: &Run, session: &Session, pair: &Pair, slice: Slice) -> Result<Verified> {
     let client = &run.control;
     let mut given_way = 0;
@@ -147,9 +147,9 @@ async fn giving_way(run: &Run, session: &Session, pair: &Pair, slice: Slice) -> 
     }
 }
 
-/// A round beside the comparison, so that a transaction that begins now sees the table as it is now. What a round brings over
-/// and the entries that it takes away become visible together, so that each slice sees both or neither. A TRUNCATE is
-/// obeyed later: it would need the lock that the slice holds.
+/// A round during the comparison, so that a transaction that begins now sees the up-to-date table. The replayed rows and
+/// the removed entries of a round become visible together, so each slice sees both or neither. A TRUNCATE is replayed
+/// later, because it needs a lock that conflicts with that of the slice.
 async fn keep_level(client: &Client, pair: &Pair) -> Result<()> {
     let truncated = client.query_one(&pair.fill(sql!("replay/has_truncate_mark.sql")).text(), &[]).await?;
     if !truncated.try_get::<_, bool>("truncated")? {
@@ -158,14 +158,14 @@ async fn keep_level(client: &Client, pair: &Pair) -> Result<()> {
     Ok(())
 }
 
-/// Cancels what a session of ours does: the role that logged in may, the table's owner may not.
+/// Cancels the statement of one of our sessions. The login role may do that, the table's owner may not.
 async fn cancel(client: &Client, session: &Session) -> Result<()> {
     let pid = session.pid();
     let text = format!("begin; set local role none; select pg_catalog.pg_cancel_backend({pid}); commit");
     Ok(client.batch_execute(&text).await?)
 }
 
-/// Who waits for the table because of a session of ours.
+/// A session that waits for the table because of one of ours.
 async fn waiting(client: &Client, session: &Session, pair: &Pair) -> Result<Option<String>> {
     let statement = sql!("verify/list_waiting.sql").text();
     let rows = client.query(&statement, &[&pair.from_oid, &session.pid()]).await?;
@@ -176,9 +176,9 @@ async fn waiting(client: &Client, session: &Session, pair: &Pair) -> Result<Opti
 /// Compares one slice, in one snapshot.
 ///
 /// # Errors
-/// [`Kind::Transient`] when the table was truncated and that was not obeyed yet.
+/// [`Kind::Transient`] if the table was truncated and that is not replayed yet.
 pub async fn verify_slice(session: &Client, pair: &Pair, slice: Slice) -> Result<Verified> {
-    // The locks before the snapshot: a TRUNCATE between the two would empty one of the tables alone, and a
+    // Acquire the locks before the snapshot: a TRUNCATE between the two would empty only one of the tables, and a
     // segment whose entries the snapshot sees could be dropped.
     session
         .batch_execute(&format!(
@@ -211,16 +211,14 @@ async fn in_snapshot(session: &Client, pair: &Pair, slice: Slice) -> Result<Veri
         .fill("to_slice", &slice.condition(&to_key));
     let rows = session.query(&pair.fill(list).text(), &[]).await?;
     if rows.is_empty() {
-        // On the way back a retired value that still means the new one counts as equal.
+        // In a rollback, a retired value that still corresponds to the new one counts as equal.
         if pair.direction == Direction::Reverse {
             return Ok(Verified { rows: from.0, pending, ..Verified::default() });
         }
-        // Do not guess which of the two comparisons is right.
-        return Err(Error::needs_person(
-            "the digests of both tables differ although no row was found that does",
-        )
-        .state("nothing was swapped")
-        .hint("This is a defect of pgrecast: please report it."));
+        // Do not guess which of the two comparisons is correct.
+        return Err(Error::needs_person("the digests of both tables differ, but no row differs")
+            .state("nothing was swapped")
+            .hint("This is a defect of pgrecast: please report it."));
     }
     let differences: i64 = rows[0].try_get("differences")?;
     let examples: Vec<String> = rows
@@ -230,7 +228,7 @@ async fn in_snapshot(session: &Client, pair: &Pair, slice: Slice) -> Result<Veri
     Ok(Verified { rows: from.0, pending, differences, examples })
 }
 
-/// Rows and digest of a slice, as it should be and as it is.
+/// The number of rows and the digest of a slice, expected and actual.
 async fn digests(
     session: &Client,
     pair: &Pair,

@@ -1,4 +1,4 @@
-//! Every risk, in the order of docs/operations.md, whose table is printed from here.
+//! All risks, in the order of docs/operations.md. The table there is printed from this file.
 
 use crate::error::codes;
 
@@ -13,28 +13,28 @@ codes! {
             "The former table keeps them until cleanup, and a rollback brings them back.";
         DoesNotConvert = "does-not-convert",
             "Rows do not fit the new shape. The copy would stop there; the table stays in use as it is.",
-            "Correct them before.";
+            "Correct them first.";
         ValuesChange = "values-change",
             "Values would be rounded, cut or moved.",
             "Choose a type that holds them, or accept it.";
         Nulls = "nulls",
             "Rows are NULL in a column that becomes NOT NULL.",
-            "Correct them before.";
+            "Correct them first.";
         Duplicates = "duplicates",
             "Rows are duplicates under a new unique constraint or index.",
-            "Correct them before.";
+            "Correct them first.";
         Orphans = "orphans",
             "Rows have no parent under a new foreign key.",
-            "Correct them before.";
+            "Correct them first.";
         CheckViolations = "check-violations",
             "Rows violate a new CHECK constraint.",
-            "Correct them before.";
+            "Correct them first.";
         NotChecked = "not-checked",
             "`--check-data` cannot check the rows for one of the constraints.",
             "Check them yourself.";
         RefusedEarly = "refused-early",
-            "From its first step on, a constraint rejects new rows that violate it, and every UPDATE of an existing row that does.",
-            "Run with `--check-data`, and correct the rows before.";
+            "From the first step on, a constraint rejects new rows that violate it, and every UPDATE of an existing row that violates it.",
+            "Run `plan --check-data`, and correct the rows first.";
         RequiredColumn = "required-column",
             "An INSERT that gives a new column no value fails after the change.",
             "Let the application give the value first, or keep a default.";
@@ -49,7 +49,7 @@ codes! {
             "Change the referencing table too.";
         TimeDependentCheck = "time-dependent-check",
             "A CHECK constraint reads the clock. It may reject rows that were valid when they were written.",
-            "Look whether all existing rows still satisfy it.";
+            "Check that all existing rows still satisfy it.";
         PreparedStatements = "prepared-statements",
             "Sessions that prepared `select *` get one error, \"cached plan must not change result type\", as after any ALTER.",
             "Most drivers prepare again by themselves.";
@@ -66,22 +66,22 @@ codes! {
             "The role cannot see how old the transactions of other roles are. pgrecast then watches for a second before it requests a lock.",
             "Grant `pg_read_all_stats`.";
         OpenMigration = "open-migration",
-            "Another migration of the table is open, and has to end before this one begins.",
+            "Another migration of the table is open. It must end before this one begins.",
             "End it first.";
         CoarseOrder = "coarse-order",
-            "Many rows are equal in the order of `--order-by`, and each part of the copy sorts them again.",
+            "Many rows have the same value in the order of `--order-by`, and each part of the copy sorts them again.",
             "Order by an index that ends with the key.";
         DiskSpace = "disk-space",
-            "Less disk is free than the change may need. Seen only where the server is on this machine and the role may know its directory.",
-            "Free space before.";
+            "Less disk space is free than the change may need. Checked only if the server runs on this machine and the role may read its data directory.",
+            "Free some space first.";
         HotTable = "hot-table",
-            "The application writes more than 5,000 rows a second, on average. To bring these over may take long.",
-            "Choose a quiet hour, or `--jobs` and `--nice-ratio 0`.";
+            "The application writes more than 5,000 rows per second on average. Replaying these changes may take long.",
+            "Choose a quieter time, or use `--jobs` and `--nice-ratio 0`.";
     }
 }
 
 impl Code {
-    /// Whether only `--check-data` can find it.
+    /// Whether only `--check-data` can find this risk.
     #[must_use]
     pub fn needs_data(self) -> bool {
         matches!(
@@ -96,7 +96,7 @@ impl Code {
         )
     }
 
-    /// Whether nearly every change has it: `any` does not mean these.
+    /// Whether nearly every change has this risk. `any` does not include these.
     #[must_use]
     pub fn is_usual(self) -> bool {
         matches!(self, Code::HiddenTransactions | Code::PreparedStatements)

@@ -1,4 +1,4 @@
-//! What the change can break or lose, said before it is done.
+//! Risks: what the change can break or lose.
 
 mod code;
 
@@ -13,12 +13,12 @@ use super::{Blueprint, cast};
 
 pub use code::Code;
 
-/// Something to know before beginning.
+/// Something that the user should know before the change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Risk {
-    /// A stable word for scripts.
+    /// A stable code for scripts.
     pub code: Code,
-    /// The object it is about.
+    /// The object that it concerns.
     pub object: String,
     /// What can happen.
     pub message: String,
@@ -30,7 +30,7 @@ impl Risk {
     }
 }
 
-/// Rows of which something is to be said, some of them by name.
+/// Rows that `--check-data` found, and the keys of some of them.
 #[must_use]
 pub fn rows(code: Code, object: &str, count: i64, words: &str, shown: &[String]) -> Risk {
     let more = if count > shown.len() as i64 { "; .." } else { "" };
@@ -38,7 +38,7 @@ pub fn rows(code: Code, object: &str, count: i64, words: &str, shown: &[String])
     Risk::new(code, object, format!("{count} {what} {words}: {}{more}", shown.join("; ")))
 }
 
-/// A sequence that has given out so many percent of what its column can hold.
+/// A sequence that has given out this percentage of the values that its column can hold.
 #[must_use]
 pub fn sequence_exhaustion(sequence: &QualifiedName, column: &str, percent: i32) -> Risk {
     Risk::new(
@@ -48,30 +48,30 @@ pub fn sequence_exhaustion(sequence: &QualifiedName, column: &str, percent: i32)
     )
 }
 
-/// A publication that sends the table's changes to others.
+/// A publication that sends the table's changes to subscribers.
 #[must_use]
 pub fn subscribers(table: &str, publication: &str) -> Risk {
     Risk::new(
         Code::Subscribers,
         table,
         format!(
-            "publication {publication} sends its rows to subscribers: make the same change there first where it adds or \
-             widens columns, afterwards where it drops them, or their apply stops"
+            "publication {publication} sends its rows to subscribers. If the change adds or widens columns, change the \
+             subscribers first; if it drops columns, change them afterwards. Otherwise their apply stops"
         ),
     )
 }
 
-/// A transaction that stands in the way of every lock now.
+/// A transaction that currently blocks every lock request.
 #[must_use]
 pub fn long_transaction(table: &str, holder: &str) -> Risk {
     Risk::new(
         Code::LongTransaction,
         table,
-        format!("it holds a lock now: {holder}; pgrecast requests no lock until it ends"),
+        format!("a long transaction holds a lock now: {holder}; pgrecast requests no lock until it ends"),
     )
 }
 
-/// Less disk than may be needed, both in bytes.
+/// Less free disk space than the change may need, both in bytes.
 #[must_use]
 pub fn disk_space(table: &str, free: f64, needed: f64) -> Option<Risk> {
     let gb = |bytes: f64| bytes / 1024.0 / 1024.0 / 1024.0;
@@ -80,7 +80,7 @@ pub fn disk_space(table: &str, free: f64, needed: f64) -> Option<Risk> {
             Code::DiskSpace,
             table,
             format!(
-                "{:.1} GB are free where it lies, and up to {:.1} GB may be needed for it and WAL",
+                "{:.1} GB are free on its disk, and the change may need up to {:.1} GB for the shadow and WAL",
                 gb(free),
                 gb(needed)
             ),
@@ -88,28 +88,28 @@ pub fn disk_space(table: &str, free: f64, needed: f64) -> Option<Risk> {
     })
 }
 
-/// Rows written in a second from which on it may take long to bring over what changes meanwhile: some sessions of ours
-/// bring over about four times as many (docs/performance.md).
+/// Rows written per second from which on the replay may take long. Several sessions can replay about four times as many
+/// (docs/performance.md).
 const HOT: f64 = 5000.0;
 
-/// A table with so many writes, if these are many.
+/// The table has many writes.
 #[must_use]
 pub fn hot_table(table: &str, rows: f64, seconds: f64) -> Option<Risk> {
-    // In its first minute a counter tells of what was loaded.
+    // In the first minute after a reset the counter shows bulk loads, not the usual rate.
     let rate = rows / seconds.max(60.0);
     (rate >= HOT).then(|| {
         Risk::new(
             Code::HotTable,
             table,
             format!(
-                "about {rate:.0} of its rows are written in a second, on average: what changes while rows are copied may \
-                 take long to bring over. Choose a quiet hour, or --jobs and --nice-ratio 0"
+                "about {rate:.0} of its rows are written per second on average: replaying these changes may take long. \
+                 Choose a quieter time, or use --jobs and --nice-ratio 0"
             ),
         )
     })
 }
 
-/// So many rows are equal in the order in which they are to be copied.
+/// Many rows have the same value in the order of the copy.
 #[must_use]
 pub fn coarse_order(table: &str, column: &str, rows: f64) -> Option<Risk> {
     const MANY: f64 = 20_000.0;
@@ -118,23 +118,23 @@ pub fn coarse_order(table: &str, column: &str, rows: f64) -> Option<Risk> {
             Code::CoarseOrder,
             table,
             format!(
-                "about {rows:.0} rows have one value of {column}: each part of the copy sorts all of them anew. Order by an index \
-                 that ends with the key"
+                "about {rows:.0} rows have the same value of {column}: each part of the copy sorts all of them again. Order by an \
+                 index that ends with the key"
             ),
         )
     })
 }
 
-/// Whether and how the way back is without loss.
+/// Whether a rollback is lossless.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct Rollback {
-    /// Nothing that is written after the swap can be lost or refused by going back.
+    /// A rollback loses nothing that was written after the swap, and cannot fail because of it.
     pub lossless: bool,
-    /// What would make it lossy or fail.
+    /// Why it could lose values or fail.
     pub notes: Vec<String>,
 }
 
-/// Whether columns of the old shape come in another order in the new one.
+/// Whether the columns of the old shape have another order in the new shape.
 fn is_moved(original: &Definition, blueprint: &Blueprint) -> bool {
     let old = |column: &Column| {
         let filled = blueprint.forward.columns().iter().find(|output| output.name == column.name);
@@ -155,8 +155,8 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
         add(
             Code::ColumnOrder,
             original.table.name.shown(),
-            "INSERT and COPY that name no columns, and functions that write `row(..)::` of it in their text, will put \
-             values into other ones; SELECT * gives them in another order"
+            "INSERT and COPY without a column list, and functions with `row(..)::` of the table in their text, will put \
+             values into other columns; SELECT * returns the columns in another order"
                 .into(),
         );
     }
@@ -164,7 +164,7 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
         add(
             Code::PreparedStatements,
             original.table.name.shown(),
-            "sessions that prepared `select *` or `returning` of a changed column get \"cached plan must not \
+            "sessions that prepared `select *` or `returning` of a changed column get the error \"cached plan must not \
              change result type\" once, as after any ALTER; most drivers prepare again by themselves"
                 .into(),
         );
@@ -199,9 +199,7 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
         add(
             Code::RowLoss,
             original.table.name.shown(),
-            format!(
-                "rows that do not satisfy {filter} are not in the new table; cleanup drops them for good"
-            ),
+            format!("rows that do not satisfy {filter} are not in the new table; cleanup drops them"),
         );
     }
     for check in &original.checks {
@@ -210,7 +208,8 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
             add(
                 Code::TimeDependentCheck,
                 check.name.shown(),
-                "it reads the clock: rows that satisfied it once may be rejected when they are copied".into(),
+                "the check reads the clock: rows that satisfied it once may be rejected when they are copied"
+                    .into(),
             );
         }
     }
@@ -218,10 +217,10 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
 }
 
 fn required(column: &Ident) -> String {
-    format!("after the change an INSERT that gives column {} no value fails", column.shown())
+    format!("after the change an INSERT without a value for column {} fails", column.shown())
 }
 
-/// The risks of a change that needs no copy.
+/// The risks of a change without a copy.
 pub fn in_place<'a>(original: &Definition, actions: impl Iterator<Item = &'a Action>) -> Vec<Risk> {
     let table = original.table.name.shown();
     let mut risks = Vec::new();
@@ -239,24 +238,24 @@ pub fn in_place<'a>(original: &Definition, actions: impl Iterator<Item = &'a Act
             ActionKind::DropColumn { name } => risks.push(Risk::new(
                 Code::DataLoss,
                 format!("{table}.{}", name.shown()),
-                "its values are gone for good as soon as it is done; without --strategy in-place the former table would \
-                 keep them until cleanup",
+                "the change drops its values at once; without --strategy in-place the former table would keep them until \
+                 cleanup",
             )),
             ActionKind::RenameColumn { from, .. } => risks.push(Risk::new(
                 Code::Renamed,
                 format!("{table}.{}", from.shown()),
-                "statements of the application that use the old name fail from then on",
+                "statements of the application that use the old name fail after the change",
             )),
             ActionKind::InPlaceOnly { is_name: true, .. } => risks.push(Risk::new(
                 Code::Renamed,
                 table.clone(),
-                "statements of the application that use the old name fail from then on; views and foreign keys go along",
+                "statements of the application that use the old name fail after the change; views and foreign keys follow the rename",
             )),
             ActionKind::AddColumn { .. } | ActionKind::SetType { .. } => risks.push(Risk::new(
                 Code::PreparedStatements,
                 table.clone(),
-                "sessions that prepared `select *` get \"cached plan must not change result type\" once; most drivers \
-                 prepare again by themselves",
+                "sessions that prepared `select *` get the error \"cached plan must not change result type\" once; most \
+                 drivers prepare again by themselves",
             )),
             _ => {}
         }
@@ -265,72 +264,72 @@ pub fn in_place<'a>(original: &Definition, actions: impl Iterator<Item = &'a Act
     risks
 }
 
-/// A constraint that refuses rows before it is proven.
+/// A constraint that rejects rows before it is validated.
 #[must_use]
 pub fn refused_early(table: &str) -> Risk {
     Risk::new(
         Code::RefusedEarly,
         table,
-        "from the first step on a constraint that is not proven yet refuses rows that do not fit: new ones, and any UPDATE \
-         of an old one, whatever it changes; until they are corrected, or `abort`. --check-data says whether there are any",
+        "from the first step on, a constraint that is not validated yet rejects rows that violate it: new rows, and every \
+         UPDATE of an existing row that violates it. `abort` drops the constraint. --check-data says whether there are such rows",
     )
 }
 
-/// A constraint of which --check-data can not say anything.
+/// A constraint that --check-data cannot check.
 #[must_use]
 pub fn not_checked(object: &str, why: &str) -> Risk {
-    Risk::new(Code::NotChecked, object, format!("--check-data did not check its rows: {why}"))
+    Risk::new(Code::NotChecked, object, format!("--check-data did not check the rows for it: {why}"))
 }
 
-/// What going back means for such a change.
+/// What a rollback means for a change without a copy.
 #[must_use]
 pub fn rollback_in_place() -> Rollback {
     Rollback {
         lossless: false,
         notes: vec![
-            "it is done on the table itself, and nothing is kept for `rollback`: until the last step `abort` takes \
-             back what was done, after it only an ALTER of your own does"
+            "the change is made on the table itself, and `rollback` is not possible: before the last step `abort` undoes \
+             the steps so far; after it only an ALTER of your own undoes the change"
                 .into(),
         ],
     }
 }
 
-/// For a role that may not look into the sessions of others.
+/// The role may not see the sessions of other roles.
 #[must_use]
 pub fn hidden_transactions(role: &Ident) -> Risk {
     Risk::new(
         Code::HiddenTransactions,
         role.shown(),
         format!(
-            "this role does not see how old the transactions of others are: it watches each for a second before \
-             it asks for a lock, and can not say whose old snapshot it waits for. To see them: grant \
+            "this role cannot see how old the transactions of other roles are: pgrecast watches each for a second \
+             before it requests a lock, and cannot say which session has an old snapshot. To change that: grant \
              pg_read_all_stats to {role};"
         ),
     )
 }
 
-/// For a table that another migration has.
+/// The table has another open migration.
 #[must_use]
 pub fn open_migration(table: &str, id: &str, phase: &str) -> Risk {
     Risk::new(
         Code::OpenMigration,
         table,
-        format!("migration {id} of this table is open ({phase}): it has to end before another begins"),
+        format!("migration {id} of this table is open ({phase}): it must end before another one begins"),
     )
 }
 
-/// What going back means for this change.
+/// What a rollback means for this change.
 #[must_use]
 pub fn rollback(original: &Definition, blueprint: &Blueprint) -> Rollback {
     let mut notes = Vec::new();
     for (old, new) in retyped(original, &blueprint.new, &blueprint.forward) {
         if !widens(new, old) {
             notes.push(format!(
-                "values of {} written after the swap go back by the cast to {}: {}one that does not fit stops the \
+                "values of {} written after the swap are cast to {} by the rollback: {}a value that does not fit stops the \
                  rollback",
                 new.name.shown(),
                 old.type_name,
-                if loses_digits(new) { "it rounds or cuts them without an error; " } else { "" }
+                if loses_digits(new) { "the cast rounds or truncates without an error; " } else { "" }
             ));
         }
     }
@@ -340,26 +339,26 @@ pub fn rollback(original: &Definition, blueprint: &Blueprint) -> Rollback {
         }
         notes.push(if old.is_not_null && !old.has_default && old.identity == crate::catalog::Identity::None {
             format!(
-                "column {} is NOT NULL without a default and rows inserted after the swap have no value for it: \
-                 going back fails if there are any",
+                "column {} is NOT NULL without a default, and rows inserted after the swap have no value for it: \
+                 the rollback fails if there are any",
                 old.name.shown()
             )
         } else {
-            format!("rows inserted after the swap come back with the default of column {}", old.name.shown())
+            format!("in rows inserted after the swap, the rollback sets column {} to its default", old.name.shown())
         });
     }
     for new in &blueprint.new.columns {
         let comes_from_old = |output: &super::Output| output.name == new.name && output.from.is_some();
         if !blueprint.forward.columns().iter().any(comes_from_old) && !new.is_generated {
-            notes.push(format!("what is written into the new column {} stays behind", new.name.shown()));
+            notes.push(format!("the rollback drops the values of the new column {}", new.name.shown()));
         }
     }
     let others = original.indexes.iter().filter(|index| index.is_unique && !index.is_primary);
     let names: Vec<String> = others.map(|index| index.name.name.shown()).collect();
     if blueprint.forward.filter.is_some() && !names.is_empty() {
         notes.push(format!(
-            "rows that are left out keep their unique values ({}): one that the application gives to another row stops the \
-             rollback, until it is changed",
+            "rows that are left out keep their unique values ({}): if the application gives such a value to another row, the \
+             rollback stops until you change one of them",
             names.join(", ")
         ));
     }

@@ -93,7 +93,7 @@ async fn a_change_of_shape_follows_its_columns_to_their_places() {
     assert_eq!(order(&db).await, "flag id small made note n twice d code big odd, name p");
     db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
     for (columns, said) in
-        [("nosuch", "no column nosuch"), ("n,id,n", "n is there twice"), ("a b", "not the name of")]
+        [("nosuch", "no column nosuch"), ("n,id,n", "n is named twice"), ("a b", "not the name of")]
     {
         let output = db.pgrecast(&["run", "t", "--columns", columns]).await.expect_code(2);
         assert!(output.stderr.contains(said) && output.stderr.contains("--columns"), "{}", output.whole());

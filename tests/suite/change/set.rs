@@ -76,10 +76,10 @@ async fn what_can_not_be_set_is_said() {
     db.execute(TABLE).await;
     for (set, code, words) in [
         ("price=1", 2, "which the change does not add"),
-        ("total=total + 1", 2, "needs its own value first"),
-        ("total=extract(epoch from timestamptz 'now')", 3, "can give another result each time"),
+        ("total=total + 1", 2, "depends on its own value"),
+        ("total=extract(epoch from timestamptz 'now')", 3, "can return a different result each time"),
         ("total", 2, "needs 'column=expression'"),
-        ("total=random()", 3, "can give another result each time"),
+        ("total=random()", 3, "can return a different result each time"),
         ("total=nosuch + 1", 3, "nosuch"),
         ("total='x' || price", 3, ""),
     ] {

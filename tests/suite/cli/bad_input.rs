@@ -1,4 +1,4 @@
-//! What can not be done is said clearly, with the right exit code, and leaves nothing behind.
+//! What cannot be done is said clearly, with the right exit code, and leaves nothing behind.
 
 use crate::support::*;
 
@@ -26,7 +26,7 @@ async fn what_hangs_on_a_table_and_is_not_carried_is_refused_by_name() {
             "create index i on t (a); update pg_index set indisvalid = false where indexrelid = 'i'::regclass",
             "drop index i",
             "invalid-index",
-            "a build of it failed",
+            "its build failed",
         ),
     ] {
         db.execute("create table t (id int primary key, a int)").await;
@@ -66,7 +66,7 @@ async fn what_is_no_ordinary_table_with_a_key_is_refused() {
         ("v", "view", "is a view"),
         ("mv", "view", "materialized view"),
         ("keyless", "no-key", "no primary key"),
-        ("nullable", "no-key", "Index nullable_a_key would do, but a may be NULL"),
+        ("nullable", "no-key", "Index nullable_a_key would be sufficient, but a may be NULL"),
         ("parted", "partitioned-table", "partitioned"),
         ("part", "partition", "partition"),
         ("typed", "typed-table", "OF a type"),
@@ -91,7 +91,7 @@ async fn changes_that_are_not_done_are_refused_by_code() {
         ("alter a type no_such_type", "not-accepted", "no_such_type"),
         ("alter a type bigint using random()", "volatile-expression", "random"),
         ("alter a type timestamptz using now()", "volatile-expression", "now"),
-        ("alter a type text", "no-way-back", "no way back"),
+        ("alter a type text", "no-way-back", "cannot be converted back"),
         ("drop constraint t_pkey", "key-changed", "no primary key"),
         ("alter id type text using 'x'", "key-changed", "no key"),
         ("rename to u", "in-place-only", "rename to u"),

@@ -185,5 +185,8 @@ async fn many_rows_of_one_value_are_said() {
     }
     let shown =
         db.pgrecast(&["plan", "t", "--order-by", "k,id", "--where", "v > 5"]).await.expect_code(0).stdout;
-    assert!(shown.contains("in the order of k,id") && shown.contains("only rows where v > 5"), "{shown}");
+    assert!(
+        shown.contains("copied in the order of k,id") && shown.contains("only rows where v > 5"),
+        "{shown}"
+    );
 }

@@ -217,7 +217,7 @@ async fn a_wrong_password_is_refused_and_its_origin_is_said() {
     assert_eq!(wrong.as_ref().unwrap_err().sqlstate.as_deref(), Some("28P01"));
     assert_refused(wrong, &["host localhost port", "\"app\"", "(28P01)", "the password came from"]);
     let none = cluster.connect("host=localhost user=app").await;
-    assert_refused(none, &["asks for a password, and none was given", "PGPASSWORD"]);
+    assert_refused(none, &["requires a password, and none was given", "PGPASSWORD"]);
 }
 
 #[tokio::test]

@@ -330,7 +330,7 @@ async fn a_chunk_that_an_orphan_still_copies_is_not_copied_twice() {
     assert_nothing_left(&db).await;
 }
 
-/// The same where the next run can not see or end the orphan: the chunk's record alone keeps them apart.
+/// The same where the next run cannot see or end the orphan: the chunk's record alone keeps them apart.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_chunk_is_left_alone_when_an_unknown_session_has_copied_it_meanwhile() {
     let mut db = TestDb::create("unseen").await;

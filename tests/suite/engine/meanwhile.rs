@@ -180,7 +180,7 @@ async fn to_and_fro_three_times_and_cleaned_up_by_age() {
     let old = db.pgrecast(&["cleanup", "--older-than", "7d", "--json"]).await.expect_code(0);
     assert_eq!(old.json().as_array().unwrap().len(), 2, "{}", old.whole());
     let again = db.pgrecast(&["cleanup", "--older-than", "7d"]).await.expect_code(0);
-    assert_eq!(again.stdout, "nothing is kept for longer than that\n");
+    assert_eq!(again.stdout, "no migration is older than that\n");
     db.pgrecast(&["cleanup", "--older-than", "0s"]).await.expect_code(0);
     assert_nothing_left(&db).await;
 }

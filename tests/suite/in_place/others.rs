@@ -36,7 +36,7 @@ async fn what_others_make_under_our_names_is_neither_taken_for_ours_nor_dropped(
     .await;
     db.pgrecast(&["run", "orders"]).await.expect_code(5);
     let output = db.pgrecast(&["abort", "orders"]).await.expect_code(0);
-    assert!(output.stderr.contains("constraint k was not made by this migration"), "{}", output.whole());
+    assert!(output.stderr.contains("this migration did not create constraint k"), "{}", output.whole());
     let left: i64 = db.query_value("select count(*) from pg_constraint where conname = 'k'").await;
     assert_eq!(left, 1, "the constraint of the other session was dropped");
 
@@ -44,7 +44,7 @@ async fn what_others_make_under_our_names_is_neither_taken_for_ours_nor_dropped(
     stopped_at_duplicates(&db, "alter tenant set not null, add constraint once unique (code)").await;
     db.execute("alter table orders rename code to old_code; alter table orders rename note to code").await;
     let output = db.pgrecast(&["run", "orders"]).await.expect_code(5);
-    assert!(output.stderr.contains("was changed by somebody else"), "{}", output.whole());
+    assert!(output.stderr.contains("another session has changed the definition"), "{}", output.whole());
     db.execute("alter table orders rename code to note; alter table orders rename old_code to code").await;
     db.pgrecast(&["run", "orders"]).await.expect_code(0);
 }
@@ -74,7 +74,7 @@ async fn an_index_is_dropped_last_and_only_the_one_that_is_meant() {
         .await
         .expect_code(0);
 
-    // What can not be taken back comes after all that can fail.
+    // What cannot be taken back comes after all that can fail.
     db.execute("update orders set code = 'c1' where id = 2").await;
     let before = schema_dump(&db).await;
     db.pgrecast(&run("drop index by_note; create unique index by_code on orders (code)"))
@@ -219,14 +219,14 @@ async fn a_name_that_is_taken_is_said() {
     {
         let run = Run::of(statement);
         let output = db.pgrecast(&run.arguments()).await.expect_code(2);
-        assert!(output.stderr.contains("there is a relation"), "{}", output.whole());
+        assert!(output.stderr.contains(" already exists"), "{}", output.whole());
     }
     // Since the plan.
     let change = "add constraint k check (amount > 0), add constraint once unique (code)";
     stopped_at_duplicates(&db, change).await;
     db.execute("create index once on customer (id)").await;
     let output = db.pgrecast(&["run", "orders"]).await.expect_code(5);
-    assert!(output.stderr.contains("there is an index once already"), "{}", output.whole());
+    assert!(output.stderr.contains("index once already exists"), "{}", output.whole());
     db.execute("alter index once rename to another").await;
     db.pgrecast(&["run", "orders"]).await.expect_code(0);
 }

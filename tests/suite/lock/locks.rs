@@ -93,7 +93,7 @@ async fn a_session_that_holds_the_table_is_ended_only_when_told_to() {
     holder.batch_execute("select 1").await.expect("nobody ended it");
 
     let done = db.pgrecast(&["run", "--kill-blockers-after", "1s"]).await.expect_code(0);
-    assert!(done.stderr.contains("was ended"), "{}", done.whole());
+    assert!(done.stderr.contains("was terminated"), "{}", done.whole());
     assert!(holder.batch_execute("commit").await.is_err());
     elsewhere.batch_execute("commit").await.expect("it held another table");
     let value: String = db.query_value("select v from t where id = 1").await;
@@ -162,7 +162,7 @@ async fn a_vacuum_against_wraparound_is_waited_for_and_said() {
     let run = db.spawn(&CHANGE);
     let status = attempts(&db, 3).await;
     let blocker = status["lock"]["blockers"][0].as_str().unwrap().to_owned();
-    assert!(blocker.contains("an autovacuum against wraparound, which does not give way"), "{blocker}");
+    assert!(blocker.contains("an autovacuum to prevent wraparound, which does not give way"), "{blocker}");
     // The next one is quick and comes to its end, and then the run goes on by itself.
     db.execute("alter system set autovacuum_vacuum_cost_delay = 0").await;
     db.execute(
@@ -281,6 +281,6 @@ async fn verification_gives_way_to_a_truncate() {
     // The server says if it waits for longer.
     db.execute("set lock_timeout = '5s'; truncate t; insert into t values (2, 2); reset lock_timeout").await;
     let said = run.wait().await.expect_code(0);
-    assert!(said.stderr.contains("verification gave way to pid"), "{}", said.whole());
+    assert!(said.stderr.contains("verification paused for pid"), "{}", said.whole());
     assert_eq!(db.query_value::<i64>("select count(*) from t").await, 1);
 }

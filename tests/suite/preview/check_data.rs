@@ -86,7 +86,7 @@ async fn rows_that_keep_a_constraint_from_being_proven_are_counted_and_named() {
     let codes: Vec<&str> =
         found.as_array().unwrap().iter().map(|risk| risk["code"].as_str().unwrap()).collect();
     assert_eq!(codes, ["refused-early"], "{found}");
-    // NULLs that are not distinct; and what can not be looked at is named.
+    // NULLs that are not distinct; and what cannot be looked at is named.
     if db.version >= 15 {
         let found = risks(&db, "add unique nulls not distinct (note)", &[]).await;
         assert!(of(&found, "duplicates").unwrap().starts_with("3751 "), "{found}");

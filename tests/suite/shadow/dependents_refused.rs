@@ -1,4 +1,4 @@
-//! What can not be carried over is refused by name, before anything has been changed.
+//! What cannot be carried over is refused by name, before anything has been changed.
 
 use crate::support::*;
 
@@ -32,7 +32,7 @@ const REFUSED: &[Refused] = &[
         "create table t (id int primary key)",
         &["--alter", "add x float default random()", "--alter", "alter x type text"],
         "added-then-altered",
-        "column x is added with a value of its own for each row",
+        "column x is added with a different value for each row",
     ),
     refused(
         "create table t (id int primary key); revoke truncate, trigger on t from current_user",
@@ -58,7 +58,7 @@ const REFUSED: &[Refused] = &[
     refused(
         "create table t (id int primary key, a int); create table t_a_key (x int)",
         &["--alter", "add unique (a)"],
-        "index-name-taken", "a relation public.t_a_key exists already",
+        "index-name-taken", "relation public.t_a_key already exists",
     ),
     refused(
         "create table t (id int generated always as identity primary key)",
@@ -78,7 +78,7 @@ const REFUSED: &[Refused] = &[
     refused(
         "create table t (id int primary key, n serial); create table other (x int default nextval('t_n_seq'))",
         &["--alter", "drop column n"],
-        "sequence-in-use", "sequence public.t_n_seq goes with column n, and is used by default value for column x of table other",
+        "sequence-in-use", "sequence public.t_n_seq is dropped with column n, and default value for column x of table other uses it",
     ),
     refused(
         "create extension citext; create table t (id int primary key, v citext); create index i on t (v);
@@ -106,40 +106,40 @@ const REFUSED: &[Refused] = &[
     refused(
         "create table t (id int primary key, a int); create view v as select a from t; create materialized view m as select a from v",
         &["--alter", "alter a type bigint"],
-        "not-carried-over", "materialized view public.m can not be carried over: it reads a view that has to be made anew",
+        "not-carried-over", "materialized view public.m cannot be carried over: it reads a view that must be created again",
     ),
     refused(
         "create table t (id int primary key, a int); create materialized view m as select a from t; create statistics s on a, (a + 1) from m",
         REBUILD,
-        "not-carried-over", "materialized view public.m can not be carried over: there are extended statistics on it",
+        "not-carried-over", "materialized view public.m cannot be carried over: there are extended statistics on it",
     ),
     refused("create table t (id int primary key); create publication p for all tables", REBUILD, "publication", "it publishes all tables"),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t",
         &["--alter", "drop column a"],
-        "column-in-use", "view public.v can not be carried over: it uses column a, which the change drops",
+        "column-in-use", "view public.v cannot be carried over: it uses column a, which the change drops",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t where a = 5",
         &["--alter", "alter a type text"],
-        "not-carried-over", "public.v can not be carried over: operator does not exist: text = integer",
+        "not-carried-over", "public.v cannot be carried over: operator does not exist: text = integer",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t;
          create function f(v) returns int language sql as 'select 1'; create view w as select f(v) from v",
         &["--alter", "alter a type bigint"],
-        "not-carried-over", "public.w can not be carried over: function public.f(public.v) does not exist",
+        "not-carried-over", "public.w cannot be carried over: function public.f(public.v) does not exist",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t;
          create function f() returns int begin atomic select max(a)::int from v; end; create table u (x int default f())",
         &["--alter", "alter a type bigint"],
-        "not-carried-over", "function public.f() can not be carried over: it has to be made anew, and is used by default value",
+        "not-carried-over", "function public.f() cannot be carried over: it must be dropped and created again, and is used by default value",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t; alter view v alter a set default 3",
         &["--alter", "alter a type boolean using a > 0", "--reverse", "a=case when a then 1 else 0 end"],
-        "not-carried-over", "public.v can not be carried over: column \"a\" is of type boolean but default expression is of type integer",
+        "not-carried-over", "public.v cannot be carried over: column \"a\" is of type boolean but default expression is of type integer",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t; create rule r as on update to v
@@ -150,7 +150,7 @@ const REFUSED: &[Refused] = &[
     refused(
         "create table t (id int primary key, a int); create view v as select a from t; create table u (x v)",
         &["--alter", "alter a type bigint"],
-        "not-carried-over", "it depends on a view that has to be made anew",
+        "not-carried-over", "it depends on a view that must be created again",
     ),
     refused(
         "create table t (id int primary key, a int); create aggregate lot(t) (sfunc = array_append, stype = t[])",
@@ -189,7 +189,7 @@ const REFUSED: &[Refused] = &[
     refused(
         "create table t (id int primary key, a text)",
         &["--alter", "alter a type timestamptz using now()"],
-        "volatile-expression", "can give another result each time",
+        "volatile-expression", "can return a different result each time",
     ),
 ];
 

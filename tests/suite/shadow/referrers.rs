@@ -200,7 +200,7 @@ async fn what_belongs_to_other_roles_stays_theirs() {
     let refused = db.pgrecast_as(&owner, &run).await.expect_code(3).whole();
     assert!(refused.contains("privilege "), "{refused}");
     assert!(
-        refused.contains(&format!("belongs to role {a}, and this role may not act as that")),
+        refused.contains(&format!("belongs to role {a}, and this role may not SET ROLE to it")),
         "{refused}"
     );
     db.execute(&format!("grant {a}, {x} to {o}; revoke create on schema app from {a}")).await;

@@ -52,7 +52,7 @@ async fn an_open_migration_of_version_2_is_finished() {
         // Who only looks says what is to be done.
         let status = db.pgrecast(&["status"]).await.expect_code(1);
         assert!(status.stderr.contains("has version 2, this program needs version 3"), "{}", status.whole());
-        assert!(status.stderr.contains("The next `pgrecast run` brings it there"), "{}", status.whole());
+        assert!(status.stderr.contains("The next `pgrecast run` upgrades it"), "{}", status.whole());
 
         let run = db.pgrecast(&["run", "--json"]).await.expect_code(0).json();
         assert_eq!(run["phase"], "swapped", "{moment:?}");
@@ -84,8 +84,12 @@ async fn a_state_that_is_newer_is_left_alone() {
     db.execute("update pgrecast.version set schema_version = 4").await;
     for command in [&["status"][..], &["run"], &["cleanup", "t"], &RUN] {
         let output = db.pgrecast(command).await.expect_code(1);
-        assert!(output.stderr.contains("has version 4, this program knows version 3"), "{}", output.whole());
-        assert!(output.stderr.contains("written by a newer pgrecast"), "{}", output.whole());
+        assert!(
+            output.stderr.contains("has version 4, this program supports version 3"),
+            "{}",
+            output.whole()
+        );
+        assert!(output.stderr.contains("a newer version of pgrecast created it"), "{}", output.whole());
     }
     db.execute("update pgrecast.version set schema_version = 3").await;
     db.pgrecast(&["cleanup", "t"]).await.expect_code(0);

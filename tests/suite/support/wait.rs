@@ -25,7 +25,7 @@ pub async fn any_moment(within: Duration) {
     tokio::time::sleep(within).await;
 }
 
-/// The pause between two looks at a condition, for loops that can not be written as one.
+/// The pause between two looks at a condition, for loops that cannot be written as one.
 pub async fn between_two_looks() {
     tokio::time::sleep(POLL).await;
 }

@@ -256,7 +256,7 @@ async fn status_names_foreign_keys_that_are_still_to_be_validated() {
     assert_eq!(status["not_validated"].as_array().unwrap().len(), 1, "{status}");
     let shown = db.pgrecast(&["status", "orders"]).await.expect_code(0).stdout;
     assert!(
-        shown.contains("NOT VALID until `pgrecast run` goes on: orders_parent_fkey on public.orders"),
+        shown.contains("NOT VALID until `pgrecast run` continues: orders_parent_fkey on public.orders"),
         "{shown}"
     );
     db.pgrecast(&run).await.expect_code(0);
