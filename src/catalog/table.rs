@@ -99,6 +99,14 @@ pub async fn find_table(client: &Client, name: &str) -> Result<Option<u32>> {
     Ok(row.try_get(0)?)
 }
 
+/// The same by name and schema, whether or not this role may use the schema: who may is asked of the role that does something
+/// there.
+pub async fn find_relation(client: &Client, name: &QualifiedName) -> Result<Option<u32>> {
+    let statement = sql!("catalog/find_relation.sql").text();
+    let row = client.query_opt(&statement, &[&name.schema.as_str(), &name.name.as_str()]).await?;
+    row.map(|row| Ok(row.try_get("oid")?)).transpose()
+}
+
 /// What a relation is called now. `None` when it does not exist any more.
 pub async fn find_name(client: &Client, oid: u32) -> Result<Option<QualifiedName>> {
     let row = client.query_opt(&sql!("catalog/find_name.sql").text(), &[&oid]).await?;

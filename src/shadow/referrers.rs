@@ -304,9 +304,16 @@ fn check_other(other: &Referrer) -> Result<()> {
 fn may_create(what: &str, missing: Option<&str>) -> Result<()> {
     match missing {
         None => Ok(()),
-        Some(grant) => Err(Error::refused(format!("the owner of {what} may not create it in its schema"))
-            .state("nothing was changed")
-            .hint(format!("Run: {grant}"))),
+        Some(grants) => {
+            let lacks = if grants.contains(", create on schema") {
+                "create it in its schema"
+            } else {
+                "use a schema that it is in or names"
+            };
+            Err(Error::refused(format!("the owner of {what} may not {lacks}"))
+                .state("nothing was changed")
+                .hint(format!("Run: {grants}")))
+        }
     }
 }
 
@@ -341,5 +348,8 @@ async fn check_columns(client: &Client, original: &Definition, names: &NewNames)
 fn may_not_act(what: &str, role: &Ident) -> Error {
     Error::refused(format!("{what} belongs to role {}, and this role may not act as that", role.shown()))
         .state("nothing was changed")
-        .hint(format!("Run: grant {role} to the role that connects."))
+        .hint(format!(
+            "Run: grant {role} to the role that connects; if that is a member already (PostgreSQL 16 and later), with set \
+             true."
+        ))
 }
