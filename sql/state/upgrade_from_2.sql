@@ -43,4 +43,31 @@ update pgrecast.chunk c set part_id = p.id from pgrecast.part p where p.table_ch
 alter table pgrecast.chunk alter part_id set not null, drop table_change_id;
 create index on pgrecast.chunk (part_id) where copied_at is null;
 
+alter table pgrecast.migration drop runner_pid, drop runner_seen_at, add leader bigint;
+create table pgrecast.session (
+    id bigint generated always as identity primary key,
+    migration_id uuid not null references pgrecast.migration on delete cascade,
+    pid int not null,
+    backend_start timestamptz not null,
+    role_oid oid not null,
+    purpose text not null
+);
+create index on pgrecast.session (migration_id);
+create unique index table_change_open on pgrecast.table_change (original_oid)
+    where phase not in ('finished', 'aborted', 'rolled_back');
+
+-- Whoever has rights on the state has them on what is new in it.
+do $grant$
+declare given record;
+begin
+    for given in select acl.grantee, acl.privilege_type
+                 from pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) acl
+                 where c.oid = 'pgrecast.migration'::pg_catalog.regclass and acl.grantee <> c.relowner
+    loop
+        execute pg_catalog.format('grant %s on pgrecast.part, pgrecast.session to %s', given.privilege_type,
+            case given.grantee when 0 then 'public' else given.grantee::pg_catalog.regrole::text end);
+    end loop;
+end
+$grant$;
+
 update pgrecast.version set schema_version = 3

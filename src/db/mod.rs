@@ -8,8 +8,10 @@
 //! `service` files and the environment; `target` makes of it where to connect: each
 //! `endpoint` with a password from the `passfile`, and `tls`, which trusts a `certificate` or
 //! not; `connect` goes there, with `failure` saying why it did not work; `connection` is the
-//! session that comes out, and `session` sets one up for the work of a migration.
+//! session that comes out, and `session` sets one up for the work of a migration; `backend` tells
+//! what serves it apart from every other one.
 
+pub mod backend;
 mod certificate;
 mod connect;
 mod connection;
@@ -25,6 +27,7 @@ mod target;
 mod tls;
 mod uri;
 
+pub use backend::{Backend, Living};
 pub use connection::{Canceller, Connection, ServerVersion, all_closed};
 pub use session::{Session, Sessions};
 pub use target::{ConnectionArgs, Target};

@@ -4,18 +4,20 @@
 pub mod definition;
 pub mod events;
 mod gate;
+mod sessions;
 
 pub use events::Events;
 pub use gate::Gate;
+pub use sessions::OwnSessions;
 
-use crate::db::{Session, Sessions};
+use crate::db::Session;
 
 /// A run of one migration.
 pub struct Run {
     /// Leads the migration: holds its lease, reads and writes its state, and does what one session does.
     pub control: Session,
-    /// Opens sessions under the owner and the settings of the migration.
-    pub sessions: Sessions,
+    /// Opens sessions under the owner and the settings of the migration, recorded as ours.
+    pub sessions: OwnSessions,
     /// Where facts go.
     pub events: Events,
     /// Where work rests.

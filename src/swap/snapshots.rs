@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
 
+use crate::db::Backend;
 use crate::error::{Error, Kind, Result};
 use crate::name::sql;
 use crate::run::Run;
 use crate::run::events::Note;
-use crate::state::{Migration, TableChange};
+use crate::state::{Migration, TableChange, session};
 
 /// How long the server may take to tell that there is no older snapshot.
 const PROBE: &str = "2s";
@@ -53,7 +54,10 @@ impl Point {
 
 /// Those that may have a snapshot older than a point, in words.
 pub async fn older(client: &Client, change: &TableChange, point: &Point) -> Result<Vec<String>> {
-    let rows = client.query(&sql!("swap/list_older.sql").text(), &[&point.xid, &point.at]).await?;
+    let living = Backend::living(client, &session::list(client, None).await?).await?;
+    // One that is only likely to be ours is waited for.
+    let ours: Vec<i32> = living.iter().filter(|one| one.is_certain).map(|one| one.pid).collect();
+    let rows = client.query(&sql!("swap/list_older.sql").text(), &[&point.xid, &point.at, &ours]).await?;
     let mut found = Vec::new();
     let mut hidden = Vec::new();
     for row in rows {

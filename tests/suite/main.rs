@@ -36,6 +36,7 @@ mod engine {
     mod kill;
     mod live;
     mod meanwhile;
+    mod sessions;
     mod stall;
     mod torture;
     mod twin;
