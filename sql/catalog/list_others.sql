@@ -1,7 +1,8 @@
 -- Rules, policies, functions and publications that refer to one of the relations, each with the statements that create
 -- it, alter it in place (NULL: it must be dropped and created again) and drop it. The search_path of the session should
 -- be empty, because the texts depend on it.
--- {relations} their oids, an array; {publication_columns}, {publication_filter}; {set_grants} referrer/set_grants.sql.
+-- {relations} their oids, an array; {publication_columns}, {publication_filter};
+-- {set_grants}, {set_role} set_grants.sql, set_role.sql.
 -- Lock: ACCESS SHARE on each relation while its text is read.
 with target as (
     select 'pg_catalog.pg_class'::regclass::oid as classid, s.oid as objid, s.oid as relation
@@ -18,24 +19,38 @@ with target as (
     from pg_catalog.pg_depend d join target t on t.classid = d.refclassid and t.objid = d.refobjid
     group by d.classid, d.objid
 )
-select * from (
+select f.*, case when not me.rolsuper then (
+           -- Its own schema, and those of the relations that it names.
+           select pg_catalog.string_agg(pg_catalog.format('grant %s on schema %I to %I;', s.rights, s.nspname, f.owner),
+                                        ' ' order by s.nspname)
+           from (
+               select n.oid, n.nspname, case f.kind when 'function' then 'usage, create' else 'usage' end as rights
+               from pg_catalog.pg_namespace n where n.nspname = f.schema_name
+               union
+               select n.oid, n.nspname, 'usage' from pg_catalog.pg_depend d
+               join pg_catalog.pg_class c on d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = c.oid
+                                          or d.refclassid = 'pg_catalog.pg_type'::regclass and d.refobjid = c.reltype
+               join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname <> f.schema_name
+               where d.objid = f.oid and d.classid = case f.kind when 'function' then 'pg_catalog.pg_proc'::regclass
+                   when 'rule' then 'pg_catalog.pg_rewrite'::regclass else 'pg_catalog.pg_policy'::regclass end) s
+           where f.kind <> 'publication' and (
+               not pg_catalog.has_schema_privilege(f.owner, s.oid, 'usage')
+               or s.rights <> 'usage' and not pg_catalog.has_schema_privilege(f.owner, s.oid, 'create')))
+       end as missing
+from (
     -- Functions first: the others may call them.
     select 1 as place, 'function' as kind, h.objid as oid, n.nspname::text as schema_name, p.proname::text as name,
            null::text as table_schema, null::text as table_name, false as is_own,
            p.oid::regprocedure::text as shown,
            case when me.rolsuper then session_user else pg_catalog.pg_get_userbyid(p.proowner) end::text as role_name,
            pg_catalog.pg_get_userbyid(p.proowner)::text as owner,
-           pg_catalog.pg_has_role(session_user, p.proowner, 'member') as may_act,
+           pg_catalog.pg_has_role(session_user, p.proowner, {set_role}) as may_act,
            case when p.prokind = 'a' then 'it is an aggregate'
                 when exists (select from pg_catalog.pg_depend e where e.classid = h.classid and e.objid = h.objid
                              and e.deptype in ('e', 'x')) then 'it belongs to an extension, or depends on one'
                 when exists (select from pg_catalog.aclexplode(p.proacl) x where x.grantor <> p.proowner)
                      then 'a privilege on it was granted by another role than its owner'
            end as obstacle,
-           case when not me.rolsuper and not (pg_catalog.has_schema_privilege(p.proowner, n.oid, 'create')
-                                              and pg_catalog.has_schema_privilege(p.proowner, n.oid, 'usage'))
-                then pg_catalog.format('grant usage, create on schema %I to %I;', n.nspname, pg_catalog.pg_get_userbyid(p.proowner))
-           end as missing,
            (select pg_catalog.pg_describe_object(u.classid, u.objid, u.objsubid) from pg_catalog.pg_depend u
             where u.refclassid = h.classid and u.refobjid = h.objid limit 1) as used_by,
            case when p.prokind = 'a' then '{}' else array[
@@ -55,8 +70,8 @@ select * from (
            pg_catalog.format('%I on %I.%I', w.rulename, n.nspname, c.relname),
            case when me.rolsuper then session_user else pg_catalog.pg_get_userbyid(c.relowner) end::text,
            pg_catalog.pg_get_userbyid(c.relowner)::text,
-           pg_catalog.pg_has_role(session_user, c.relowner, 'member'),
-           null, null, null,
+           pg_catalog.pg_has_role(session_user, c.relowner, {set_role}),
+           null, null,
            array[pg_catalog.rtrim(pg_catalog.pg_get_ruledef(w.oid), ';')]
            || case w.ev_enabled
                   when 'D' then array[pg_catalog.format('alter table %I.%I disable rule %I', n.nspname, c.relname, w.rulename)]
@@ -78,8 +93,8 @@ select * from (
            pg_catalog.format('%I on %I.%I', p.polname, n.nspname, c.relname),
            case when me.rolsuper then session_user else pg_catalog.pg_get_userbyid(c.relowner) end::text,
            pg_catalog.pg_get_userbyid(c.relowner)::text,
-           pg_catalog.pg_has_role(session_user, c.relowner, 'member'),
-           null, null, null,
+           pg_catalog.pg_has_role(session_user, c.relowner, {set_role}),
+           null, null,
            array[pg_catalog.format('create policy %I on %I.%I as %s for %s to %s%s%s', p.polname, n.nspname, c.relname,
                      case when p.polpermissive then 'permissive' else 'restrictive' end,
                      case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end,
@@ -103,7 +118,7 @@ select * from (
     union all
     select 4, 'publication', r.oid, n.nspname::text, b.pubname::text, n.nspname::text, c.relname::text, true,
            pg_catalog.quote_ident(b.pubname), o.role_name::text, o.role_name::text, o.role_name is not null,
-           null, null, null,
+           null, null,
            array[pg_catalog.format('alter publication %I add table %s%I.%I%s%s', b.pubname,
                      case when c.relkind = 'p' then '' else 'only ' end, n.nspname, c.relname,
                      {publication_columns}, {publication_filter})],
@@ -119,10 +134,11 @@ select * from (
         select case
             when pg_catalog.pg_has_role(c.relowner, b.pubowner, 'usage') then pg_catalog.pg_get_userbyid(c.relowner)
             when pg_catalog.pg_has_role(b.pubowner, c.relowner, 'usage')
-                 and pg_catalog.pg_has_role(session_user, b.pubowner, 'member') then pg_catalog.pg_get_userbyid(b.pubowner)
+                 and pg_catalog.pg_has_role(session_user, b.pubowner, {set_role}) then pg_catalog.pg_get_userbyid(b.pubowner)
             when pg_catalog.pg_has_role(session_user, c.relowner, 'usage')
                  and pg_catalog.pg_has_role(session_user, b.pubowner, 'usage') then session_user
         end as role_name
     ) o
 ) f
-order by place, oid
+cross join me
+order by f.place, f.oid

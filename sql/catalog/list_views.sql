@@ -1,6 +1,7 @@
 -- Views and materialized views that read one of the relations, directly or through other views, in an order in which
 -- they can be created. The search_path of the session should be empty, because the texts depend on it.
--- {relations} their oids, an array; {readers}. Lock: ACCESS SHARE on each view while its text is read.
+-- {relations} their oids, an array; {readers}, {set_role} readers.sql, set_role.sql. Lock: ACCESS SHARE on each view while
+-- its text is read.
 with recursive found(view, depth) as (
     select r.view, 1 from (select pg_catalog.unnest({relations}) as source) s
     cross join lateral ({readers}) r
@@ -13,7 +14,7 @@ with recursive found(view, depth) as (
 select c.oid, n.nspname::text as schema_name, c.relname::text as name, c.relkind = 'm' as is_materialized,
        pg_catalog.pg_get_userbyid(c.relowner)::text as owner,
        case when me.rolsuper then session_user else pg_catalog.pg_get_userbyid(c.relowner) end::text as role_name,
-       pg_catalog.pg_has_role(session_user, c.relowner, 'member') as may_act,
+       pg_catalog.pg_has_role(session_user, c.relowner, {set_role}) as may_act,
        case when c.relpersistence = 't' then 'it is a temporary view of another session'
             when exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::regclass
                          and d.objid = c.oid and d.deptype in ('e', 'x')) then 'it belongs to an extension, or depends on one'
@@ -21,9 +22,21 @@ select c.oid, n.nspname::text as schema_name, c.relname::text as name, c.relkind
                          and l.objoid = c.oid) then 'a security label is set on it'
             when exists (select from pg_catalog.pg_statistic_ext x where x.stxrelid = c.oid) then 'there are extended statistics on it'
        end as obstacle,
-       case when not me.rolsuper and not (pg_catalog.has_schema_privilege(c.relowner, n.oid, 'create')
-                                          and pg_catalog.has_schema_privilege(c.relowner, n.oid, 'usage'))
-            then pg_catalog.format('grant usage, create on schema %I to %I;', n.nspname, pg_catalog.pg_get_userbyid(c.relowner))
+       case when not me.rolsuper then (
+           -- Its own schema, and those of all that its query names.
+           select pg_catalog.string_agg(pg_catalog.format('grant %s on schema %I to %I;', s.rights, s.nspname,
+                                                          pg_catalog.pg_get_userbyid(c.relowner)), ' ' order by s.nspname)
+           from (
+               select n.oid, n.nspname, 'usage, create' as rights
+               union
+               select sn.oid, sn.nspname, 'usage' from pg_catalog.pg_rewrite w
+               join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = w.oid
+                                           and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid <> c.oid
+               join pg_catalog.pg_class k on k.oid = d.refobjid
+               join pg_catalog.pg_namespace sn on sn.oid = k.relnamespace and sn.oid <> n.oid
+               where w.ev_class = c.oid) s
+           where not pg_catalog.has_schema_privilege(c.relowner, s.oid, 'usage')
+              or s.rights <> 'usage' and not pg_catalog.has_schema_privilege(c.relowner, s.oid, 'create'))
        end as missing,
        pg_catalog.concat(
            case when c.relkind = 'm' then ' using ' || (select pg_catalog.quote_ident(a.amname) from pg_catalog.pg_am a where a.oid = c.relam) end,

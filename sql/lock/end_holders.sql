@@ -1,6 +1,7 @@
 -- Ends the sessions of clients that hold a conflicting lock on a table, as far as this role may: never a
--- worker of the server (autovacuum), a replication sender, or a session of ours.
--- $1 oid of the table, $2 conflicting modes. Lock: none.
+-- worker of the server (autovacuum), a replication sender, or a session that is recorded as ours; where its start is
+-- hidden, one that has the pid and the role of ours.
+-- $1 oid of the table, $2 conflicting modes; $3, $4, $5 pids, starts and login roles of our sessions. Lock: none.
 with holder as (
     select distinct a.pid, a.application_name as application, a.usesysid
     from pg_catalog.pg_locks l
@@ -10,7 +11,11 @@ with holder as (
       and a.pid <> pg_catalog.pg_backend_pid() and a.usesysid is not null
       and coalesce(a.backend_type, 'client backend') = 'client backend'
       and not exists (select from pg_catalog.pg_stat_get_wal_senders() s where s.pid = a.pid)
-      and not pg_catalog.starts_with(a.application_name, 'pgrecast ')
+      and not exists (
+          select from rows from (pg_catalog.unnest($3::int[]), pg_catalog.unnest($4::timestamptz[]),
+                                 pg_catalog.unnest($5::oid[])) ours (pid, started, role)
+          where ours.pid = a.pid and ours.role = a.usesysid
+            and (a.backend_start is null or a.backend_start = ours.started))
 ), allowed as (
     select h.pid, h.application,
            (pg_catalog.pg_has_role(session_user, h.usesysid, 'usage')

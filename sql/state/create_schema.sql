@@ -14,8 +14,7 @@ create table pgrecast.migration (
     created_at timestamptz not null default clock_timestamp(),
     owner_role text not null,
     settings text[] not null,          -- name, value, name, value, ..
-    runner_pid int,                    -- backend of the current run
-    runner_seen_at timestamptz,
+    leader bigint,                     -- the session of the current run
     swap_xid text,
     swapped_at timestamptz,
     waiting_for text,                  -- older transactions that the run waits for
@@ -25,6 +24,18 @@ create table pgrecast.migration (
     error_state text,
     error_hint text
 );
+
+-- The sessions that runs have opened, each recorded by itself. A session is ours because it is recorded here, whatever
+-- its name.
+create table pgrecast.session (
+    id bigint generated always as identity primary key,
+    migration_id uuid not null references pgrecast.migration on delete cascade,
+    pid int not null,
+    backend_start timestamptz not null, -- no two backends have both in common
+    role_oid oid not null,             -- the login role
+    purpose text not null
+);
+create index on pgrecast.session (migration_id);
 
 -- One table of a migration; all tables of a migration are swapped in one transaction.
 create table pgrecast.table_change (
@@ -59,6 +70,9 @@ create table pgrecast.table_change (
     rounds bigint not null default 0,
     unique (migration_id, ordinal)
 );
+-- A table is in one open migration, however many begin at once.
+create unique index table_change_open on pgrecast.table_change (original_oid)
+    where phase not in ('finished', 'aborted', 'rolled_back');
 
 -- A heap that is copied to a heap: an ordinary table has one.
 create table pgrecast.part (

@@ -71,4 +71,31 @@ where kind in ('index', 'key index');
 -- It looks with the snapshot of the statement from now on.
 alter function pgrecast.guard() stable;
 
+alter table pgrecast.migration drop runner_pid, drop runner_seen_at, add leader bigint;
+create table pgrecast.session (
+    id bigint generated always as identity primary key,
+    migration_id uuid not null references pgrecast.migration on delete cascade,
+    pid int not null,
+    backend_start timestamptz not null,
+    role_oid oid not null,
+    purpose text not null
+);
+create index on pgrecast.session (migration_id);
+create unique index table_change_open on pgrecast.table_change (original_oid)
+    where phase not in ('finished', 'aborted', 'rolled_back');
+
+-- Roles with rights on the state get the same rights on its new tables.
+do $grant$
+declare given record;
+begin
+    for given in select acl.grantee, acl.privilege_type
+                 from pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) acl
+                 where c.oid = 'pgrecast.migration'::pg_catalog.regclass and acl.grantee <> c.relowner
+    loop
+        execute pg_catalog.format('grant %s on pgrecast.part, pgrecast.session to %s', given.privilege_type,
+            case given.grantee when 0 then 'public' else given.grantee::pg_catalog.regrole::text end);
+    end loop;
+end
+$grant$;
+
 update pgrecast.version set schema_version = 3

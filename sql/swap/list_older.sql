@@ -3,14 +3,14 @@
 -- whenever its transaction began), or their transaction began before the point and their xmin is older. For sessions of
 -- other roles these values may be hidden. Vacuum and our own sessions are left out.
 -- $1 transaction id at the point, $2 its time, $3 the oldest transaction that was running then, or null if that is not
--- known, $4 whether standbys count: their feedback contains their xmin. Lock: none.
+-- known, $4 whether standbys count: their feedback contains their xmin; $5 pids of our own sessions. Lock: none.
 select a.pid, coalesce(a.application_name, '') as application, coalesce(a.usename, '')::text as role_name,
        coalesce(a.state, '') as state,
        coalesce(extract(epoch from pg_catalog.clock_timestamp() - a.xact_start), 0)::float8 as transaction_seconds,
        a.query = '<insufficient privilege>' as is_hidden
 from pg_catalog.pg_stat_activity a
 where a.datname = pg_catalog.current_database() and a.pid <> pg_catalog.pg_backend_pid() and a.usesysid is not null
-  and not pg_catalog.starts_with(coalesce(a.application_name, ''), 'pgrecast ')
+  and a.pid <> all($5::int[])
   and (a.query = '<insufficient privilege>' and a.backend_type is distinct from 'walsender'
        or pg_catalog.age(a.backend_xmin) > pg_catalog.age($3::text::xid8::xid)
        or a.xact_start < $2::text::timestamptz

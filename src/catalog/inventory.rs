@@ -35,6 +35,11 @@ impl Attached {
     }
 }
 
+/// The privilege of `pg_has_role` by which this server allows SET ROLE.
+pub(super) fn set_role() -> Fragment {
+    Fragment::trusted(sql!("catalog/set_role.sql").text())
+}
+
 /// A right that is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
@@ -47,7 +52,8 @@ pub struct Missing {
 impl Missing {
     /// All rights that are missing for a migration of this table.
     pub async fn list(client: &Client, table: u32) -> Result<Vec<Self>> {
-        let rows = client.query(&sql!("catalog/list_privileges.sql").text(), &[&table]).await?;
+        let statement = sql!("catalog/list_privileges.sql").fill("set_role", &set_role());
+        let rows = client.query(&statement.text(), &[&table]).await?;
         rows.iter()
             .map(|row| Ok(Missing { what: row.try_get("missing")?, remedy: row.try_get("remedy")? }))
             .collect()

@@ -20,7 +20,7 @@ pub use inventory::{Attached, Missing};
 pub use object::{Check, StatisticsObject, Trigger, TriggerState};
 pub use referrer::{Referrer, ReferrerKind, View};
 pub use sequence::OwnedSequence;
-pub use table::{Persistence, Table, find_name, find_table};
+pub use table::{Persistence, Table, find_name, find_relation, find_table};
 
 use crate::error::Result;
 use crate::name::{Fragment, sql};

@@ -3,6 +3,7 @@
 
 use tokio_postgres::{Client, Row};
 
+use super::inventory::set_role;
 use crate::error::{Error, Result};
 use crate::name::{Fragment, Ident, QualifiedName, sql};
 
@@ -80,7 +81,8 @@ impl View {
         let readers = Fragment::trusted(sql!("catalog/readers.sql").text());
         let statement = sql!("catalog/list_views.sql")
             .fill("relations", &Fragment::trusted(relations))
-            .fill("readers", &readers);
+            .fill("readers", &readers)
+            .fill("set_role", &set_role());
         Fragment::trusted(statement.text())
     }
 
@@ -212,6 +214,7 @@ impl Referrer {
         };
         let statement = sql!("catalog/list_others.sql")
             .fill("relations", &Fragment::trusted(relations))
+            .fill("set_role", &set_role())
             .fill("set_grants", &set_grants(&ROUTINE_GRANTS))
             .fill("publication_columns", &Fragment::trusted(columns))
             .fill("publication_filter", &Fragment::trusted(filter));

@@ -121,6 +121,14 @@ pub async fn find_table(client: &Client, name: &str) -> Result<Option<u32>> {
     Ok(row.try_get(0)?)
 }
 
+/// The oid of a relation, whether or not this role may use its schema: that right is checked for the role that needs it.
+/// `None` if it does not exist.
+pub async fn find_relation(client: &Client, name: &QualifiedName) -> Result<Option<u32>> {
+    let statement = sql!("catalog/find_relation.sql").text();
+    let row = client.query_opt(&statement, &[&name.schema.as_str(), &name.name.as_str()]).await?;
+    row.map(|row| Ok(row.try_get("oid")?)).transpose()
+}
+
 /// The current name of a relation. `None` if it does not exist any more.
 pub async fn find_name(client: &Client, oid: u32) -> Result<Option<QualifiedName>> {
     let row = client.query_opt(&sql!("catalog/find_name.sql").text(), &[&oid]).await?;

@@ -7,8 +7,10 @@
 //! In reading order: `secret` decides what is not shown; `settings` holds the requested settings, filled from
 //! `conninfo`, `uri`, `service` files and the environment; `target` determines where to connect: each `endpoint` with a
 //! password from the `passfile`, and `tls`, which verifies a `certificate`; `connect` opens the connection, and
-//! `failure` explains its errors; `connection` is the open session, and `session` sets one up for a migration.
+//! `failure` explains its errors; `connection` is the open session, and `session` sets one up for a migration; `backend`
+//! identifies the server process that serves it.
 
+pub mod backend;
 mod certificate;
 mod connect;
 mod connection;
@@ -25,6 +27,7 @@ mod target;
 mod tls;
 mod uri;
 
+pub use backend::{Backend, Living};
 pub use connection::{Canceller, Connection, ServerVersion, all_closed};
 pub use secret::may_hold_password;
 pub use session::{Session, Sessions};

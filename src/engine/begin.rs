@@ -1,8 +1,9 @@
 //! `run` with a change: records a new migration, or finds the open one for the same change.
 
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use super::{Engine, find, lease};
+use super::{Engine, find};
 use crate::alter::TableRef;
 use crate::change::{Change, Record};
 use crate::error::{Error, Result};
@@ -36,11 +37,18 @@ impl Engine {
         let session = self.sessions.for_migration(short, &table.owner, &found.settings).open("begin").await?;
         state::install(&session).await?;
         session.batch_execute("begin").await?;
-        lease::only_one(&session, table.oid).await?;
         migration.insert(&session).await?;
         let fingerprint = crate::catalog::fingerprint(&session, table.oid).await?;
         let new = NewTableChange { migration: id, ordinal: 1, table, asked, fingerprint: &fingerprint };
-        let change = TableChange::insert(&session, &new).await?;
+        let change = match TableChange::insert(&session, &new).await {
+            Ok(change) => change,
+            Err(error) if error.is_sqlstate(&SqlState::UNIQUE_VIOLATION) => {
+                session.batch_execute("rollback").await?;
+                return Err(Error::failed("another run has just begun to change this table")
+                    .hint("`pgrecast status` shows it."));
+            }
+            Err(error) => return Err(error),
+        };
         state::store_steps(&session, change, &found.steps).await?;
         session.batch_execute("commit").await?;
         Failpoint::Planned.pass();

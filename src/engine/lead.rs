@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::{Engine, Options, lease};
+use super::lease::Lease;
+use super::{Engine, Options};
 use crate::error::{Error, Kind, Result};
-use crate::run::{Gate, Run};
+use crate::run::{Gate, OwnSessions, Run};
 use crate::state::{self, Migration, Phase};
 
 impl Engine {
@@ -31,29 +32,30 @@ impl Engine {
             .nice(gate.is_nice())
             .with_maintenance_work_mem(self.options.maintenance_work_mem);
         let control = sessions.open("control").await?;
-        let run = Run { control, sessions, events: self.events.clone(), gate };
-        lease::take(&run, &migration).await?;
+        let lease = Lease::take(&control, &migration, &self.events).await?;
+        let recorded = OwnSessions::new(sessions.clone(), id);
+        let run = Run { control, sessions: recorded, events: self.events.clone(), gate };
         let mut options = self.options;
         options.lock = options.lock.under(deadlock_timeout(&run.control).await?);
         let result = tokio::select! {
             result = Box::pin(work(&run, &options)) => result,
             () = stop => Err(Error::stopped("stopped on request")),
         };
-        let Err(error) = result else { return Migration::clear_error(&run.control, id).await };
-        // The connection of a stopped or failed step may be in any state: a new one reads the actual state.
-        let sessions = run.sessions.clone();
+        let Err(error) = result else {
+            Migration::clear_error(&run.control, id).await?;
+            return lease.give_back(&run.control).await;
+        };
         drop(run);
-        let tidy = sessions.open("tidy").await;
-        let Ok(tidy) = tidy else { return Err(error) };
-        if let Err(orphans) = lease::end_orphans(&tidy, &migration).await {
-            tracing::warn!(error = %orphans, "could not terminate the sessions of this run");
-        }
+        // The connection of a stopped or failed step may be in any state: a new one reads the actual state.
+        let Ok(tidy) = sessions.open("tidy").await else { return Err(error) };
+        let Ok(lease) = lease.hand_on(&tidy).await else { return Err(error) };
         let now = Migration::load(&tidy, id).await?;
         let error = describe(error, &now);
-        if error.kind == Kind::Usage {
-            return Err(error); // says nothing about the migration
+        let Some(lease) = lease else { return Err(error) }; // it is another run's to say how it stands
+        if error.kind != Kind::Usage {
+            now.record_error(&tidy, &error).await?; // one of usage says nothing about the migration
         }
-        now.record_error(&tidy, &error).await?;
+        lease.give_back(&tidy).await?;
         Err(error)
     }
 }

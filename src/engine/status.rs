@@ -7,7 +7,8 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::{Engine, find};
-use crate::catalog::find_table;
+use crate::catalog::find_relation;
+use crate::db::Backend;
 use crate::error::{Code, Error, Result};
 use crate::name::QualifiedName;
 use crate::state::{Migration, Phase, PhaseTime, TableChange, chunk, load_steps};
@@ -271,16 +272,8 @@ fn add(sum: &mut Option<i64>, more: Option<i64>) {
 
 /// The backend that leads the migration, if it still exists.
 async fn running(client: &Client, migration: &Migration) -> Result<Option<i32>> {
-    let Some(pid) = migration.runner_pid else { return Ok(None) };
-    let label = format!("pgrecast {} control", migration.short_id());
-    let lives: bool = client
-        .query_one(
-            "select exists (select from pg_catalog.pg_stat_activity where pid = $1 and application_name = $2)",
-            &[&pid, &label],
-        )
-        .await?
-        .try_get(0)?;
-    Ok(lives.then_some(pid))
+    let Some(leader) = migration.leader else { return Ok(None) };
+    Ok(Backend::living(client, &[leader]).await?.pop().map(|living| living.pid))
 }
 
 /// The number of entries in a log. `None` if it does not exist or this role may not read it.
@@ -309,7 +302,7 @@ async fn retired(
     change: &TableChange,
     name: &QualifiedName,
 ) -> Result<Option<Retired>> {
-    let Some(oid) = find_table(client, &name.to_string()).await? else { return Ok(None) };
+    let Some(oid) = find_relation(client, name).await? else { return Ok(None) };
     let bytes: i64 =
         client.query_one("select pg_catalog.pg_total_relation_size($1::oid)", &[&oid]).await?.try_get(0)?;
     Ok(Some(Retired {

@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::{Client, Row};
 
+use crate::db::Backend;
+use crate::db::backend::query_as_login;
 use crate::error::Result;
 use crate::name::sql;
+use crate::state::session;
 
 /// A transaction that holds a lock that conflicts with ours.
 #[derive(Debug, Clone)]
@@ -95,12 +98,11 @@ pub async fn list(client: &Client, relations: &[u32], modes: &[&str]) -> Result<
 
 /// Terminates client sessions that hold such a lock on this table, and returns them in words.
 pub async fn end(client: &Client, table: u32, modes: &[&str]) -> Result<Vec<String>> {
+    let (pids, starts, roles) = Backend::columns(&session::list(client, None).await?);
+    let statement = sql!("lock/end_holders.sql").text();
     // Use the rights of the login role, which need not be the table's owner.
-    client.batch_execute("begin; set local role none").await?;
-    let rows = client.query(&sql!("lock/end_holders.sql").text(), &[&table, &modes]).await;
-    client.batch_execute("rollback").await?;
-    rows?
-        .iter()
+    let rows = query_as_login(client, &statement, &[&table, &modes, &pids, &starts, &roles]).await?;
+    rows.iter()
         .map(|row| {
             let (pid, application): (i32, String) = (row.try_get("pid")?, row.try_get("application")?);
             let what =

@@ -5,19 +5,21 @@ pub mod definition;
 pub mod events;
 mod gate;
 pub mod pairs;
+mod sessions;
 
 pub use events::Events;
 pub use gate::Gate;
+pub use sessions::OwnSessions;
 
-use crate::db::{Session, Sessions};
+use crate::db::Session;
 
 /// A run of one migration.
 pub struct Run {
     /// The session that leads the migration: holds its lease, reads and writes its state, and does all work that needs
     /// only one session.
     pub control: Session,
-    /// Opens sessions with the owner and the settings of the migration.
-    pub sessions: Sessions,
+    /// Opens sessions with the owner and the settings of the migration, recorded as ours.
+    pub sessions: OwnSessions,
     /// Receives the events.
     pub events: Events,
     /// Where work pauses.

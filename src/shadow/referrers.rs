@@ -324,9 +324,14 @@ fn check_other(other: &Referrer) -> Result<()> {
 fn may_create(what: &str, missing: Option<&str>) -> Result<()> {
     match missing {
         None => Ok(()),
-        Some(grant) => {
-            let message = format!("the owner of {what} may not create it in its schema");
-            Err(may_not(what, message).hint(format!("Run: {grant}")))
+        Some(grants) => {
+            let lacks = if grants.contains(", create on schema") {
+                "create it in its schema"
+            } else {
+                "use a schema that it is in or names"
+            };
+            let message = format!("the owner of {what} may not {lacks}");
+            Err(may_not(what, message).hint(format!("Run: {grants}")))
         }
     }
 }
@@ -362,7 +367,9 @@ async fn check_columns(client: &Client, original: &Definition, names: &NewNames)
 
 fn may_not_act(what: &str, role: &Ident) -> Error {
     let message = format!("{what} belongs to role {}, and this role may not SET ROLE to it", role.shown());
-    may_not(what, message).hint(format!("Run: grant {role} to the role that connects."))
+    may_not(what, message).hint(format!(
+        "Run: grant {role} to the role that connects; if it is a member already (PostgreSQL 16 and later), with set true."
+    ))
 }
 
 fn may_not(what: &str, message: String) -> Error {

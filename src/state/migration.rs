@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-use super::{LockCost, Phase, TableChange, is_installed, record};
+use super::{LockCost, Phase, TableChange, is_installed, record, session};
+use crate::db::Backend;
 use crate::error::{Error, Kind, Result};
 use crate::name::{Ident, sql};
 use crate::plan::Side;
@@ -25,8 +26,8 @@ pub struct Migration {
     pub owner: Ident,
     /// Settings under which casts were planned, as name and value.
     pub settings: Vec<(String, String)>,
-    /// The backend of the current or last run.
-    pub runner_pid: Option<i32>,
+    /// The backend that leads it, or led it and has ended.
+    pub leader: Option<Backend>,
     /// The swap's transaction id.
     pub swap_xid: Option<String>,
     /// When the swap happened.
@@ -113,7 +114,7 @@ impl Migration {
             needs_no_copy: row.try_get("needs_no_copy")?,
             owner: Ident::new(row.try_get::<_, String>("owner_role")?),
             settings: settings.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect(),
-            runner_pid: row.try_get("runner_pid")?,
+            leader: session::backend(row, ["leader_pid", "leader_start", "leader_role"])?,
             swap_xid: row.try_get("swap_xid")?,
             swapped_at: row.try_get("swapped_at")?,
             swapped_ago: row
@@ -161,14 +162,6 @@ impl Migration {
         for table in &mut self.tables {
             table.phase = to;
         }
-        Ok(())
-    }
-
-    /// Records the backend that leads the migration now.
-    pub async fn record_runner(&self, client: &Client, pid: i32) -> Result<()> {
-        const TEXT: &str =
-            "update pgrecast.migration set runner_pid = $2, runner_seen_at = clock_timestamp() where id = $1";
-        client.execute(TEXT, &[&self.id, &pid]).await?;
         Ok(())
     }
 

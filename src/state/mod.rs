@@ -6,10 +6,12 @@
 
 mod blueprint;
 pub mod chunk;
+pub mod lease;
 mod migration;
 mod part;
 mod phase;
 pub mod segment;
+pub mod session;
 mod step;
 mod table_change;
 mod version;

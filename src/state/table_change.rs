@@ -163,15 +163,6 @@ impl TableChange {
         })
     }
 
-    /// Whether an open migration has this table. A new run checks this in the transaction that begins it.
-    pub async fn is_open_on(client: &Client, table: u32) -> Result<bool> {
-        const TEXT: &str = "select exists (
-                 select from pgrecast.table_change c join pgrecast.migration m on m.id = c.migration_id
-                 where c.original_oid = $1 and m.phase <> all($2::text[]))";
-        let ended: Vec<&str> = Phase::ended().map(Phase::as_str).collect();
-        Ok(client.query_one(TEXT, &[&table, &ended]).await?.try_get(0)?)
-    }
-
     /// Records the phase of this table, in the transaction that reached it or separately.
     pub async fn reach(&self, client: &Client, phase: Phase) -> Result<()> {
         const TEXT: &str = "update pgrecast.table_change set phase = $2 where id = $1";

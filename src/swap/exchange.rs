@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use crate::catalog::{Definition, Fingerprint, find_table};
+use crate::catalog::{Definition, Fingerprint, find_relation};
 use crate::db::search_path;
 use crate::error::{Error, Result};
 use crate::lock::{Request, Target, may_lock};
@@ -93,7 +93,7 @@ async fn list_locks(
             targets.push(Target::table(&change.name, pair.from_oid));
             continue;
         }
-        let oid = find_table(client, &locked.name.to_string()).await?.ok_or_else(|| {
+        let oid = find_relation(client, &locked.name).await?.ok_or_else(|| {
             Error::needs_person(format!("{} does not exist any more", locked.name.shown()))
                 .state("nothing was swapped")
         })?;

@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 
 use super::snapshots::{self, Point, Readers};
 use crate::alter::LockMode;
-use crate::catalog::{Fingerprint, find_table};
+use crate::catalog::{Fingerprint, find_relation};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Failpoint;
 use crate::lock::{LockPolicy, Locking, Purpose, Request, Target};
@@ -37,7 +37,7 @@ pub async fn validate(run: &Run, change: &TableChange, side: Side, policy: LockP
         let detail = Detail::Object(stored.dependent.name.shown());
         run.events.progressed(n as i64, open.len() as i64, Unit::ForeignKeys, detail);
         let child = &stored.dependent.table;
-        let oid = find_table(client, &child.to_string()).await?.ok_or_else(|| {
+        let oid = find_relation(client, child).await?.ok_or_else(|| {
             Error::needs_person(format!("table {} does not exist any more", child.shown()))
                 .state("the change is in place")
         })?;
@@ -46,7 +46,7 @@ pub async fn validate(run: &Run, change: &TableChange, side: Side, policy: LockP
             // Created on a partitioned table whose partitions have it already: writers to both tables wait, but only
             // for a moment, because no scan is needed.
             Some(parent) if stored.dependent.create.is_empty() => {
-                let parent_oid = find_table(client, &parent.to_string()).await?.unwrap_or_default();
+                let parent_oid = find_relation(client, parent).await?.unwrap_or_default();
                 let targets = vec![Target::partitioned(child, oid), Target::table(parent, parent_oid)];
                 (Request { targets, mains: vec![1] }, LockMode::ShareRowExclusive)
             }

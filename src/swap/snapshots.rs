@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
 
+use crate::db::Backend;
 use crate::error::{Error, Kind, Result};
 use crate::name::sql;
 use crate::pair::Pair;
 use crate::replay::bring_level;
 use crate::run::Run;
 use crate::run::events::Note;
-use crate::state::{Migration, TableChange};
+use crate::state::{Migration, TableChange, session};
 
 /// How long the probe for older snapshots may wait.
 const PROBE: &str = "2s";
@@ -71,9 +72,11 @@ pub async fn older(
     readers: Readers,
 ) -> Result<Vec<String>> {
     let everywhere = readers == Readers::Everywhere;
-    let rows = client
-        .query(&sql!("swap/list_older.sql").text(), &[&point.xid, &point.at, &point.xmin, &everywhere])
-        .await?;
+    let living = Backend::living(client, &session::list(client, None).await?).await?;
+    // The run waits for a session that is only likely to be ours.
+    let ours: Vec<i32> = living.iter().filter(|one| one.is_certain).map(|one| one.pid).collect();
+    let statement = sql!("swap/list_older.sql").text();
+    let rows = client.query(&statement, &[&point.xid, &point.at, &point.xmin, &everywhere, &ours]).await?;
     let mut found = Vec::new();
     let mut hidden = Vec::new();
     for row in rows {

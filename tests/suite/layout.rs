@@ -33,9 +33,10 @@ const ORDER: [&str; 24] = [
 ];
 
 /// The tables of our state.
-const STATE: [&str; 10] = [
+const STATE: [&str; 11] = [
     "version",
     "migration",
+    "session",
     "table_change",
     "part",
     "chunk",

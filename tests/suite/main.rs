@@ -38,6 +38,7 @@ mod engine {
     mod kill;
     mod live;
     mod meanwhile;
+    mod sessions;
     mod stall;
     mod torture;
     mod twin;

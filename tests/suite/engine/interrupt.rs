@@ -53,6 +53,15 @@ enum Stop {
     Kill,
 }
 
+/// Makes a session one of the open migration's, as a run does with those that it opens.
+async fn record_as_ours(db: &TestDb<'_>, session: &Client) {
+    let pid: i32 = session.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+    let record = "insert into pgrecast.session (migration_id, pid, backend_start, role_oid, purpose)
+                  select m.id, a.pid, a.backend_start, a.usesysid, 'copy 9' from pgrecast.migration m, pg_stat_activity a
+                  where a.pid = $1";
+    db.query(record, &[&pid]).await;
+}
+
 async fn fill(db: &TestDb<'_>) {
     db.execute(
         "create table t (id int primary key, v text, n int);
@@ -122,15 +131,13 @@ async fn what_a_killed_run_of_a_role_that_is_not_the_owner_left_is_ended_by_the_
     let other = db.role("other", &format!("grant {} to {{role}}", owner.name)).await;
     stopped_as(&db, &operator.name, Moment::Copy, Stop::Kill).await;
     // One that does not end by itself, as on a connection whose other end vanished without a word.
-    let id: String =
-        db.query_value("select left(replace(id::text, '-', ''), 8) from pgrecast.migration").await;
     let orphan = db.connect_as(&operator).await;
-    orphan.batch_execute(&format!("set application_name = 'pgrecast {id} copy 9'")).await.unwrap();
+    record_as_ours(&db, &orphan).await;
     let refused = db.pgrecast_as(&other, &["run", "t"]).await.expect_code(1);
     assert!(refused.stderr.contains(&format!("of role {}", operator.name)), "{}", refused.whole());
     orphan.batch_execute("select 1").await.expect("another role may not end it");
     let done = db.pgrecast_as(&operator, &["run", "t"]).await.expect_code(0);
-    assert!(done.stderr.contains("ended sessions"), "{}", done.whole());
+    assert!(done.stderr.contains("terminated sessions"), "{}", done.whole());
     assert!(orphan.batch_execute("select 1").await.is_err());
     let rows: i64 = db.query_value("select count(distinct id) * 100000 + count(*) from t").await;
     assert_eq!(rows, 30000 * 100_000 + 30000);
@@ -200,8 +207,10 @@ async fn a_second_run_is_told_who_has_the_migration() {
         db.pgrecast(&["list", "--json"]).await.expect_code(0).json()[0]["phase"] == "verified"
     })
     .await;
+    let leader = db.pgrecast(&["list", "--json"]).await.expect_code(0).json()[0]["runner_pid"].clone();
     let second = db.pgrecast(&CHANGE).await.expect_code(1);
     assert!(second.stderr.contains("already running elsewhere"), "{}", second.whole());
+    assert!(second.stderr.contains(&format!("held by pid {leader} ")), "{}", second.whole());
     let other = db.pgrecast(&["run", "t", "--alter", "add column x int"]).await.expect_code(2);
     assert!(other.stderr.contains("another change"), "{}", other.whole());
     obstacle.batch_execute("rollback").await.unwrap();

@@ -102,6 +102,43 @@ async fn a_session_that_holds_the_table_is_ended_only_when_told_to() {
     assert_nothing_left(&db).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_like_ours_spares_no_session_and_a_record_does() {
+    let db = TestDb::create("spared").await;
+    fill(&db).await;
+    let hold = async |name: &str| {
+        let holder = db.connect().await;
+        holder.batch_execute(&format!("set application_name = '{name}'")).await.unwrap();
+        holder.batch_execute("begin; select count(*) from t").await.unwrap();
+        holder
+    };
+    let named = hold("pgrecast nightly report").await;
+    db.pgrecast(&[&CHANGE[..], &["--lock-attempts", "1"]].concat()).await.expect_code(1);
+    // One of another migration, say.
+    db.execute(
+        "create table other (id int primary key);
+         insert into pgrecast.migration (id, phase, created_at, owner_role, settings)
+         values (gen_random_uuid(), 'planned', '2000-01-01', 'postgres', '{}')",
+    )
+    .await;
+    let recorded = hold("anything").await;
+    let pid: i32 = recorded.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+    let record = "insert into pgrecast.session (migration_id, pid, backend_start, role_oid, purpose)
+                  select m.id, a.pid, a.backend_start, a.usesysid, 'verify' from pgrecast.migration m, pg_stat_activity a
+                  where a.pid = $1 and m.phase = 'planned'";
+    db.query(record, &[&pid]).await;
+    let run = db.spawn(&["run", "t", "--kill-blockers-after", "1s"]);
+    wait_until("one is ended", async || run.stderr_so_far().contains("was ended")).await;
+    assert!(named.batch_execute("select 1").await.is_err());
+    attempts(&db, 8).await;
+    recorded.batch_execute("commit").await.expect("nobody ended it");
+    run.wait().await.expect_code(0);
+    drop(recorded);
+    db.execute("delete from pgrecast.migration where phase = 'planned'").await;
+    db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
+    assert_nothing_left(&db).await;
+}
+
 /// A cluster whose autovacuum works on our tables as slowly as it can.
 fn with_autovacuum() -> Cluster {
     Cluster::start(&[

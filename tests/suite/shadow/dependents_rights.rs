@@ -92,6 +92,128 @@ async fn a_foreign_key_needs_no_right_to_read_the_other_table() {
     forget(&db, &[&owner]).await;
 }
 
+/// What it printed, without the breaks in its lines.
+fn in_one_line(output: &Output) -> String {
+    output.whole().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A table of one role with dependents of every kind in schemas of their own, and all that README.md lists: each grant as
+/// what is granted and to whom.
+async fn with_dependents_elsewhere(db: &TestDb<'_>) -> (Role, Vec<(String, String)>) {
+    let me = db.role("me", "").await;
+    let [owner, child, other] =
+        [db.role("owner", "").await, db.role("child", "").await, db.role("other", "").await];
+    let [owner, child, other] = [owner.name, child.name, other.name];
+    let grants: Vec<(String, String)> = [
+        (owner.clone(), &me.name),
+        (format!("create on database {}", db.name()), &owner),
+        ("usage, create on schema app".into(), &owner),
+        (child.clone(), &owner),
+        ("usage on schema children".into(), &owner),
+        ("references on table parents.p".into(), &owner),
+        ("usage on schema parents".into(), &owner),
+        ("usage, create on schema matviews".into(), &owner),
+        (other.clone(), &me.name),
+        ("usage on schema app".into(), &other),
+        ("usage, create on schema views".into(), &other),
+        ("usage, create on schema functions".into(), &other),
+        ("usage on schema policies".into(), &other),
+        ("usage on schema rules".into(), &other),
+    ]
+    .map(|(what, role)| (what, role.clone()))
+    .to_vec();
+    db.execute(
+        "create schema app; create schema children; create schema parents; create schema views; create schema matviews;
+         create schema functions; create schema policies; create schema rules;
+         create table parents.p (id int primary key); insert into parents.p values (1);
+         create table app.t (id int primary key, p int default 1 references parents.p, v text);
+         insert into app.t select g, 1, 'v' from generate_series(1, 50) g;
+         create table children.c (t int references app.t); insert into children.c values (7);
+         create table policies.p (id int); create table rules.r (id int);",
+    )
+    .await;
+    for (what, role) in &grants {
+        db.execute(&format!("grant {what} to {role}")).await;
+    }
+    db.execute(&format!(
+        "alter table app.t owner to {owner}; alter table children.c owner to {child};
+         alter table policies.p owner to {other}; alter table rules.r owner to {other};
+         grant select, insert on app.t to {other};
+         set role {owner}; create materialized view matviews.m as select count(*), max(id) from app.t;
+         create publication {owner} for table app.t; set role {other};
+         create view views.w as select id, v from app.t;
+         create function functions.f() returns bigint language sql begin atomic select count(*) from app.t; end;
+         create policy see on policies.p using (exists (select from app.t where t.v = 'v'));
+         create rule also as on insert to rules.r do also insert into app.t (id) values (new.id);
+         reset role"
+    ))
+    .await;
+    (me, grants)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_grants_of_the_readme_dependents_in_any_schema_are_carried_over_and_none_is_missing_unnamed()
+{
+    const CHANGE: [&str; 2] = ["--alter", "alter id type bigint"];
+    let db = TestDb::create("grants").await;
+    let (me, grants) = with_dependents_elsewhere(&db).await;
+    // Without the first, this role does not see the table.
+    for (what, role) in &grants[1..] {
+        let taken = if what == "usage, create on schema app" { "create on schema app" } else { what };
+        db.execute(&format!("revoke {taken} from {role}")).await;
+        let plan = db.pgrecast_as(&me, &["plan", "app.t", CHANGE[0], CHANGE[1]]).await;
+        assert_eq!(plan.code, 3, "without {what} to {role}: {}", plan.whole());
+        assert!(in_one_line(&plan).contains(what.as_str()), "without {what} to {role}: {}", plan.whole());
+        db.execute(&format!("grant {what} to {role}")).await;
+    }
+    let lines = changed(&db, &me, "app.t", &CHANGE).await;
+    assert!(lines.iter().all(|line| line.contains("int")), "{lines:#?}");
+    let roles: Vec<String> = db
+        .query_column(&format!(
+            "select rolname::text from pg_roles where starts_with(rolname, '{}_')",
+            db.name()
+        ))
+        .await;
+    for role in roles {
+        db.execute(&format!("drop owned by {role} cascade")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_membership_counts_for_what_the_server_lets_it_do() {
+    let db = TestDb::create("membership").await;
+    db.execute("create table t (id int primary key)").await;
+    let owner = db.owner_role("owner", &["t"]).await;
+    let me = db.role("me", &format!("grant {} to {{role}}", owner.name)).await;
+    let (owner_name, me_name) = (&owner.name, &me.name);
+    let has_options: bool =
+        db.query_value("select current_setting('server_version_num')::int >= 160000").await;
+    let lacks = if has_options {
+        [
+            (
+                format!("grant {owner_name} to {me_name} with set false"),
+                format!("grant {owner_name} to {me_name} with set true;"),
+            ),
+            (
+                format!("grant {owner_name} to {me_name} with inherit false"),
+                format!("grant {owner_name} to {me_name} with inherit true;"),
+            ),
+        ]
+        .to_vec()
+    } else {
+        vec![(format!("alter role {me_name} noinherit"), format!("alter role {me_name} inherit;"))]
+    };
+    for (without, remedy) in lacks {
+        db.execute(&without).await;
+        let plan = db.pgrecast_as(&me, &["plan", "t", "--rebuild"]).await.expect_code(3);
+        assert!(in_one_line(&plan).contains(&remedy), "{}", plan.whole());
+        db.execute(&remedy).await;
+    }
+    db.pgrecast_as(&me, &["run", "t", "--rebuild"]).await.expect_code(0);
+    db.pgrecast_as(&me, &["cleanup", "t"]).await.expect_code(0);
+    forget(&db, &[&owner]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statistics_in_a_schema_where_the_owner_may_create_nothing_are_refused_with_the_grant() {
     let db = TestDb::create("statistics").await;

@@ -123,9 +123,10 @@ const WRITTEN: &[(&str, &str, &str)] = &[
         "create table {t} (id int generated always as identity primary key, n serial, v int default 0, up int references {t} on delete set null,
              w text generated always as ('w' || v) stored, unique (n) deferrable initially deferred, check (v >= 0));
          alter table {t} add constraint later check (v <> 7) not valid",
-        "insert into {t} (v) values (8); update {t} set v = v + 10 where id % 7 = {n} % 7; delete from {t} where id = {n} + 30;
-         insert into {t} (id, n, up) overriding system value values (10000 + {n}, 10000 + {n}, 1);
-         update {t} set n = default where id = 10000 + {n}",
+        "insert into {t} (v) values (8); update {t} set v = v + 10 where id <= 400 and id % 7 = {n} % 7;
+         delete from {t} where id <= 400 and id = {n} + 30;
+         insert into {t} (id, n, up) overriding system value values (1000000 + {n}, 1000000 + {n}, 1);
+         update {t} set n = default where id = 1000000 + {n}",
         "alter id type bigint, alter up type bigint",
     ),
     (
@@ -176,7 +177,20 @@ async fn tables_of_unusual_shapes_are_changed_while_they_are_written_to() {
         stop.store(true, Ordering::Relaxed);
         let transactions = writer.await.expect("the writer does not panic");
         assert!(transactions > 10, "{transactions}");
-        assert_equal(&db, "t", "twin").await;
+        if setup.contains("identity") {
+            // The swap leaves a gap in an identity.
+            for table in ["t", "twin"] {
+                db.execute(&format!(
+                    "create view {table}_in_order as
+                     select row_number() over (order by id), id <= 400 or id > 1000000 as is_given, n, v, up, w from {table}"
+                ))
+                .await;
+            }
+            assert_equal(&db, "t_in_order", "twin_in_order").await;
+            db.execute("drop view t_in_order, twin_in_order").await;
+        } else {
+            assert_equal(&db, "t", "twin").await;
+        }
         assert_eq!(
             diff(&without_sequence_values(&before), &without_sequence_values(&schema_dump(&db).await)),
             Vec::<String>::new()

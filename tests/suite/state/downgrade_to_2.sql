@@ -8,14 +8,14 @@ begin
     for t in select c.oid::regclass as name from pg_class c
              where c.relnamespace = 'pgrecast'::regnamespace and c.relkind = 'r'
                and c.relname in ('version', 'migration', 'table_change', 'part', 'chunk', 'mapping', 'key_column',
-                                 'dependent', 'step', 'segment', 'event')
+                                 'dependent', 'step', 'segment', 'event', 'session')
     loop
         execute format('alter table %s set schema newer', t.name);
     end loop;
 end $$;
 {tables}
 insert into pgrecast.migration
-select m.id, m.phase, m.created_at, m.owner_role, m.settings, m.runner_pid, m.runner_seen_at, t.verified_rows,
+select m.id, m.phase, m.created_at, m.owner_role, m.settings, null, null, t.verified_rows,
        t.verified_differences, t.verified_at, m.swap_xid, m.swapped_at, t.lock_attempts, t.lock_held_ms, t.lock_waited_ms,
        t.lock_blockers, m.waiting_for, t.keys_replayed, t.rounds, m.error_sqlstate, m.error_message, m.error_since,
        m.error_state, m.error_hint

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pgrecast::db::{ConnectionArgs, Sessions, Target};
 use pgrecast::failpoint::Failpoint;
 use pgrecast::pair::{Direction, Pair};
-use pgrecast::run::{Events, Gate, Run, pairs};
+use pgrecast::run::{Events, Gate, OwnSessions, Run, pairs};
 use pgrecast::state::{Migration, TableChange};
 use tokio_postgres::Client;
 
@@ -35,6 +35,7 @@ impl ByHand {
             &migration.owner,
             &migration.settings,
         );
+        let sessions = OwnSessions::new(sessions, migration.id);
         let control = sessions.open("control").await.unwrap();
         let run = Run { control, sessions, events: Events::new(Vec::new()), gate: Gate::new(0.0) };
         let change = migration.tables[0].clone();

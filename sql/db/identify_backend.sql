@@ -1,0 +1,5 @@
+-- The backend of this session, as it is known to others.
+-- Lock: none.
+select a.pid, a.backend_start, a.usesysid as role_oid
+from pg_catalog.pg_stat_activity a
+where a.pid = pg_catalog.pg_backend_pid()

@@ -1,0 +1,3 @@
+-- The sessions recorded of a migration.
+-- $1 the migration, or null for all. Lock: none.
+select pid, backend_start, role_oid from pgrecast.session where $1::uuid is null or migration_id = $1
