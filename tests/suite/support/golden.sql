@@ -40,7 +40,7 @@ alter table rental.store add constraint store_manager foreign key (manager_staff
 create table rental.customer (
     customer_id int primary key, store_id int not null references rental.store, email varchar(50), active boolean default true not null,
     created date default '2026-01-01' not null, n int not null default 0);
-create unique index customer_email on rental.customer (lower(email)) include (active) nulls not distinct where email is not null;
+create unique index customer_email on rental.customer (lower(email)) include (active) /*since 15*/nulls not distinct/*end*/ where email is not null;
 create table rental.inventory (
     inventory_id int primary key, film_id int not null references rental.film, store_id int not null references rental.store, n int not null default 0);
 create statistics rental.inventory_stats (ndistinct, mcv) on film_id, store_id from rental.inventory;
@@ -71,7 +71,7 @@ create unique index rental_category on rental.rental_by_category (category);
 create function rental.rewards_report(at_least int) returns setof rental.customer language plpgsql security definer as $$
 begin return query select c.* from rental.customer c where c.n >= at_least; end $$;
 create function rental.last_name(c rental.customer) returns text language sql stable return split_part((c).email, '.', 2);
-create publication rental_all for tables in schema rental;
+/*since 15*/create publication rental_all for tables in schema rental;/*end*/
 
 create schema shop;
 create table shop.products (
@@ -100,7 +100,7 @@ create materialized view shop.best_sellers as select product, sum(quantity) as s
 create unique index best_sellers_product on shop.best_sellers (product);
 create view shop.best as select b.sold, p.* from shop.best_sellers b join shop.products p on p.id = b.product;
 comment on view shop.best is 'what sells'; comment on column shop.best.sold is 'how many';
-create publication shop_orders for table shop.orders (id, customer, status) where (id is not null), only shop.products with (publish = 'insert, update');
+create publication shop_orders for table shop.orders /*since 15*/(id, customer, status) where (id is not null)/*end*/, only shop.products with (publish = 'insert, update');
 create publication shop_inserts for table shop.orders with (publish = 'insert');
 
 create schema forum;
