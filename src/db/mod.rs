@@ -8,7 +8,7 @@
 //! `service` files and the environment; `target` makes of it where to connect: each
 //! `endpoint` with a password from the `passfile`, and `tls`, which trusts a `certificate` or
 //! not; `connect` goes there, with `failure` saying why it did not work; `connection` is the
-//! session that comes out, and `session` sets one up for the work of a migration.
+//! session that comes out, and `session` sets one up for the work of a migration, from a `known_state`.
 
 mod certificate;
 mod connect;
@@ -16,6 +16,7 @@ mod connection;
 mod conninfo;
 mod endpoint;
 mod failure;
+mod known_state;
 mod passfile;
 pub mod search_path;
 mod secret;

@@ -26,6 +26,7 @@ mod copy {
 }
 mod db {
     mod connection;
+    mod known_state;
 }
 mod docs {
     mod codes;
