@@ -31,6 +31,7 @@ use crate::plan::key::{is_key_index, shared_key};
 use crate::plan::mapping::{Tracker, reverse};
 use crate::plan::shadow::{Place, create_table, foreign_keys, furnish, strip};
 use crate::plan::{Blueprint, Dependent, Mapping, Side, dependents};
+use crate::run::made;
 use expression::{check_filter, check_using};
 use parents::Parents;
 
@@ -56,6 +57,7 @@ pub async fn build(
     let mut forward = apply(client, original, place, change, (oid, &parents)).await?;
     forward.filter.clone_from(&change.filter);
     judge::free_names(client, original, &place.shadow, oid, &forward).await?;
+    made::expect_altered(client, original.table.oid, &place.shadow, &change.alter).await?;
     let new = Definition::read(client, oid).await?;
     let reverse =
         reverse(&forward, &original.columns, &new.columns, &change.reverse, &original.table.name.name);
@@ -76,6 +78,7 @@ pub async fn build(
         run(client, &statement).await?;
     }
     let blueprint = Blueprint { new, forward, reverse, key, dependents };
+    made::expect_altered(client, original.table.oid, &place.shadow, &change.alter).await?;
     check_mappings(client, original, place, &blueprint, change).await?;
     run(client, &format!("drop schema {} cascade", place.scratch)).await?;
     Ok(blueprint)
@@ -121,6 +124,7 @@ pub(crate) async fn furnished(
     for statement in foreign_keys(original, place) {
         run(client, &statement).await?;
     }
+    made::expect_clone(client, original.table.oid, shadow).await?;
     let parents = parents::stand_in(client, original, place, alter).await?;
     Ok((oid, parents))
 }

@@ -61,6 +61,9 @@ mod replay {
     mod last_writes;
     mod rounds;
 }
+mod run {
+    mod made;
+}
 mod shadow {
     mod dependents;
     mod dependents_refused;
