@@ -162,6 +162,10 @@ impl Scene<'_> {
     async fn act(&self, action: &Action, found: &mut Found) -> Result<bool> {
         let statement = AlterStatement { actions: vec![action.clone()] };
         let drops = self.index_to_drop(action).await?;
+        if self.is_dropped_before(action, found).await? {
+            // The table can not have both at once, and an application that needs the one would miss it.
+            return Ok(false);
+        }
         self.expect_new_index(action).await?;
         let before = Definition::read(self.client, self.oid).await?;
         let cost = match self.run(&[self.on_clone(&statement)]).await? {
@@ -257,6 +261,14 @@ impl Scene<'_> {
             .about(wanted.shown())
             .state("nothing was changed")
             .hint("Drop or rename it first."))
+    }
+
+    /// Whether it creates an index whose name has one that an action before it drops.
+    async fn is_dropped_before(&self, action: &Action, found: &Found) -> Result<bool> {
+        let ActionKind::CreateIndex { name: Some(name) } = &action.kind else { return Ok(false) };
+        let here = QualifiedName { name: name.clone(), ..self.original.table.name.clone() };
+        let known = find_table(self.client, &here.to_string()).await?;
+        Ok(found.after.iter().any(|(step, _)| matches!(step.how, How::DropIndex(oid) if Some(oid) == known)))
     }
 
     /// The server looks for an index of the name that is written only after it has locked the table against writers.

@@ -14,6 +14,7 @@ mod order;
 pub(crate) mod parents;
 mod referrers;
 pub mod stage;
+mod users;
 
 pub use order::find_order;
 
@@ -62,7 +63,8 @@ pub async fn build(
     let reverse =
         reverse(&forward, &original.columns, &new.columns, &change.reverse, &original.table.name.name);
     let key =
-        shared_key(original, &new, &forward, |column| is_free(&change.alter, column)).map_err(|none| {
+        shared_key(original, &new, &forward, |c| is_free(&change.alter, c), |c| is_added(&change.alter, c))
+            .map_err(|none| {
             let message =
                 format!("{} has no key that identifies its rows: {}", original.table.name.shown(), none.why);
             Error::refused(none.code, message).state("nothing was changed").hint(none.hint)
@@ -242,6 +244,7 @@ async fn apply(
             None => None,
         };
         let text = statement.sql_with(&place.shadow, |written| parents.stand_in(written));
+        let triggers = users::take_off(client, oid, &place.shadow, statement).await?;
         client.batch_execute(text.as_str()).await.map_err(|error| {
             let error = Error::from(error);
             if error.kind != Kind::Failed {
@@ -259,6 +262,9 @@ async fn apply(
             }
             refused
         })?;
+        for trigger in &triggers {
+            run(client, trigger).await?;
+        }
         let kinds: Vec<ActionKind> = statement.actions.iter().map(|action| action.kind.clone()).collect();
         let after = Column::list(client, oid).await?;
         let added = match as_added {
@@ -297,6 +303,11 @@ fn is_free(alter: &Alter, column: &Ident) -> bool {
         }
         _ => true,
     })
+}
+
+/// Whether the change adds a column of this name.
+fn is_added(alter: &Alter, column: &Ident) -> bool {
+    alter.actions().any(|action| matches!(&action.kind, ActionKind::AddColumn { name } if name == column))
 }
 
 fn list_dependents(

@@ -65,6 +65,7 @@ mod run {
     mod made;
 }
 mod shadow {
+    mod anew;
     mod dependents;
     mod dependents_refused;
     mod dependents_rights;
