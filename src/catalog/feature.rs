@@ -1,6 +1,6 @@
 //! What a table has apart from its rows, as far as something other than us may give it to a table that we create.
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Statement};
 
 use crate::error::{Error, Result};
 use crate::name::sql;
@@ -93,7 +93,17 @@ pub struct Feature {
 impl Feature {
     /// The features of the table with this oid.
     pub async fn list(client: &Client, table: u32) -> Result<Vec<Self>> {
-        let rows = client.query(&sql!("catalog/list_features.sql").text(), &[&table]).await?;
+        Self::list_by(client, &Self::prepare(client).await?, table).await
+    }
+
+    /// The query behind [`Feature::list`], for whoever runs it under a lock.
+    pub async fn prepare(client: &Client) -> Result<Statement> {
+        Ok(client.prepare(&sql!("catalog/list_features.sql").text()).await?)
+    }
+
+    /// The features of a table, by the prepared query.
+    pub async fn list_by(client: &Client, query: &Statement, table: u32) -> Result<Vec<Self>> {
+        let rows = client.query(query, &[&table]).await?;
         rows.iter()
             .map(|row| {
                 let word: &str = row.try_get("kind")?;

@@ -119,12 +119,12 @@ pub(super) fn goes_back(setting: &Setting) -> bool {
     // A setting of an extension: its values are its own matter.
     let is_of_extension = name.contains('.');
     let is_among = |list: &[&str]| list.contains(&name.as_str());
-    is_set_by_others
-        && !is_of_extension
-        && !is_among(&RECORDED)
-        && !is_among(&KEPT)
-        && !KEPT_GROUPS.iter().any(|group| name.starts_with(group))
-        && !(is_of_server && is_among(&OF_MACHINE))
+    let is_kept = is_of_extension
+        || is_among(&RECORDED)
+        || is_among(&KEPT)
+        || KEPT_GROUPS.iter().any(|group| name.starts_with(group))
+        || (is_of_server && is_among(&OF_MACHINE));
+    is_set_by_others && !is_kept
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::name::{Ident, Literal};
 
 /// What every session of ours sets to something other than the built-in value, or first of all: the session can do
-/// nothing under a statement_timeout of a millisecond.
+/// nothing under a `statement_timeout` of a millisecond.
 const OURS: [(&str, &str); 17] = [
     ("statement_timeout", "0"),
     ("lock_timeout", "10s"), // for locks on our own objects; the application's go through step/lock

@@ -149,9 +149,9 @@ impl Pair {
     /// The images of the key as it should be in `to` (`f`) and as it is there (`t`): for slices.
     #[must_use]
     pub fn key_images(&self) -> (Fragment, Fragment) {
-        let keys = self.key.0.iter().enumerate();
-        let from = keys.clone().map(|(n, key)| image(&key.value(n), &key.to));
-        let to = keys.map(|(_, key)| image(&Fragment::trusted(format!("t.{}", key.to.name)), &key.to));
+        let keys = &self.key.0;
+        let from = keys.iter().enumerate().map(|(n, key)| image(&key.value(n), &key.to));
+        let to = keys.iter().map(|key| image(&Fragment::trusted(format!("t.{}", key.to.name)), &key.to));
         (Fragment::join(from, ", "), Fragment::join(to, ", "))
     }
 
@@ -262,5 +262,5 @@ fn key_part(
     if output.is_none() && !(from.is_generated && to.is_generated) {
         return Err(Error::failed(format!("nothing fills column {} of the key", to.name.shown())));
     }
-    Ok(KeyPart { output, from, to, from_operator, to_operator })
+    Ok(KeyPart { from, to, from_operator, to_operator, output })
 }

@@ -130,7 +130,7 @@ pub fn recipe(
     for column in &after.columns {
         let old = before.columns.iter().find(|old| old.number == column.number);
         if old.is_some_and(|old| column.is_not_null && !old.is_not_null) {
-            not_null(&mut recipe, &table, column, free_name(before, column));
+            not_null(&mut recipe, &table, column, &free_name(before, column));
             recipe.proofs.push(Proof {
                 code: Code::Nulls,
                 object: format!("{}.{}", table.shown(), column.name.shown()),
@@ -193,11 +193,11 @@ pub fn recipe(
 
 /// A valid check proves that there is no NULL: SET NOT NULL then reads no row.
 /// <https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-SET-DROP-NOT-NULL>
-fn not_null(recipe: &mut Recipe, table: &QualifiedName, column: &Column, check: Ident) {
+fn not_null(recipe: &mut Recipe, table: &QualifiedName, column: &Column, check: &Ident) {
     let name = &column.name;
     let add = format!("alter table {table} add constraint {check} check ({name} is not null) not valid");
-    recipe.before.push(Step::new(making(&check), vec![add]));
-    recipe.before.push(validate(table, &check));
+    recipe.before.push(Step::new(making(check), vec![add]));
+    recipe.before.push(validate(table, check));
     recipe.last.push(format!("alter table {table} alter column {name} set not null"));
     recipe.last.push(format!("alter table {table} drop constraint if exists {check}"));
 }

@@ -69,6 +69,7 @@ pub fn begun(error: Error) -> Error {
 /// What both tables of a swap have before it.
 #[derive(Debug)]
 pub struct Before {
+    query: tokio_postgres::Statement,
     incoming: Vec<Feature>,
     outgoing: Vec<Feature>,
 }
@@ -76,10 +77,10 @@ pub struct Before {
 impl Before {
     /// Reads it.
     pub async fn read(client: &Client, incoming: u32, outgoing: u32) -> Result<Self> {
-        Ok(Before {
-            incoming: Feature::list(client, incoming).await?,
-            outgoing: Feature::list(client, outgoing).await?,
-        })
+        let query = Feature::prepare(client).await?;
+        let incoming = Feature::list_by(client, &query, incoming).await?;
+        let outgoing = Feature::list_by(client, &query, outgoing).await?;
+        Ok(Before { query, incoming, outgoing })
     }
 
     /// Makes sure that the swap gave both tables what was meant, in its transaction.
@@ -95,9 +96,10 @@ impl Before {
         let meant = of_swapped(&self.incoming, &self.outgoing);
         // The identity comes with its index.
         let is_compared = |kind: FeatureKind| !kind.is_shape() && kind != FeatureKind::ReplicaIdentity;
-        let found = Feature::list(client, incoming).await?;
+        let found = Feature::list_by(client, &self.query, incoming).await?;
         let mut all = differences(name, &meant, &found, is_compared);
-        let (meant, found) = (of_shadow(&self.outgoing), Feature::list(client, outgoing).await?);
+        let (meant, found) =
+            (of_shadow(&self.outgoing), Feature::list_by(client, &self.query, outgoing).await?);
         all.extend(differences(name, &meant, &found, is_compared));
         match all.first() {
             None => Ok(()),
@@ -129,8 +131,7 @@ async fn settle(
     }
     // While the transaction can be asked.
     let hint = hint(client).await?;
-    let refused =
-        |difference: &Difference| Error::refused(Code::EventTrigger, words(difference)).hint(&hint);
+    let refused = |difference: &Difference| Error::refused(Code::EventTrigger, words(difference)).hint(&hint);
     for difference in found {
         let Some(remedy) = &difference.remedy else { return Err(refused(&difference)) };
         tracing::info!(table = %table.shown(), what = difference.what, "added by something else: taken off");

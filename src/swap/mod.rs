@@ -25,7 +25,7 @@ use crate::name::sql;
 use crate::pair::{Direction, Pair};
 use crate::replay::{self, bring_level};
 use crate::run::events::Note;
-use crate::run::{Run, definition, made};
+use crate::run::{Run, definition};
 use crate::state::{LockCost, Migration, Phase, TableChange};
 use exchange::Exchange;
 
@@ -136,13 +136,9 @@ async fn under_lock(
     for statement in &all {
         tracing::debug!(statement, "swap");
     }
-    let mut before = Vec::with_capacity(exchanges.len());
-    for Exchange { pair, .. } in exchanges {
-        before.push(made::Before::read(client, pair.to_oid, pair.from_oid).await?);
-    }
     hold.limit(client).await?;
     client.batch_execute(&all.join(";\n")).await?;
-    for (before, Exchange { change, pair, .. }) in before.iter().zip(exchanges) {
+    for Exchange { change, pair, before, .. } in exchanges {
         before.expect_swapped(client, (pair.to_oid, pair.from_oid), &change.name).await?;
     }
     for (exchange, values) in exchanges.iter().zip(&values) {

@@ -62,8 +62,8 @@ async fn what_is_added_to_every_table_is_taken_off_ours() {
     assert_eq!(db.query_value::<i64>(ours).await, 0, "nor is any of it on tables that only we use");
     db.execute("update t set note = 'x' where id < 9").await;
     // The one row that the state is created with is there before anything can be taken off.
-    let seen = db.query_column::<String>("select what from seen").await;
-    assert_eq!(seen, ["pgrecast.version"]);
+    let written = db.query_column::<String>("select what from seen").await;
+    assert_eq!(written, ["pgrecast.version"]);
     db.pgrecast(&["rollback", "t"]).await.expect_code(0);
     db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
     assert_eq!(diff(&before, &schema_dump(&db).await), Vec::<String>::new());

@@ -142,8 +142,11 @@ async fn a_constraint_of_the_users_may_have_the_name_of_a_step() {
          insert into t select g, g from generate_series(1, 100) g",
     )
     .await;
-    let plan =
-        db.pgrecast(&["plan", "t", "--alter", "alter b set not null", "--json", "--strategy", "auto"]).await.expect_code(0).json();
+    let plan = db
+        .pgrecast(&["plan", "t", "--alter", "alter b set not null", "--json", "--strategy", "auto"])
+        .await
+        .expect_code(0)
+        .json();
     assert_eq!(plan["strategy"], "staged", "{plan}");
     db.pgrecast(&["run", "t", "--alter", "alter b set not null", "--strategy", "auto"]).await.expect_code(0);
     let checks = "select string_agg(conname, ' ' order by conname) from pg_constraint where conrelid = 't'::regclass and contype <> 'n'";
