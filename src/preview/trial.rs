@@ -41,11 +41,12 @@ async fn on_clone(
     place: &Place,
     alter: &Alter,
 ) -> Result<Option<Trial>> {
-    let (oid, parents) = match shadow::furnished(client, original, place, alter, &[]).await {
+    let columns = shadow::Columns::default();
+    let clone = match shadow::furnished(client, original, place, alter, columns).await {
         Err(error) if error.kind == Kind::Refused => return Ok(None), // as the copy will say
         made => made?,
     };
-    let scene = Scene { client, original, place, parents, oid };
+    let scene = Scene { client, original, place, parents: clone.parents, oid: clone.oid };
     let (_, is_counted) = scene.meter().await?;
     if !is_counted {
         return Ok(None);

@@ -16,9 +16,14 @@ use crate::plan::feature::{Difference, altered, differences, of_own, of_shadow, 
 ///
 /// # Errors
 /// [`Code::EventTrigger`] for what can not be taken off.
-pub async fn expect_clone(client: &Client, original: u32, shadow: &QualifiedName) -> Result<()> {
+pub async fn expect_clone(
+    client: &Client,
+    original: u32,
+    shadow: &QualifiedName,
+    has_same_types: bool,
+) -> Result<()> {
     let meant = of_shadow(&Feature::list(client, original).await?);
-    settle(client, shadow, &meant, |_| true).await
+    settle(client, shadow, &meant, |kind| has_same_types || kind != FeatureKind::Column).await
 }
 
 /// Makes sure of all but its shape, after the ALTER.
