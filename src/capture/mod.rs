@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::lock::{Locking, Request};
 use crate::name::{Fragment, Ident, Literal, QualifiedName, sql};
 use crate::pair::{Direction, Pair};
-use crate::run::definition;
+use crate::run::{definition, made};
 use crate::state::TableChange;
 use function::{has_more, in_literal, row_function};
 pub use function::{trigger_names, trigger_statements};
@@ -86,7 +86,11 @@ pub async fn prepare(
     of(Store::Keys, &keys).create_segment(client, 1, &persistence).await?;
     let names: Vec<&Ident> = key.iter().map(|column| &column.name).collect();
     client.batch_execute(&row_function(&function, &segment::name(&log, 1), &names)).await?;
-    client.batch_execute(&format!("create table {} (like {held_like})", own("held"))).await?;
+    let held = own("held");
+    client.batch_execute(&format!("create table {held} (like {held_like})")).await?;
+    for (table, is_unlogged) in [(&log, false), (&keys, *is_unlogged), (&held, false)] {
+        made::expect_own(client, table, is_unlogged).await?;
+    }
     // NOT NULL is not needed: a row taken out was valid before.
     try_on_clone(client, change, direction, key).await
 }
@@ -108,8 +112,13 @@ async fn try_on_clone(
     let first = &key[0].name;
     client
         .batch_execute(&format!(
-            "savepoint pgrecast_clone; create table {clone} as select {names} from only {source} limit 1; {}; \
-             update {clone} set {first} = {first}; insert into {clone} select * from {clone}; \
+            "savepoint pgrecast_clone; create table {clone} as select {names} from only {source} limit 1"
+        ))
+        .await?;
+    made::expect_own(client, &clone, false).await?;
+    client
+        .batch_execute(&format!(
+            "{}; update {clone} set {first} = {first}; insert into {clone} select * from {clone}; \
              delete from {clone}; truncate {clone}; rollback to savepoint pgrecast_clone",
             trigger_statements(change, direction, &clone)
         ))

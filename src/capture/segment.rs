@@ -16,6 +16,7 @@ use super::function::row_function;
 use crate::error::{Error, Result};
 use crate::name::{Fragment, Ident, QualifiedName, sql};
 use crate::pair::Pair;
+use crate::run::made;
 use crate::state::segment::{self as records, Segment};
 
 /// A segment of the log larger than this is sealed.
@@ -76,6 +77,7 @@ impl Parent<'_> {
             let index = sql!("capture/index_keys.sql").fill("keys", &segment).fill("name", &segment.name);
             client.batch_execute(&index.text()).await?;
         }
+        made::expect_own(client, &segment, persistence.as_str() == "unlogged").await?;
         Ok(true)
     }
 }
@@ -140,7 +142,7 @@ async fn switch(client: &Client, pair: &Pair, store: Store, number: i32) -> Resu
     };
     if let Err(error) = switched.await {
         client.batch_execute("rollback").await?;
-        return Err(error);
+        return Err(made::begun(error));
     }
     client.batch_execute("commit").await?;
     tracing::debug!(store = %parent.shown(), number, "new segment");

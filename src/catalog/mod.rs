@@ -3,6 +3,7 @@
 //! [`Definition::read`] reads everything in one snapshot. This module changes nothing.
 
 mod column;
+mod feature;
 mod foreign_key;
 mod index;
 mod inventory;
@@ -14,6 +15,7 @@ mod table;
 use tokio_postgres::Client;
 
 pub use column::{Column, Identity};
+pub use feature::{Feature, FeatureKind, event_triggers};
 pub use foreign_key::ForeignKey;
 pub use index::{ConstraintKind, Index};
 pub use inventory::{Attached, Missing};

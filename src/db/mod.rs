@@ -7,8 +7,8 @@
 //! In reading order: `secret` decides what is not shown; `settings` holds the requested settings, filled from
 //! `conninfo`, `uri`, `service` files and the environment; `target` determines where to connect: each `endpoint` with a
 //! password from the `passfile`, and `tls`, which verifies a `certificate`; `connect` opens the connection, and
-//! `failure` explains its errors; `connection` is the open session, and `session` sets one up for a migration; `backend`
-//! identifies the server process that serves it.
+//! `failure` explains its errors; `connection` is the open session, and `session` sets one up for a migration, from a
+//! `known_state`; `backend` identifies the server process that serves it.
 
 pub mod backend;
 mod certificate;
@@ -17,6 +17,7 @@ mod connection;
 mod conninfo;
 mod endpoint;
 mod failure;
+mod known_state;
 mod passfile;
 pub mod search_path;
 mod secret;

@@ -1,29 +1,18 @@
 //! Sessions of a migration: each works as the table's owner, with the settings under which the casts were planned, and
-//! overrides timeouts that a role or database may have set.
+//! from a known state, whatever a role, a database or the configuration sets.
 
 use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio_postgres::Client;
 
+use super::known_state::{self, RECORDED};
 use super::{Connection, Target};
 use crate::error::{Error, Result};
 use crate::name::{Ident, Literal};
 
-/// Settings that affect casts and the parsing of expressions: recorded with a migration.
-const RECORDED: [&str; 9] = [
-    "search_path",
-    "TimeZone",
-    "DateStyle",
-    "IntervalStyle",
-    "extra_float_digits",
-    "bytea_output",
-    "lc_monetary",
-    "xmloption",
-    "xmlbinary",
-];
-
-/// Settings of every session of ours, regardless of the role or database.
+/// What every session of ours sets to something other than the built-in value, or first of all: the session can do
+/// nothing with a `statement_timeout` of a millisecond.
 const OURS: [(&str, &str); 17] = [
     ("statement_timeout", "0"),
     ("lock_timeout", "10s"), // for locks on our own objects; `lock` requests those on the application's tables
@@ -134,19 +123,15 @@ impl Sessions {
     /// Opens a session. `role` shows its purpose in `pg_stat_activity`.
     pub async fn open(&self, role: &str) -> Result<Session> {
         let connection = self.target.connect(&format!("pgrecast {} {role}", self.label)).await?;
-        let mut text = String::new();
+        connection.batch_execute(&set_all(OURS)).await?;
+        let mut others = known_state::read(&connection).await?;
+        others.retain(known_state::goes_back);
         let size = self.maintenance_work_mem.map(|kilobytes| format!("{kilobytes}kB"));
         let memory = size.iter().map(|size| ("maintenance_work_mem", size.as_str()));
         let recorded = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let nice = NICE.into_iter().filter(|_| self.is_nice);
-        for (name, value) in OURS.into_iter().chain(nice).chain(memory).chain(recorded) {
-            // set_config accepts a list such as search_path as one string, in the format of SHOW.
-            text.push_str(&format!(
-                "select pg_catalog.set_config({}, {}, false);",
-                Literal(name),
-                Literal(value)
-            ));
-        }
+        let built_in = others.iter().map(|setting| (setting.name.as_str(), setting.built_in.as_str()));
+        let mut text = set_all(built_in.chain(nice).chain(memory).chain(recorded));
         if let Some(owner) = &self.owner {
             text.push_str(&format!("set role {owner};"));
         }
@@ -169,4 +154,18 @@ impl Sessions {
         }
         Ok(settings)
     }
+}
+
+/// The statements that set these, in this order.
+fn set_all<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut text = String::new();
+    for (name, value) in settings {
+        // set_config takes a list such as search_path's in one string, as SHOW gives it.
+        text.push_str(&format!(
+            "select pg_catalog.set_config({}, {}, false);",
+            Literal(name),
+            Literal(value)
+        ));
+    }
+    text
 }

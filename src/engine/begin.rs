@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::failpoint::Failpoint;
 use crate::plan::Plan;
 use crate::preview::{Examination, examine};
+use crate::run::made;
 use crate::state::{self, Migration, NewMigration, NewTableChange, TableChange};
 
 impl Engine {
@@ -35,7 +36,11 @@ impl Engine {
         let migration = NewMigration { id, owner: table.owner.clone(), settings: found.settings.clone() };
         let short = &id.simple().to_string()[..8];
         let session = self.sessions.for_migration(short, &table.owner, &found.settings).open("begin").await?;
-        state::install(&session).await?;
+        if state::install(&session).await? {
+            for table in state::tables(&session).await? {
+                made::expect_state(&session, &table).await?;
+            }
+        }
         session.batch_execute("begin").await?;
         migration.insert(&session).await?;
         let fingerprint = crate::catalog::fingerprint(&session, table.oid).await?;

@@ -9,7 +9,7 @@ use super::Options;
 use crate::capture::Captured;
 use crate::catalog::{Column, Definition, Fingerprint, Persistence};
 use crate::copy::{self, Copied};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::failpoint::Failpoint;
 use crate::index::{self, vacuum};
 use crate::lock::{Locking, Purpose};
@@ -19,7 +19,7 @@ use crate::plan::key::KeyColumn;
 use crate::preview;
 use crate::replay::catch_up::Crew;
 use crate::run::events::{Note, Outcome, Work};
-use crate::run::{Run, definition, pairs};
+use crate::run::{Run, definition, made, pairs};
 use crate::state::{self, Migration, Part, Phase, TableChange};
 use crate::{capture, shadow};
 
@@ -30,7 +30,7 @@ pub(super) async fn make_shadow(run: &Run, migration: &mut Migration) -> Result<
     for change in migration.tables.clone() {
         if let Err(error) = make_one_shadow(control, &change).await {
             control.batch_execute("rollback").await?;
-            return Err(error);
+            return Err(if error.kind == Kind::Refused { error.state("nothing was changed") } else { error });
         }
     }
     migration.advance(control, Phase::Shadowed).await?;
@@ -148,6 +148,11 @@ pub(super) async fn indexes(run: &Run, migration: &mut Migration, options: &Opti
     for change in &migration.tables {
         vacuum::vacuum(control, change).await?;
         if let Some(shadow) = change.shadow_oid {
+            // Before it is written down as ours: an index build may have set an event trigger off.
+            let asked = change.asked.change()?;
+            made::expect_altered(control, change.original_oid, &change.shadow(), &asked.alter)
+                .await
+                .map_err(made::begun)?;
             definition::record(control, &Fingerprint::prepare(control).await?, change, shadow).await?;
         }
     }

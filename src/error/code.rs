@@ -137,6 +137,9 @@ codes! {
         NotPrepared = "not-prepared",
             "PostgreSQL does not accept a statement that creates the shadow with an object that the table has now.",
             "Read the server's message: change the object that it names, or grant the missing right.";
+        EventTrigger = "event-trigger",
+            "Something in the database, in most cases an event trigger, changes each table that is created or altered. pgrecast removes what it can from the tables that it creates; this cannot be removed.",
+            "Let the event trigger leave out schemas whose names begin with `pgrecast`, or disable it until the swap.";
         NoKey = "no-key",
             "The table has no key that identifies its rows.",
             "Add a primary key, or a unique index on NOT NULL columns that is not deferrable.";

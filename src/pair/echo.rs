@@ -58,7 +58,7 @@ impl Pair {
             return Desired::KeptWhile(equal(&[format!("g.c{place}")], &[format!("f.r{}", n + 1)]));
         }
         // A value that depends on other columns too is kept only if everything except the key is equal.
-        let is_key = |n: usize| self.key.0.iter().any(|key| key.output == n);
+        let is_key = |n: usize| self.key.0.iter().any(|key| key.output == Some(n));
         let (there, here): (Vec<_>, Vec<_>) = self
             .mapping
             .columns()

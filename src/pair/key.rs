@@ -17,8 +17,19 @@ pub struct KeyPart {
     pub from_operator: Fragment,
     /// The equality of `to`'s index.
     pub to_operator: Fragment,
-    /// Index of the mapping's output that fills `to`, from 0.
-    pub output: usize,
+    /// Index of the mapping's output that fills `to`, from 0. `None`: the server computes the column in both tables from
+    /// the same values.
+    pub output: Option<usize>,
+}
+
+impl KeyPart {
+    /// The value in `to` for a row `f` of the source; `place` is the index of this part in the key, from 0.
+    pub(super) fn value(&self, place: usize) -> Fragment {
+        Fragment::trusted(match self.output {
+            Some(output) => format!("f.c{}", output + 1),
+            None => format!("f.k{}", place + 1),
+        })
+    }
 }
 
 /// The shared key.
@@ -75,9 +86,8 @@ impl Key {
 
     /// The condition for the `to` row of a source row `f`.
     pub(super) fn to_matches_source(&self) -> Fragment {
-        let terms = self.0.iter().map(|key| {
-            let value = Fragment::trusted(format!("f.c{}", key.output + 1));
-            format!("t.{} {} {}", key.to.name, key.to_operator, collated(&value, &key.to))
+        let terms = self.0.iter().enumerate().map(|(n, key)| {
+            format!("t.{} {} {}", key.to.name, key.to_operator, collated(&key.value(n), &key.to))
         });
         Fragment::join(terms, " and ")
     }
@@ -111,7 +121,7 @@ impl Key {
     pub(super) fn is_kept_apart(&self, mapping: &Mapping) -> bool {
         mapping.levels.len() == 1
             && self.0.iter().all(|key| {
-                let origin = mapping.columns()[key.output].origin;
+                let origin = key.output.map_or(Origin::Column, |output| mapping.columns()[output].origin);
                 key.from.collation == key.to.collation
                     && is_one_to_one(&key.from, &key.to)
                     && matches!(origin, Origin::Column | Origin::Cast)

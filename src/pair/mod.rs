@@ -149,10 +149,9 @@ impl Pair {
     /// The expected images of the key in `to` (`f`) and the actual ones (`t`), for slices.
     #[must_use]
     pub fn key_images(&self) -> (Fragment, Fragment) {
-        let keys = self.key.0.iter();
-        let from =
-            keys.clone().map(|key| image(&Fragment::trusted(format!("f.c{}", key.output + 1)), &key.to));
-        let to = keys.map(|key| image(&Fragment::trusted(format!("t.{}", key.to.name)), &key.to));
+        let keys = &self.key.0;
+        let from = keys.iter().enumerate().map(|(n, key)| image(&key.value(n), &key.to));
+        let to = keys.iter().map(|key| image(&Fragment::trusted(format!("t.{}", key.to.name)), &key.to));
         (Fragment::join(from, ", "), Fragment::join(to, ", "))
     }
 
@@ -260,12 +259,9 @@ fn key_part(
         columns.iter().find(|column| column.name == *name).cloned().ok_or_else(|| gone(name))
     };
     let output = mapping.columns().iter().position(|output| output.name == to);
-    Ok(KeyPart {
-        output: output
-            .ok_or_else(|| Error::failed(format!("nothing fills column {} of the key", to.shown())))?,
-        from: find(from_columns, &from)?,
-        to: find(to_columns, &to)?,
-        from_operator,
-        to_operator,
-    })
+    let (from, to) = (find(from_columns, &from)?, find(to_columns, &to)?);
+    if output.is_none() && !(from.is_generated && to.is_generated) {
+        return Err(Error::failed(format!("nothing fills column {} of the key", to.name.shown())));
+    }
+    Ok(KeyPart { from, to, from_operator, to_operator, output })
 }

@@ -132,7 +132,7 @@ pub fn recipe(
     for column in &after.columns {
         let old = before.columns.iter().find(|old| old.number == column.number);
         if old.is_some_and(|old| column.is_not_null && !old.is_not_null) {
-            not_null(&mut recipe, &table, column);
+            not_null(&mut recipe, &table, column, &free_name(before, column));
             recipe.proofs.push(Proof {
                 code: Code::Nulls,
                 object: format!("{}.{}", table.shown(), column.name.shown()),
@@ -195,14 +195,29 @@ pub fn recipe(
 
 /// A valid check proves that there is no NULL, and SET NOT NULL then reads no rows.
 /// <https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-SET-DROP-NOT-NULL>
-fn not_null(recipe: &mut Recipe, table: &QualifiedName, column: &Column) {
-    let check = Ident::new(format!("pgrecast_not_null_{}", column.number));
+fn not_null(recipe: &mut Recipe, table: &QualifiedName, column: &Column, check: &Ident) {
     let name = &column.name;
     let add = format!("alter table {table} add constraint {check} check ({name} is not null) not valid");
-    recipe.before.push(Step::new(making(&check), vec![add]));
-    recipe.before.push(validate(table, &check));
+    recipe.before.push(Step::new(making(check), vec![add]));
+    recipe.before.push(validate(table, check));
     recipe.last.push(format!("alter table {table} alter column {name} set not null"));
     recipe.last.push(format!("alter table {table} drop constraint if exists {check}"));
+}
+
+/// A name that no constraint of the table has.
+fn free_name(before: &Definition, column: &Column) -> Ident {
+    let base = format!("pgrecast_not_null_{}", column.number);
+    let is_taken = |name: &Ident| {
+        before.checks.iter().any(|check| check.name == *name)
+            || before.foreign_keys_out().any(|key| key.name == *name)
+            || before.indexes.iter().any(|index| index.name.name == *name)
+            || before.triggers.iter().any(|trigger| trigger.name == *name)
+    };
+    let numbered = (1..).map(|n| Ident::new(format!("{base}_{n}")));
+    std::iter::once(Ident::new(base.clone()))
+        .chain(numbered)
+        .find(|name| !is_taken(name))
+        .unwrap_or(Ident::new(base))
 }
 
 fn make_index(

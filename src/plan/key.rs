@@ -64,6 +64,7 @@ pub fn shared_key(
     new: &Definition,
     forward: &Mapping,
     is_free: impl Fn(&Ident) -> bool,
+    is_added: impl Fn(&Ident) -> bool,
 ) -> Result<Vec<KeyColumn>, NoKey> {
     let old_keys = identifying(original);
     let new_keys = identifying(new);
@@ -75,8 +76,10 @@ pub fn shared_key(
         return Err(NoKey::left_by_change(why));
     }
     let pair_of = |column: &Column| -> Option<(Column, Column)> {
-        let output = forward.target_of(&column.name)?;
-        let target = new.columns.iter().find(|c| c.name == output.name)?;
+        let target = match forward.target_of(&column.name) {
+            Some(output) => new.columns.iter().find(|c| c.name == output.name)?,
+            None => new.columns.iter().find(|c| is_computed_alike(column, c) && !is_added(&c.name))?,
+        };
         let is_never_null = column.is_not_null && target.is_not_null;
         let usable = is_never_null && is_free(&column.name) && is_one_to_one(column, target);
         usable.then(|| (column.clone(), target.clone()))
@@ -89,8 +92,10 @@ pub fn shared_key(
         columns_of(new, index)
             .iter()
             .map(|target| {
-                let output = forward.columns().iter().find(|output| output.name == target.name)?;
-                let from = output.from.as_ref()?;
+                let from = match forward.columns().iter().find(|output| output.name == target.name) {
+                    Some(output) => output.from.as_ref()?,
+                    None => &target.name,
+                };
                 pair_of(original.columns.iter().find(|column| column.name == *from)?)
             })
             .collect::<Option<Vec<_>>>()
@@ -129,6 +134,16 @@ pub fn shared_key(
     }
     let why = "the shapes share no key: no set of NOT NULL columns is unique in both and has values that map one to one";
     Err(NoKey::left_by_change(why))
+}
+
+/// Whether the server computes both from the same columns by the same expression. The type of a column that a generated
+/// column reads cannot be altered, so these columns have the same values too.
+fn is_computed_alike(old: &Column, new: &Column) -> bool {
+    old.is_generated
+        && new.is_generated
+        && old.name == new.name
+        && old.has_type_of(new)
+        && old.default_expression == new.default_expression
 }
 
 /// Whether this index of the new shape is the one that makes the shared key unique.

@@ -5,6 +5,7 @@ pub mod cast;
 pub mod class;
 pub mod dependents;
 pub mod estimate;
+pub mod feature;
 pub mod finding;
 pub mod in_place;
 pub mod key;

@@ -40,11 +40,12 @@ async fn on_clone(
     place: &Place,
     alter: &Alter,
 ) -> Result<Option<Trial>> {
-    let (oid, parents) = match shadow::furnished(client, original, place, alter, &[]).await {
+    let columns = shadow::Columns::default();
+    let clone = match shadow::furnished(client, original, place, alter, columns).await {
         Err(error) if error.kind == Kind::Refused => return Ok(None), // as the copy will say
         made => made?,
     };
-    let scene = Scene { client, original, place, parents, oid };
+    let scene = Scene { client, original, place, parents: clone.parents, oid: clone.oid };
     let (_, is_counted) = scene.meter().await?;
     if !is_counted {
         return Ok(None);
@@ -161,6 +162,10 @@ impl Scene<'_> {
     async fn act(&self, action: &Action, found: &mut Found) -> Result<bool> {
         let statement = AlterStatement { actions: vec![action.clone()] };
         let drops = self.index_to_drop(action).await?;
+        if self.is_dropped_before(action, found).await? {
+            // The table can not have both at once, and an application that needs the one would miss it.
+            return Ok(false);
+        }
         self.expect_new_index(action).await?;
         let before = Definition::read(self.client, self.oid).await?;
         let cost = match self.run(&[self.on_clone(&statement)]).await? {
@@ -256,6 +261,14 @@ impl Scene<'_> {
             .about(wanted.shown())
             .state("nothing was changed")
             .hint("Drop or rename it first."))
+    }
+
+    /// Whether it creates an index with the name of one that an earlier action drops.
+    async fn is_dropped_before(&self, action: &Action, found: &Found) -> Result<bool> {
+        let ActionKind::CreateIndex { name: Some(name) } = &action.kind else { return Ok(false) };
+        let here = QualifiedName { name: name.clone(), ..self.original.table.name.clone() };
+        let known = find_table(self.client, &here.to_string()).await?;
+        Ok(found.after.iter().any(|(step, _)| matches!(step.how, How::DropIndex(oid) if Some(oid) == known)))
     }
 
     /// The server checks the name of the new index only after it has locked the table against writers. So it is checked

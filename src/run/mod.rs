@@ -4,6 +4,7 @@
 pub mod definition;
 pub mod events;
 mod gate;
+pub mod made;
 pub mod pairs;
 mod sessions;
 

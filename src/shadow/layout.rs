@@ -34,9 +34,21 @@ pub(super) async fn template(
             .hint("Drop it first, and create it again after the swap."));
     }
     let template = QualifiedName { schema: place.scratch.clone(), name: Ident::new("pgrecast_columns") };
+    make(client, &template, (original.table.oid, &original.table.name), first).await?;
+    Ok(template)
+}
+
+/// Makes a template with the columns of the table of this oid, and with their types in the table of that name.
+pub(super) async fn make(
+    client: &Client,
+    template: &QualifiedName,
+    (table, types): (u32, &QualifiedName),
+    first: &[Ident],
+) -> Result<()> {
     let names: Vec<&str> = first.iter().map(Ident::as_str).collect();
-    let rows =
-        client.query(&sql!("shadow/list_column_words.sql").text(), &[&original.table.oid, &names]).await?;
+    let rows = client
+        .query(&sql!("shadow/list_column_words.sql").text(), &[&table, &names, &types.to_string()])
+        .await?;
     let mut words = Vec::new();
     let mut settings = Vec::new();
     for row in rows {
@@ -47,7 +59,7 @@ pub(super) async fn template(
     if !settings.is_empty() {
         client.batch_execute(&format!("alter table {template} {}", settings.join(", "))).await?;
     }
-    Ok(template)
+    Ok(())
 }
 
 fn expect_columns(columns: &[Column], first: &[Ident]) -> std::result::Result<(), String> {

@@ -6,14 +6,18 @@
 //! Run twice: the caller checks the phase; everything is one transaction with the phase.
 //! Killed midway: the transaction is rolled back.
 
+mod accept;
 mod added;
+mod apply;
 mod expression;
 mod judge;
 pub(crate) mod layout;
 mod order;
 pub(crate) mod parents;
 mod referrers;
+mod retyped;
 pub mod stage;
+mod users;
 
 pub use order::find_order;
 
@@ -22,16 +26,18 @@ use std::collections::HashMap;
 use tokio_postgres::Client;
 
 use crate::alter::{ActionKind, Alter, is_plain_cast};
-use crate::catalog::{Column, Definition, ForeignKey, OwnedSequence, find_table};
+use crate::catalog::{Definition, ForeignKey, OwnedSequence, find_table};
 use crate::change::Change;
 use crate::error::{Code, Error, Kind, Result};
 use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::cast::can_assign;
 use crate::plan::key::{is_key_index, shared_key};
-use crate::plan::mapping::{Tracker, reverse};
+use crate::plan::mapping::reverse;
 use crate::plan::shadow::{Place, create_table, foreign_keys, furnish, strip};
 use crate::plan::{Blueprint, Dependent, Mapping, Side, dependents};
-use expression::{check_filter, check_using};
+use crate::run::made;
+use apply::apply;
+use expression::check_filter;
 use parents::Parents;
 
 /// Builds the shadow in the open transaction of `client`, as the table's owner. `plan` rolls that transaction back,
@@ -45,7 +51,10 @@ pub async fn build(
     place: &Place,
     change: &Change,
 ) -> Result<Blueprint> {
-    let (oid, parents) = furnished(client, original, place, &change.alter, &change.columns).await?;
+    let columns = Columns { first: &change.columns, may_be_retyped: change.columns.is_empty() };
+    let furnished = furnished(client, original, place, &change.alter, columns).await?;
+    let Furnished { oid, parents, retyped } = &furnished;
+    let oid = *oid;
     let standing = judge::standing(client, &OwnedSequence::list(client, oid).await?).await?;
     if !change.order.is_empty() {
         find_order(client, original.table.oid, &change.order).await?;
@@ -53,32 +62,59 @@ pub async fn build(
     if let Some(filter) = &change.filter {
         check_filter(client, original, place, filter).await?;
     }
-    let mut forward = apply(client, original, place, change, (oid, &parents)).await?;
+    let mut forward = apply(client, original, place, change, &furnished).await?;
     forward.filter.clone_from(&change.filter);
     judge::free_names(client, original, &place.shadow, oid, &forward).await?;
+    made::expect_altered(client, original.table.oid, &place.shadow, &change.alter).await?;
     let new = Definition::read(client, oid).await?;
     let reverse =
         reverse(&forward, &original.columns, &new.columns, &change.reverse, &original.table.name.name);
-    let key =
-        shared_key(original, &new, &forward, |column| is_free(&change.alter, column)).map_err(|none| {
-            let message =
-                format!("{} has no key that identifies its rows: {}", original.table.name.shown(), none.why);
-            Error::refused(none.code, message).state("nothing was changed").hint(none.hint)
-        })?;
+    let key = shared_key(
+        original,
+        &new,
+        &forward,
+        |c| is_free(&change.alter, c),
+        |c| !retyped.is_empty() || is_added(&change.alter, c),
+    )
+    .map_err(|none| {
+        let message =
+            format!("{} has no key that identifies its rows: {}", original.table.name.shown(), none.why);
+        Error::refused(none.code, message).state("nothing was changed").hint(none.hint)
+    })?;
     judge::judge(client, original, &judge::Outcome { new: &new, forward: &forward, key: &key }, &standing)
         .await?;
     if change.filter.is_some() {
         judge::left_out(original, &new, &forward, &key, &change.alter)?;
     }
-    let mut dependents = list_dependents(original, &new, &key, place, &parents);
+    let mut dependents = list_dependents(original, &new, &key, place, parents);
     dependents.extend(referrers::carry(client, original, place, &new_names(original, &new, &forward)).await?);
     for statement in strip(&new) {
         run(client, &statement).await?;
     }
     let blueprint = Blueprint { new, forward, reverse, key, dependents };
+    made::expect_altered(client, original.table.oid, &place.shadow, &change.alter).await?;
     check_mappings(client, original, place, &blueprint, change).await?;
     run(client, &format!("drop schema {} cascade", place.scratch)).await?;
     Ok(blueprint)
+}
+
+/// How the columns of a shadow differ from the beginning.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Columns<'a> {
+    /// These come first.
+    pub(crate) first: &'a [Ident],
+    /// Whether the first statement may be run before there are generated columns ([`retyped`]).
+    pub(crate) may_be_retyped: bool,
+}
+
+/// The clone.
+pub(crate) struct Furnished {
+    /// Its oid.
+    pub(crate) oid: u32,
+    /// The stand-ins for tables that the change references.
+    pub(crate) parents: Parents,
+    /// Columns that have their new types already: the first statement was run.
+    pub(crate) retyped: Vec<Ident>,
 }
 
 /// Builds an empty clone of the table with everything that the change might refer to, and stand-ins for the tables at
@@ -88,8 +124,8 @@ pub(crate) async fn furnished(
     original: &Definition,
     place: &Place,
     alter: &Alter,
-    first: &[Ident],
-) -> Result<(u32, Parents)> {
+    columns: Columns<'_>,
+) -> Result<Furnished> {
     let shadow = &place.shadow;
     run(client, &format!("create schema {}", shadow.schema)).await.map_err(|error| {
         if error.is_sqlstate(&tokio_postgres::error::SqlState::DUPLICATE_SCHEMA) {
@@ -103,9 +139,15 @@ pub(crate) async fn furnished(
         }
     })?;
     run(client, &format!("create schema {}", place.scratch)).await?;
-    let template =
-        if first.is_empty() { None } else { Some(layout::template(client, original, place, first).await?) };
-    let oid = create(client, original, shadow, template.as_ref()).await?;
+    let first = alter.statements.first().filter(|_| columns.may_be_retyped);
+    let retyped = retyped::make(client, original, place, first).await?;
+    let template = match &retyped {
+        Some(retyped) => Some(retyped.template.clone()),
+        None if columns.first.is_empty() => None,
+        None => Some(layout::template(client, original, place, columns.first).await?),
+    };
+    let source = retyped.as_ref().map_or(original, |retyped| &retyped.source);
+    let oid = create(client, source, shadow, template.as_ref()).await?;
     if let Some(template) = template {
         run(client, &format!("alter table {shadow} no inherit {template}")).await?;
     }
@@ -121,8 +163,10 @@ pub(crate) async fn furnished(
     for statement in foreign_keys(original, place) {
         run(client, &statement).await?;
     }
+    let retyped = retyped.map(|retyped| retyped.columns).unwrap_or_default();
+    made::expect_clone(client, original.table.oid, shadow, retyped.is_empty()).await?;
     let parents = parents::stand_in(client, original, place, alter).await?;
-    Ok((oid, parents))
+    Ok(Furnished { oid, parents, retyped })
 }
 
 /// Creates the bare shadow. The server derives the name of its array type from the table's name, and SET SCHEMA cannot
@@ -215,63 +259,6 @@ async fn carry(client: &Client, original: &Definition, shadow: &QualifiedName, o
     Ok(())
 }
 
-/// Runs the requested statements on the empty shadow and tracks its columns.
-async fn apply(
-    client: &Client,
-    original: &Definition,
-    place: &Place,
-    change: &Change,
-    (oid, parents): (u32, &Parents),
-) -> Result<Mapping> {
-    let mut tracker = Tracker::new(&original.table.name.name, Column::list(client, oid).await?);
-    for statement in &change.alter.statements {
-        let mut mixed = Vec::new();
-        for (column, using) in statement.usings() {
-            if check_using(client, place, column, using).await? {
-                mixed.push(column.clone());
-            }
-        }
-        let known = tracker.columns().to_vec();
-        let as_added = match statement.as_added() {
-            Some(as_added) => {
-                let text = as_added.sql_with(&place.shadow, |written| parents.stand_in(written));
-                added::try_out(client, &text, &place.scratch, oid, &known).await?
-            }
-            None => None,
-        };
-        let text = statement.sql_with(&place.shadow, |written| parents.stand_in(written));
-        client.batch_execute(text.as_str()).await.map_err(|error| {
-            let error = Error::from(error);
-            if error.kind != Kind::Failed {
-                return error;
-            }
-            let asked = statement.sql(&original.table.name);
-            let mut refused = error
-                .context(format!("the server does not accept: {asked}"))
-                .refused_as(Code::NotAccepted)
-                .state("nothing was changed");
-            // The server's message names the shadow and stand-ins.
-            let names = [(place.shadow.schema.shown(), original.table.name.schema.shown())];
-            for (from, to) in names {
-                refused.cause = refused.cause.map(|cause| parents.in_words(&cause.replace(&from, &to)));
-            }
-            refused
-        })?;
-        let kinds: Vec<ActionKind> = statement.actions.iter().map(|action| action.kind.clone()).collect();
-        let after = Column::list(client, oid).await?;
-        let added = match as_added {
-            Some(added) => added,
-            None => added::list(client, &place.scratch, oid, &known, &after).await?,
-        };
-        tracker.follow(&kinds, &mixed, added, after);
-    }
-    tracker.finish().map_err(|why| {
-        Error::refused(Code::AddedThenAltered, why)
-            .state("nothing was changed")
-            .hint("Only add it with its default, and alter it separately after the swap.")
-    })
-}
-
 /// The new names of the original's columns.
 fn new_names(original: &Definition, new: &Definition, forward: &Mapping) -> referrers::NewNames {
     let is_computed =
@@ -295,6 +282,11 @@ fn is_free(alter: &Alter, column: &Ident) -> bool {
         }
         _ => true,
     })
+}
+
+/// Whether the change adds a column of this name.
+fn is_added(alter: &Alter, column: &Ident) -> bool {
+    alter.actions().any(|action| matches!(&action.kind, ActionKind::AddColumn { name } if name == column))
 }
 
 fn list_dependents(

@@ -26,7 +26,7 @@ pub use part::Part;
 pub use phase::Phase;
 pub use step::{StoredStep, load_steps, mark_begun, mark_done, mark_undone, store_steps};
 pub use table_change::{LockCost, NewTableChange, TableChange, Verification};
-pub use version::{expect_free_name, install, is_installed, upgrade};
+pub use version::{expect_free_name, install, is_installed, tables, upgrade};
 
 use crate::error::Result;
 use crate::name::{Ident, QualifiedName, sql};

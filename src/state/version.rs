@@ -5,7 +5,7 @@ use tokio_postgres::error::SqlState;
 
 use super::schema;
 use crate::error::{Code, Error, Result};
-use crate::name::{Ident, Statement, sql};
+use crate::name::{Ident, QualifiedName, Statement, sql};
 
 /// The version that this program reads and writes.
 const VERSION: i32 = 3;
@@ -87,10 +87,11 @@ pub async fn expect_free_name(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// Creates the schema of the state if it does not exist. Run twice: finds it. Killed midway: one transaction.
-pub async fn install(client: &Client) -> Result<()> {
+/// Creates the schema of the state if it does not exist, and returns whether it did. Run twice: finds it. Killed midway:
+/// one transaction.
+pub async fn install(client: &Client) -> Result<bool> {
     if is_installed(client).await? {
-        return Ok(());
+        return Ok(false);
     }
     expect_free_name(client).await?;
     let text = format!("begin; {}; commit", sql!("state/create_schema.sql").text().trim_end_matches(';'));
@@ -98,7 +99,13 @@ pub async fn install(client: &Client) -> Result<()> {
         client.batch_execute("rollback").await?;
         return Err(Error::from(error).context("could not create schema \"pgrecast\" for the state"));
     }
-    Ok(())
+    Ok(true)
+}
+
+/// The tables of the state.
+pub async fn tables(client: &Client) -> Result<Vec<QualifiedName>> {
+    let rows = client.query(&sql!("state/list_tables.sql").text(), &[&schema().as_str()]).await?;
+    rows.iter().map(|row| Ok(super::own(row.try_get("name")?))).collect()
 }
 
 /// Upgrades an older state to this program's version, one version at a time, each in one transaction, as the role that

@@ -11,6 +11,7 @@ use crate::pair::{Direction, Pair};
 use crate::plan::sequence::{SequenceMove, moves};
 use crate::plan::{Side, locks};
 use crate::run::definition;
+use crate::run::made::Before;
 use crate::state::{StoredDependent, TableChange, load_dependents, load_mapping};
 
 /// Two tables to exchange.
@@ -27,6 +28,8 @@ pub(super) struct Exchange {
     pub(super) owner: Ident,
     pub(super) search_path: String,
     pub(super) digest: Fingerprint,
+    /// As both are; the fingerprint, read under the lock, says that they still are.
+    pub(super) before: Before,
 }
 
 impl Exchange {
@@ -59,6 +62,7 @@ impl Exchange {
         let locks = list_locks(client, change, pair, &owner, drop.iter().chain(&make)).await?;
         let search_path = search_path::current(client).await?;
         let digest = Fingerprint::plan(client, pair.from_oid).await?;
+        let before = Before::read(client, pair.to_oid, pair.from_oid).await?;
         definition::check(client, &digest, change, pair).await?;
         Ok(Exchange {
             change: change.clone(),
@@ -73,6 +77,7 @@ impl Exchange {
             owner,
             search_path,
             digest,
+            before,
         })
     }
 }

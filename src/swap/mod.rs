@@ -142,6 +142,10 @@ async fn under_lock(
     }
     hold.limit(client).await?;
     client.batch_execute(&hold.limited(&all)).await?;
+    for Exchange { change, pair, before, .. } in exchanges {
+        hold.limit(client).await?;
+        before.expect_swapped(client, (pair.to_oid, pair.from_oid), &change.name).await?;
+    }
     for exchange in exchanges {
         let Exchange { change, pair, digest, .. } = exchange;
         expect_unnamed(client, exchange).await?;

@@ -26,6 +26,7 @@ mod copy {
 }
 mod db {
     mod connection;
+    mod known_state;
 }
 mod docs {
     mod codes;
@@ -61,7 +62,11 @@ mod replay {
     mod last_writes;
     mod rounds;
 }
+mod run {
+    mod made;
+}
 mod shadow {
+    mod anew;
     mod dependents;
     mod dependents_refused;
     mod dependents_rights;

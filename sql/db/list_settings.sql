@@ -1,0 +1,7 @@
+-- The settings of this session that its role can set and that have not their built-in value, with what set them.
+-- Lock: none.
+select s.name, s.boot_val, s.source
+from pg_catalog.pg_settings s
+where (s.context = 'user' or (s.context = 'superuser' and pg_catalog.current_setting('is_superuser') = 'on'))
+  and s.setting is distinct from s.boot_val and s.boot_val is not null
+order by s.name
