@@ -18,7 +18,7 @@ pub use foreign_key::ForeignKey;
 pub use index::{ConstraintKind, Index};
 pub use inventory::{Attached, Missing};
 pub use object::{Check, StatisticsObject, Trigger, TriggerState};
-pub use referrer::{Referrer, ReferrerKind, View};
+pub use referrer::{Furniture, Referrer, ReferrerKind, View};
 pub use sequence::OwnedSequence;
 pub use table::{Persistence, Table, find_name, find_table};
 

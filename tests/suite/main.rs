@@ -69,6 +69,7 @@ mod shadow {
 }
 mod state {
     mod upgrade;
+    mod referrers_chained;
 }
 mod swap {
     mod referrers_live;
