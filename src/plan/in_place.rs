@@ -7,9 +7,10 @@
 use super::question::shown_key;
 use super::report::StepShown;
 use super::risk::Code;
+use super::sequence::{identity_of, serial_of};
 use crate::alter::{Action, ActionKind, LockMode, retarget};
 use crate::catalog::{Check, Column, ConstraintKind, Definition, ForeignKey, Index};
-use crate::name::{Fragment, Ident, QualifiedName};
+use crate::name::{Fragment, Ident, Literal, QualifiedName};
 
 /// How a step is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -318,6 +319,36 @@ pub fn locked_too(action: &Action, before: &Definition, after: &Definition) -> V
     let gone = before.foreign_keys.iter().filter(|key| !has(&after.foreign_keys, key) || is_on(key));
     let new = after.foreign_keys.iter().filter(|key| !has(&before.foreign_keys, key));
     gone.chain(new).filter(|key| !key.is_self_referencing()).cloned().collect()
+}
+
+/// The statements that let identities which an action gives to serial columns of `original` go on where the serials'
+/// sequences stand. `table` is the table or its clone; the sequences are the real ones. Under the lock nobody inserts.
+#[must_use]
+pub fn go_on(
+    original: &Definition,
+    before: &Definition,
+    after: &Definition,
+    table: &QualifiedName,
+) -> Vec<String> {
+    let is_new = |column: &&Column| {
+        identity_of(after, &column.name)
+            .is_some_and(|one| before.sequences.iter().all(|old| old.oid != one.oid))
+    };
+    let serial = |column: &Column| serial_of(original, &original.column(column.number)?.name);
+    let columns = after.columns.iter().filter(is_new);
+    columns.filter_map(|column| Some(set_identity(table, column.number, &serial(column)?.name))).collect()
+}
+
+/// Finds the identity by the catalog: what it is called the server decides. It never goes back, nor out of its limits.
+fn set_identity(table: &QualifiedName, column: i16, serial: &QualifiedName) -> String {
+    let table = Literal(&table.to_string()).to_string();
+    format!(
+        "select pg_catalog.setval(d.objid::pg_catalog.regclass, s.last_value, s.is_called) from {serial} s, \
+         pg_catalog.pg_depend d join pg_catalog.pg_sequence q on q.seqrelid = d.objid where d.refobjid = \
+         {table}::pg_catalog.regclass and d.refobjsubid = {column} and d.deptype = 'i' and s.last_value between \
+         q.seqmin and q.seqmax and case when q.seqincrement > 0 then s.last_value >= q.seqstart else s.last_value <= \
+         q.seqstart end"
+    )
 }
 
 /// An index that is dropped by a statement of its own.

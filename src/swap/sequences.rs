@@ -29,10 +29,12 @@ pub(super) async fn set_identities(
     values: &[(i64, bool)],
 ) -> Result<()> {
     for (step, (last_value, is_called)) in exchange.sequences.iter().zip(values) {
-        if let SequenceMove::Value { from, to } = step {
-            let to = to.name.in_schema(&exchange.change.name.schema).to_string();
+        if let SequenceMove::Value { from, to, only_forward } = step {
             client
-                .execute(&sql!("swap/set_identity.sql").text(), &[&to, &from.oid, last_value, is_called])
+                .execute(
+                    &sql!("swap/set_identity.sql").text(),
+                    &[&to.oid, &from.oid, last_value, is_called, only_forward],
+                )
                 .await?;
         }
     }

@@ -75,6 +75,7 @@ mod swap {
     mod referrers_live;
 }
 mod verify {
+    mod new_identity;
     mod slices;
 }
 mod layout;
