@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What both scripts need on the machine: PostgreSQL 15's programs, a C compiler's linker, Rust. Sourced, not run.
+# What both scripts need on the machine: PostgreSQL 15's programs, pgbouncer, a C compiler's linker, Rust. Sourced, not run.
 # Installs what is missing from Debian's packages, as root or through sudo; twice in a row does nothing.
 
 PGBIN=${PGRECAST_TEST_PGBIN:-/usr/lib/postgresql/15/bin}
@@ -39,6 +39,7 @@ apt_install() {
 install_packages() {
     MISSING=
     [ -x "$PGBIN/postgres" ] && [ -x "$PGBIN/pgbench" ] || MISSING="postgresql-15"
+    [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || MISSING="$MISSING pgbouncer"
     command -v cc >/dev/null || MISSING="$MISSING build-essential"
     command -v setpriv >/dev/null || MISSING="$MISSING util-linux"
     if [ -z "$MISSING" ]; then

@@ -17,6 +17,7 @@ mod conninfo;
 mod endpoint;
 mod failure;
 mod passfile;
+mod pooler;
 pub mod search_path;
 mod secret;
 mod service;

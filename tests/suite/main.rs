@@ -27,6 +27,7 @@ mod copy {
 mod db {
     mod connection;
 }
+    mod pooler;
 mod docs {
     mod codes;
     mod recipes;
