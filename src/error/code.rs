@@ -67,6 +67,9 @@ codes! {
         Relation = "relation",
             "Another relation uses the table's row type.",
             "Not supported. Detach it from the table.";
+        TemporalKey = "temporal-key",
+            "A foreign key with PERIOD is on the table, or references it.",
+            "Drop it before, and create it again after the swap.";
         Extension = "extension",
             "An extension owns the table.",
             "Not supported. Detach it from the table.";

@@ -9,7 +9,7 @@ use super::report::StepShown;
 use super::risk::Code;
 use super::sequence::{identity_of, serial_of};
 use crate::alter::{Action, ActionKind, LockMode, retarget};
-use crate::catalog::{Check, Column, ConstraintKind, Definition, ForeignKey, Index};
+use crate::catalog::{Check, Column, Definition, ForeignKey, Index};
 use crate::name::{Fragment, Ident, Literal, QualifiedName};
 
 /// How a step is run.
@@ -131,7 +131,10 @@ pub fn recipe(
     for column in &after.columns {
         let old = before.columns.iter().find(|old| old.number == column.number);
         if old.is_some_and(|old| column.is_not_null && !old.is_not_null) {
-            not_null(&mut recipe, &table, column);
+            match before.checks.iter().find(|check| check.not_null == Some(column.number)) {
+                Some(there) => recipe.before.push(validate(&table, &there.name)),
+                None => not_null(&mut recipe, &table, column),
+            }
             recipe.proofs.push(Proof {
                 code: Code::Nulls,
                 object: format!("{}.{}", table.shown(), column.name.shown()),
@@ -145,7 +148,7 @@ pub fn recipe(
         make_index(&mut recipe, &table, clone, index)?;
         recipe.proofs.extend(no_duplicates(after, &table, index));
     }
-    for check in &after.checks {
+    for check in after.checks.iter().filter(|check| check.not_null.is_none()) {
         let old = before.checks.iter().find(|old| old.name == check.name);
         match old {
             None if check.is_valid => {
@@ -211,7 +214,7 @@ fn make_index(
     index: &Index,
 ) -> Option<()> {
     let name = &index.name.name;
-    if index.constraint_kind == Some(ConstraintKind::Exclusion) || index.tablespace.is_some() {
+    if index.is_made_by_constraint() || index.tablespace.is_some() {
         return None;
     }
     let definition = retarget(&index.definition, clone, table).ok()?.to_string();

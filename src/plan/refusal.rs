@@ -138,6 +138,14 @@ pub fn of_table(original: &Definition, attached: &[Attached]) -> Vec<Refusal> {
 
 fn of_attached(object: &Attached) -> Refusal {
     let (code, message) = match object.kind.as_str() {
+    for key in original.foreign_keys.iter().filter(|key| key.is_period) {
+        let object = format!("{}.{}", key.child.shown(), key.name.shown());
+        let message = "a foreign key with PERIOD is not carried over";
+        refusals.push(
+            Refusal::new(Code::TemporalKey, object, message)
+                .hint("Drop it before and create it again after the swap."),
+        );
+    }
         "publication" => (
             Code::Publication,
             "it publishes all tables: subscribers would get the shadow and our log too, and do not have these tables",

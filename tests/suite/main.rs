@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod alter {
+    mod constraints_of_18;
     mod forms;
     mod objects;
 }
