@@ -28,7 +28,10 @@ where not (pg_catalog.has_schema_privilege(t.relowner, n.oid, 'create')
            and pg_catalog.has_schema_privilege(t.relowner, n.oid, 'usage'))
 union all
 select 'the table''s owner does not own ' || con.conrelid::regclass::text || ', whose foreign key points here',
-       pg_catalog.format('grant %I to %s;', pg_catalog.pg_get_userbyid(c.relowner), owner)
+       -- A superuser's role is no right to give away.
+       case when exists (select from pg_catalog.pg_roles r where r.rolsuper and pg_catalog.pg_has_role(c.relowner, r.oid, 'member'))
+            then pg_catalog.format('alter table %s owner to %s;', con.conrelid::regclass, owner)
+            else pg_catalog.format('grant %I to %s;', pg_catalog.pg_get_userbyid(c.relowner), owner) end
 from t join pg_catalog.pg_constraint con on con.confrelid = t.oid and con.contype = 'f'
 join pg_catalog.pg_class c on c.oid = con.conrelid
 where not pg_catalog.pg_has_role(t.relowner, c.relowner, 'usage')

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::alter::{Action, ActionKind};
-use crate::catalog::{Attached, Definition, Missing, Persistence};
+use crate::catalog::{Attached, Definition, Manager, Missing, Persistence};
 use crate::error::Error;
 use crate::name::QualifiedName;
 
@@ -71,6 +71,24 @@ pub fn of_relation(original: &Definition) -> Option<Refusal> {
     Some(Refusal::new(code, table.name.shown(), message))
 }
 
+/// For a table that an extension has taken over.
+#[must_use]
+pub fn of_manager(original: &Definition, manager: Manager) -> Refusal {
+    let (code, message, hint) = match manager {
+        Manager::Citus => (
+            Code::Distributed,
+            "Citus has distributed it: its rows are on other nodes",
+            "Use the functions of Citus, as alter_distributed_table.",
+        ),
+        Manager::Timescale => (
+            Code::Hypertable,
+            "it is a hypertable of TimescaleDB: its rows are in chunks",
+            "Change it with the functions of TimescaleDB.",
+        ),
+    };
+    Refusal::new(code, original.table.name.shown(), message).hint(hint)
+}
+
 /// The rights that are missing.
 #[must_use]
 pub fn of_rights(original: &Definition, missing: &[Missing]) -> Vec<Refusal> {
@@ -120,6 +138,14 @@ pub fn of_table(original: &Definition, attached: &[Attached]) -> Vec<Refusal> {
             .hint(format!("Run: alter role {owner} bypassrls;")),
         );
     }
+    for key in original.foreign_keys.iter().filter(|key| key.is_period) {
+        let object = format!("{}.{}", key.child.shown(), key.name.shown());
+        let message = "a foreign key with PERIOD is not carried over";
+        refusals.push(
+            Refusal::new(Code::TemporalKey, object, message)
+                .hint("Drop it before and create it again after the swap."),
+        );
+    }
     for index in original.indexes.iter().filter(|index| !index.is_valid) {
         refusals.push(
             Refusal::new(Code::InvalidIndex, index.name.shown(), "it is invalid: a build of it failed")
@@ -138,14 +164,6 @@ pub fn of_table(original: &Definition, attached: &[Attached]) -> Vec<Refusal> {
 
 fn of_attached(object: &Attached) -> Refusal {
     let (code, message) = match object.kind.as_str() {
-    for key in original.foreign_keys.iter().filter(|key| key.is_period) {
-        let object = format!("{}.{}", key.child.shown(), key.name.shown());
-        let message = "a foreign key with PERIOD is not carried over";
-        refusals.push(
-            Refusal::new(Code::TemporalKey, object, message)
-                .hint("Drop it before and create it again after the swap."),
-        );
-    }
         "publication" => (
             Code::Publication,
             "it publishes all tables: subscribers would get the shadow and our log too, and do not have these tables",
@@ -156,6 +174,9 @@ fn of_attached(object: &Attached) -> Refusal {
         ),
         "type" => (Code::Type, "it uses the table's row type"),
         "relation" => (Code::Relation, "it uses the table's row type"),
+        "constant" => {
+            (Code::Constant, "it names the table by a constant, which would go on naming the former table")
+        }
         "inheritance" => (Code::Inheritance, "the table is part of an inheritance tree"),
         "extension" => (Code::Extension, "an extension owns the table"),
         "extension dependency" => (Code::ExtensionDependency, "DEPENDS ON EXTENSION is not carried over"),
@@ -169,6 +190,7 @@ fn of_attached(object: &Attached) -> Refusal {
         Code::Publication => {
             "Make a publication of the tables by name or by schema, and let the subscriptions use that one."
         }
+        Code::Constant => "Drop it before and create it again after the swap.",
         Code::Grant => "Revoke it and let the owner grant it.",
         _ => "Detach it from the table first.",
     };

@@ -11,6 +11,7 @@ mod expression;
 mod judge;
 pub(crate) mod layout;
 mod order;
+mod own_oid;
 pub(crate) mod parents;
 mod referrers;
 pub mod stage;
@@ -106,6 +107,7 @@ pub(crate) async fn furnished(
     let template =
         if first.is_empty() { None } else { Some(layout::template(client, original, place, first).await?) };
     let oid = create(client, original, shadow, template.as_ref()).await?;
+    own_oid::replace(client, original, shadow).await?;
     if let Some(template) = template {
         run(client, &format!("alter table {shadow} no inherit {template}")).await?;
     }

@@ -27,8 +27,8 @@ mod copy {
 }
 mod db {
     mod connection;
-}
     mod pooler;
+}
 mod docs {
     mod codes;
     mod recipes;
@@ -55,6 +55,7 @@ mod lock {
 mod preview {
     mod check_data;
     mod estimates;
+    mod oid_values;
     mod strategies;
 }
 mod replay {
@@ -68,16 +69,16 @@ mod shadow {
     mod dependents_rights;
     mod dependents_shapes;
     mod referrers;
+    mod referrers_chained;
 }
 mod state {
     mod upgrade;
-    mod referrers_chained;
 }
 mod swap {
+    mod new_identity;
     mod referrers_live;
 }
 mod verify {
-    mod new_identity;
     mod slices;
 }
 mod layout;

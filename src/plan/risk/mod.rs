@@ -49,6 +49,33 @@ pub fn sequence_exhaustion(sequence: &QualifiedName, column: &str, percent: i32)
     )
 }
 
+/// A column of a table elsewhere that holds the table's oid, in so many rows if they could be counted.
+#[must_use]
+pub fn oid_values(
+    original: &Definition,
+    (table, column, type_name): (&QualifiedName, &Ident, &str),
+    value: u32,
+    count: Option<i64>,
+) -> Risk {
+    let rows = match count {
+        Some(1) => "1 row holds".to_owned(),
+        Some(count) => format!("{count} rows hold"),
+        None => "it could not be read in a moment: rows that hold".to_owned(),
+    };
+    let kind = if type_name == "regtype" { "regtype" } else { "regclass" };
+    let name = Literal(&original.table.name.to_string()).to_string();
+    let verb = if count == Some(1) { "names" } else { "name" };
+    Risk::new(
+        Code::OidValues,
+        format!("{}.{}", table.shown(), column.shown()),
+        format!(
+            "{rows} the oid of the table, {value}{} {verb} the former table from the swap on, and none after cleanup. Run right \
+             after the swap: update {table} set {column} = {name}::{kind} where {column} = {value};",
+            if count.is_some() { ", and" } else { "," }
+        ),
+    )
+}
+
 /// A publication that sends the table's changes to others.
 #[must_use]
 pub fn subscribers(table: &str, publication: &str) -> Risk {
