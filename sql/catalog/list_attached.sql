@@ -18,6 +18,7 @@ with target(classid, objid) as (
       and d.deptype <> 'e'
 )
 select case
+         when rel.relkind in ('i', 'I') or h.classid = 'pg_catalog.pg_attrdef'::regclass then 'constant'
          when h.classid = 'pg_catalog.pg_type'::regclass then 'type'
          when h.classid = 'pg_catalog.pg_class'::regclass then 'relation'
          else 'object'

@@ -1,6 +1,6 @@
 -- Properties that CREATE TABLE LIKE does not copy, as statements for the table of the same shape: statistics targets,
 -- column options, table and column grants (those from default privileges are revoked first), comments on table, row
--- type and CHECK constraints.
+-- type, CHECK and NOT NULL constraints.
 -- $1 oid of the original, $2 quoted name of the shadow, $3 oid of the shadow. Lock: none.
 select statement from (
     select 1 as place, a.attnum::int8 as item,
@@ -48,7 +48,9 @@ select statement from (
            pg_catalog.format('comment on constraint %I on %s is %L', c.conname, $2::text,
                              pg_catalog.obj_description(c.oid, 'pg_constraint'))
     from pg_catalog.pg_constraint c
-    where c.conrelid = $1 and c.contype = 'c' and pg_catalog.obj_description(c.oid, 'pg_constraint') is not null
+    where c.conrelid = $1 and c.contype in ('c', 'n') -- NOT NULL has an entry since PostgreSQL 18
+      and exists (select from pg_catalog.pg_constraint s where s.conrelid = $3 and s.conname = c.conname)
+      and pg_catalog.obj_description(c.oid, 'pg_constraint') is not null
     union all
     select 8, 0, pg_catalog.format('comment on type %s is %L', $2::text, pg_catalog.obj_description(c.reltype, 'pg_type'))
     from pg_catalog.pg_class c where c.oid = $1 and pg_catalog.obj_description(c.reltype, 'pg_type') is not null

@@ -10,7 +10,10 @@ select a.attnum as number,
        base.element_is_varlength,
        a.atttypid <> base.type_oid as is_domain,
        pg_catalog.format_type(a.atttypid, null) as bare_type_name,
-       a.attnotnull as is_not_null,
+       -- NOT NULL that is NOT VALID (since PostgreSQL 18) sets attnotnull too
+       a.attnotnull and not exists (select from pg_catalog.pg_constraint c
+                                    where c.conrelid = a.attrelid and c.contype = 'n' and c.conkey = array[a.attnum]
+                                      and not c.convalidated) as is_not_null,
        a.attgenerated <> '' as is_generated,
        a.attidentity::text as identity,
        (select d.adbin is not null and a.attgenerated = ''

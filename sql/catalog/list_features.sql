@@ -24,7 +24,8 @@ select f.kind, f.name, f.value from (
     select 'trigger', t.tgname, pg_catalog.concat_ws('|', t.tgfoid, t.tgtype, pg_catalog.encode(t.tgargs, 'hex'))
     from pg_catalog.pg_trigger t
     where t.tgrelid = $1 and not t.tgisinternal
-      and t.tgname not in ('!pgrecast_capture', '!pgrecast_capture_truncate', 'pgrecast_guard')
+      and t.tgname not in ('!pgrecast_capture', '!pgrecast_capture_truncate')
+      and not pg_catalog.starts_with(t.tgname, 'pgrecast_guard')
     union all
     select 'rule', r.rulename, '' from pg_catalog.pg_rewrite r where r.ev_class = $1
     union all
@@ -54,6 +55,7 @@ select f.kind, f.name, f.value from (
     union all
     select 'constraint', c.conname, '' from pg_catalog.pg_constraint c
     where c.conrelid = $1 and c.contype in ('c', 'p', 'u', 'x', 'f')
+      and c.conparentid = 0 -- not what a key to a partitioned table keeps for each partition
     union all
     select 'statistics', s.stxname, '' from pg_catalog.pg_statistic_ext s where s.stxrelid = $1
 ) f

@@ -42,6 +42,8 @@ select con.oid,
        {delete_set_columns} as delete_set_columns,
        con.condeferrable as is_deferrable,
        con.condeferred as is_deferred,
+       coalesce((pg_catalog.to_jsonb(con) ->> 'conperiod')::bool, false) as is_period, -- since PostgreSQL 18
+       coalesce((pg_catalog.to_jsonb(con) ->> 'conenforced')::bool, true) as is_enforced, -- since PostgreSQL 18
        con.convalidated as is_valid,
        l.schemas as leaf_schemas, l.tables as leaf_tables, l.names as leaf_names,
        pg_catalog.obj_description(con.oid, 'pg_constraint') as comment

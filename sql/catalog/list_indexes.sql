@@ -17,6 +17,7 @@ select i.indexrelid as oid,
        i.indexprs is not null as has_expressions,
        con.contype::text as constraint_kind,
        pg_catalog.pg_get_constraintdef(con.oid) as constraint_definition,
+       coalesce((pg_catalog.to_jsonb(con) ->> 'conperiod')::bool, false) as is_temporal, -- since PostgreSQL 18
        coalesce(con.condeferrable, false) as is_deferrable,
        coalesce(con.condeferred, false) as is_deferred,
        ts.spcname::text as tablespace,

@@ -15,7 +15,8 @@ with target as (
 ), me as (
     select r.rolsuper from pg_catalog.pg_roles r where r.rolname = session_user
 ), hanging as (
-    select d.classid, d.objid, bool_or(d.refclassid = 'pg_catalog.pg_type'::regclass) as by_type
+    select d.classid, d.objid, bool_or(d.refclassid = 'pg_catalog.pg_type'::regclass) as by_type,
+           array_agg(distinct t.relation) filter (where d.refclassid = 'pg_catalog.pg_type'::regclass) as types
     from pg_catalog.pg_depend d join target t on t.classid = d.refclassid and t.objid = d.refobjid
     group by d.classid, d.objid
 )
@@ -39,7 +40,7 @@ select f.*, case when not me.rolsuper then (
        end as missing
 from (
     -- Functions first: the others may call them.
-    select 1 as place, 'function' as kind, h.objid as oid, n.nspname::text as schema_name, p.proname::text as name,
+    select 1 as place, 'function' as kind, h.objid as oid, h.types, n.nspname::text as schema_name, p.proname::text as name,
            null::text as table_schema, null::text as table_name, false as is_own,
            p.oid::regprocedure::text as shown,
            case when me.rolsuper then session_user else pg_catalog.pg_get_userbyid(p.proowner) end::text as role_name,
@@ -51,8 +52,7 @@ from (
                 when exists (select from pg_catalog.aclexplode(p.proacl) x where x.grantor <> p.proowner)
                      then 'a privilege on it was granted by another role than its owner'
            end as obstacle,
-           (select pg_catalog.pg_describe_object(u.classid, u.objid, u.objsubid) from pg_catalog.pg_depend u
-            where u.refclassid = h.classid and u.refobjid = h.objid limit 1) as used_by,
+           u.used_by, u.is_view as is_used_by_views_only,
            case when p.prokind = 'a' then '{}' else array[
                pg_catalog.pg_get_functiondef(p.oid),
                pg_catalog.format('alter routine %s owner to %I', p.oid::regprocedure, pg_catalog.pg_get_userbyid(p.proowner)),
@@ -65,13 +65,21 @@ from (
     join pg_catalog.pg_proc p on h.classid = 'pg_catalog.pg_proc'::regclass and p.oid = h.objid
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     cross join me
+    left join lateral (
+        select pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) as used_by,
+               w.rulename is not distinct from '_RETURN' as is_view
+        from pg_catalog.pg_depend d
+        left join pg_catalog.pg_rewrite w on d.classid = 'pg_catalog.pg_rewrite'::regclass and w.oid = d.objid
+        where d.refclassid = h.classid and d.refobjid = h.objid
+        order by 2 limit 1
+    ) u on true
     union all
-    select 2, 'rule', w.oid, n.nspname::text, w.rulename::text, n.nspname::text, c.relname::text, c.oid = any ({relations}),
+    select 2, 'rule', w.oid, null, n.nspname::text, w.rulename::text, n.nspname::text, c.relname::text, c.oid = any ({relations}),
            pg_catalog.format('%I on %I.%I', w.rulename, n.nspname, c.relname),
            case when me.rolsuper then session_user else pg_catalog.pg_get_userbyid(c.relowner) end::text,
            pg_catalog.pg_get_userbyid(c.relowner)::text,
            pg_catalog.pg_has_role(session_user, c.relowner, {set_role}),
-           null, null,
+           null, null, false,
            array[pg_catalog.rtrim(pg_catalog.pg_get_ruledef(w.oid), ';')]
            || case w.ev_enabled
                   when 'D' then array[pg_catalog.format('alter table %I.%I disable rule %I', n.nspname, c.relname, w.rulename)]
@@ -89,12 +97,12 @@ from (
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     cross join me
     union all
-    select 3, 'policy', p.oid, n.nspname::text, p.polname::text, n.nspname::text, c.relname::text, c.oid = any ({relations}),
+    select 3, 'policy', p.oid, null, n.nspname::text, p.polname::text, n.nspname::text, c.relname::text, c.oid = any ({relations}),
            pg_catalog.format('%I on %I.%I', p.polname, n.nspname, c.relname),
            case when me.rolsuper then session_user else pg_catalog.pg_get_userbyid(c.relowner) end::text,
            pg_catalog.pg_get_userbyid(c.relowner)::text,
            pg_catalog.pg_has_role(session_user, c.relowner, {set_role}),
-           null, null,
+           null, null, false,
            array[pg_catalog.format('create policy %I on %I.%I as %s for %s to %s%s%s', p.polname, n.nspname, c.relname,
                      case when p.polpermissive then 'permissive' else 'restrictive' end,
                      case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end,
@@ -116,9 +124,9 @@ from (
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     cross join me
     union all
-    select 4, 'publication', r.oid, n.nspname::text, b.pubname::text, n.nspname::text, c.relname::text, true,
+    select 4, 'publication', r.oid, null, n.nspname::text, b.pubname::text, n.nspname::text, c.relname::text, true,
            pg_catalog.quote_ident(b.pubname), o.role_name::text, o.role_name::text, o.role_name is not null,
-           null, null,
+           null, null, false,
            array[pg_catalog.format('alter publication %I add table %s%I.%I%s%s', b.pubname,
                      case when c.relkind = 'p' then '' else 'only ' end, n.nspname, c.relname,
                      {publication_columns}, {publication_filter})],

@@ -40,8 +40,11 @@ where not (pg_catalog.has_schema_privilege(t.relowner, n.oid, 'create')
            and pg_catalog.has_schema_privilege(t.relowner, n.oid, 'usage'))
 union all
 select 'the table''s owner does not own ' || con.conrelid::regclass::text || ', whose foreign key points here',
-       pg_catalog.format('grant %I to %s%s;', pg_catalog.pg_get_userbyid(c.relowner), owner,
-           case when has_options and pg_catalog.pg_has_role(t.relowner, c.relowner, 'member') then ' with inherit true' end)
+       -- The role of a superuser is not a right to grant.
+       case when exists (select from pg_catalog.pg_roles r where r.rolsuper and pg_catalog.pg_has_role(c.relowner, r.oid, 'member'))
+            then pg_catalog.format('alter table %s owner to %s;', con.conrelid::regclass, owner)
+            else pg_catalog.format('grant %I to %s%s;', pg_catalog.pg_get_userbyid(c.relowner), owner,
+                case when has_options and pg_catalog.pg_has_role(t.relowner, c.relowner, 'member') then ' with inherit true' end) end
 from t join pg_catalog.pg_constraint con on con.confrelid = t.oid and con.contype = 'f'
 join pg_catalog.pg_class c on c.oid = con.conrelid
 where not pg_catalog.pg_has_role(t.relowner, c.relowner, 'usage')

@@ -1,15 +1,14 @@
--- Views and materialized views that read one of the relations, directly or through other views, in an order in which
--- they can be created. The search_path of the session should be empty, because the texts depend on it.
+-- Views and materialized views that read one of the relations, directly, through other views, or through functions of
+-- their row types. The search_path of the session should be empty, because the texts depend on it.
 -- {relations} their oids, an array; {readers}, {set_role} readers.sql, set_role.sql. Lock: ACCESS SHARE on each view while
 -- its text is read.
-with recursive found(view, depth) as (
-    select r.view, 1 from (select pg_catalog.unnest({relations}) as source) s
+with recursive found(view) as (
+    select r.view from (select pg_catalog.unnest({relations}) as source) s
     cross join lateral ({readers}) r
     union
-    select r.view, f.depth + 1 from found f
+    select r.view from found f
     cross join lateral (select f.view as source) s
     cross join lateral ({readers}) r
-    where f.depth < 100
 )
 select c.oid, n.nspname::text as schema_name, c.relname::text as name, c.relkind = 'm' as is_materialized,
        pg_catalog.pg_get_userbyid(c.relowner)::text as owner,
@@ -58,9 +57,25 @@ select c.oid, n.nspname::text as schema_name, c.relname::text as name, c.relkind
              from pg_catalog.pg_rewrite r
              join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
              where r.ev_class = c.oid and r.rulename = '_RETURN'
-               and d.refclassid in ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_type'::regclass)) as sources
-from (select view, max(depth) as depth from found group by view) v
+               and d.refclassid in ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_type'::regclass)
+             union
+             -- by the signature of a function that it calls
+             select e.typrelid
+             from pg_catalog.pg_rewrite r
+             join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+                 and d.refclassid = 'pg_catalog.pg_proc'::regclass
+             join pg_catalog.pg_depend t on t.classid = d.refclassid and t.objid = d.refobjid
+                 and t.refclassid = 'pg_catalog.pg_type'::regclass
+             join pg_catalog.pg_type y on y.oid = t.refobjid
+             join pg_catalog.pg_type e on e.oid in (y.oid, y.typelem) and e.typrelid <> 0
+             where r.ev_class = c.oid and r.rulename = '_RETURN') as sources,
+       array(select distinct d.refobjid
+             from pg_catalog.pg_rewrite r
+             join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+             where r.ev_class = c.oid and r.rulename = '_RETURN'
+               and d.refclassid = 'pg_catalog.pg_proc'::regclass) as calls
+from found v
 join pg_catalog.pg_class c on c.oid = v.view
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 cross join (select r.rolsuper from pg_catalog.pg_roles r where r.rolname = session_user) me
-order by v.depth, c.oid
+order by c.oid

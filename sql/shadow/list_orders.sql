@@ -19,7 +19,9 @@ where i.indrelid = $1 and m.amname = 'btree' and i.indisvalid and i.indisready a
       join pg_catalog.pg_type t on t.oid = a.atttypid
       join pg_catalog.pg_opclass o on o.oid = i.indclass[n]
       left join pg_catalog.pg_collation l on l.oid = a.attcollation
-      where i.indoption[n] <> 0 or not a.attnotnull or not o.opcdefault or i.indcollation[n] <> a.attcollation
+      where i.indoption[n] <> 0 or not a.attnotnull or exists (
+              select from pg_catalog.pg_constraint c where c.conrelid = a.attrelid and c.contype = 'n'
+                and c.conkey = array[a.attnum] and not c.convalidated) or not o.opcdefault or i.indcollation[n] <> a.attcollation
          or not coalesce(l.collisdeterministic, true)
          -- Types whose text always means the same value. Floats (extra_float_digits) and arrays depend on settings.
          or not (t.typtype = 'e' or t.typnamespace = 'pg_catalog'::regnamespace and t.typname in (

@@ -23,7 +23,7 @@ mod table_ref;
 pub use lock_mode::LockMode;
 pub use options::{read_assignment, read_condition, read_names};
 pub use plain_cast::is_plain_cast;
-pub use redirect::redirect;
+pub use redirect::{redirect, redirect_all};
 pub use retarget::retarget;
 pub use table_ref::TableRef;
 

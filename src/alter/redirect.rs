@@ -16,6 +16,16 @@ use crate::name::{Fragment, Literal, QualifiedName};
 /// The text with every relation that is a key of `places` replaced by its value.
 #[must_use]
 pub fn redirect(text: &str, places: &HashMap<QualifiedName, QualifiedName>) -> Fragment {
+    redirect_all(text, places, &HashMap::new())
+}
+
+/// The same, and with every call of a function that is a key of `functions` replaced by one of its value.
+#[must_use]
+pub fn redirect_all(
+    text: &str,
+    places: &HashMap<QualifiedName, QualifiedName>,
+    functions: &HashMap<QualifiedName, QualifiedName>,
+) -> Fragment {
     let tokens = tokens_of(text);
     let kind = |at: usize| tokens.get(at).map(SyntaxToken::kind);
     let mut out = String::with_capacity(text.len());
@@ -29,11 +39,13 @@ pub fn redirect(text: &str, places: &HashMap<QualifiedName, QualifiedName>) -> F
         let start = usize::from(token.text_range().start());
         if token.kind() == K::STRING {
             let end = usize::from(token.text_range().end());
-            let names_relation = ["::regclass", "::regtype"].iter().any(|cast| text[end..].starts_with(cast));
+            if !["::regclass", "::regtype"].iter().any(|cast| text[end..].starts_with(cast)) {
+                continue;
+            }
             let content = token.text().trim_matches('\'').replace("''", "'");
             let place =
                 places.iter().find(|(name, _)| name.shown() == content || name.to_string() == content);
-            if let (true, Some((_, place))) = (names_relation, place) {
+            if let Some((_, place)) = place {
                 replace(start, end, &Literal(&place.shown()).to_string());
             }
             continue;
@@ -46,7 +58,7 @@ pub fn redirect(text: &str, places: &HashMap<QualifiedName, QualifiedName>) -> F
         let end = usize::from(second.text_range().end());
         let is_call = text[end..].starts_with('(');
         let name = QualifiedName { schema: ident_of_word(token.text()), name: ident_of_word(second.text()) };
-        if let (false, Some(place)) = (is_call, places.get(&name)) {
+        if let Some(place) = if is_call { functions.get(&name) } else { places.get(&name) } {
             replace(start, end, &place.to_string());
         }
     }
@@ -91,6 +103,21 @@ mod tests {
         ] {
             assert_eq!(redirect(before, &places()).as_str(), after);
         }
+    }
+
+    #[test]
+    fn calls_are_replaced_by_the_names_of_functions() {
+        let functions =
+            HashMap::from([(QualifiedName::new("public", "orders"), QualifiedName::new("f", "orders"))]);
+        assert_eq!(
+            redirect_all(
+                "SELECT public.orders(o.*), public.other(1) FROM public.orders o",
+                &places(),
+                &functions
+            )
+            .as_str(),
+            "SELECT \"f\".\"orders\"(o.*), public.other(1) FROM \"s\".\"new orders\" o"
+        );
     }
 
     proptest! {

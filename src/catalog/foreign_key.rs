@@ -40,6 +40,8 @@ pub struct ForeignKey {
     pub tail: Fragment,
     /// Whether it is validated for all rows.
     pub is_valid: bool,
+    /// Whether it is one with PERIOD.
+    pub is_period: bool,
     /// The leaf partitions of the referencing table, and the names of the key there.
     pub leaves: Vec<(QualifiedName, Ident)>,
     /// Its comment.
@@ -95,6 +97,7 @@ impl ForeignKey {
             parent_numbers: row.try_get("parent_numbers")?,
             tail: tail(row, &idents("delete_set_columns")?)?,
             is_valid: row.try_get("is_valid")?,
+            is_period: row.try_get("is_period")?,
             leaves: leaves(row)?,
             comment: row.try_get("comment")?,
         })
@@ -151,6 +154,9 @@ fn tail(row: &Row, delete_set_columns: &[Ident]) -> Result<Fragment> {
     }
     if row.try_get("is_deferred")? {
         text.push_str(" initially deferred");
+    }
+    if !row.try_get::<_, bool>("is_enforced")? {
+        text.push_str(" not enforced");
     }
     Ok(Fragment::trusted(text))
 }

@@ -68,6 +68,8 @@ pub struct Index {
     pub constraint_kind: Option<ConstraintKind>,
     /// As `pg_get_constraintdef` writes it.
     pub constraint_definition: Option<String>,
+    /// Whether the constraint is WITHOUT OVERLAPS.
+    pub is_temporal: bool,
     /// Whether the constraint is deferrable.
     pub is_deferrable: bool,
     /// Whether it is initially deferred.
@@ -93,6 +95,12 @@ pub struct Index {
 }
 
 impl Index {
+    /// Whether only its constraint can make it: an exclusion constraint, or a key WITHOUT OVERLAPS.
+    #[must_use]
+    pub fn is_made_by_constraint(&self) -> bool {
+        self.is_temporal || self.constraint_kind == Some(ConstraintKind::Exclusion)
+    }
+
     /// All indexes of a table, by name.
     pub async fn list(client: &Client, table: u32) -> Result<Vec<Self>> {
         let rows = client.query(&sql!("catalog/list_indexes.sql").text(), &[&table]).await?;
@@ -124,6 +132,7 @@ impl Index {
                 .map(ConstraintKind::parse)
                 .transpose()?,
             constraint_definition: row.try_get("constraint_definition")?,
+            is_temporal: row.try_get("is_temporal")?,
             is_deferrable: row.try_get("is_deferrable")?,
             is_deferred: row.try_get("is_deferred")?,
             tablespace: row.try_get::<_, Option<String>>("tablespace")?.map(Ident::new),

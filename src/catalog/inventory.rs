@@ -29,6 +29,18 @@ impl Attached {
             .collect()
     }
 
+    /// The first such object of these relations.
+    pub async fn first(client: &Client, relations: &[u32]) -> Result<Option<Self>> {
+        // Prepared, because planning it takes longer than running it.
+        let statement = client.prepare(Self::statement().as_str()).await?;
+        for oid in relations {
+            if let Some(row) = client.query(&statement, &[oid]).await?.first() {
+                return Ok(Some(Attached { kind: row.try_get("kind")?, name: row.try_get("name")? }));
+            }
+        }
+        Ok(None)
+    }
+
     /// The query of [`Attached::list`].
     pub(super) fn statement() -> Fragment {
         Fragment::trusted(sql!("catalog/list_attached.sql").text())

@@ -7,6 +7,7 @@ mod feature;
 mod foreign_key;
 mod index;
 mod inventory;
+mod managed;
 mod object;
 mod referrer;
 mod sequence;
@@ -19,8 +20,9 @@ pub use feature::{Feature, FeatureKind, event_triggers};
 pub use foreign_key::ForeignKey;
 pub use index::{ConstraintKind, Index};
 pub use inventory::{Attached, Missing};
+pub use managed::Manager;
 pub use object::{Check, StatisticsObject, Trigger, TriggerState};
-pub use referrer::{Referrer, ReferrerKind, View};
+pub use referrer::{Furniture, Referrer, ReferrerKind, View};
 pub use sequence::OwnedSequence;
 pub use table::{Persistence, Table, find_name, find_relation, find_table};
 

@@ -5,13 +5,15 @@ use tokio_postgres::Client;
 use crate::error::{Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
 
-/// A CHECK constraint.
+/// A CHECK constraint, or a NOT NULL constraint that is NOT VALID.
 #[derive(Debug, Clone)]
 pub struct Check {
     /// Its name.
     pub name: Ident,
     /// As `pg_get_constraintdef` writes it, with `NOT VALID` where it is so.
     pub definition: String,
+    /// Of NOT NULL: the number of the column.
+    pub not_null: Option<i16>,
     /// Whether it is validated for all rows.
     pub is_valid: bool,
     /// Its comment.
@@ -27,6 +29,7 @@ impl Check {
                 Ok(Check {
                     name: Ident::new(row.try_get::<_, String>("name")?),
                     definition: row.try_get("definition")?,
+                    not_null: row.try_get("not_null")?,
                     is_valid: row.try_get("is_valid")?,
                     comment: row.try_get("comment")?,
                 })

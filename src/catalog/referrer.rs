@@ -1,6 +1,8 @@
 //! Objects outside of a relation that refer to it: views that read it, rules, policies, functions, publications. They
 //! refer to it by oid. So if another table replaces it, each must be changed to refer to the new one.
 
+use std::collections::{HashMap, HashSet};
+
 use tokio_postgres::{Client, Row};
 
 use super::inventory::set_role;
@@ -65,15 +67,18 @@ pub struct View {
     pub definition: String,
     /// Name, type, length and collation of each column.
     pub columns: Vec<String>,
-    /// The relations to which it refers.
+    /// The relations to which it refers, and those whose row types are in signatures of functions that it calls.
     pub sources: Vec<u32>,
+    /// The functions that it calls.
+    pub calls: Vec<u32>,
 }
 
 impl View {
     /// All views that read one of the relations, directly or not, in an order in which they can be created.
     pub async fn list(client: &Client, relations: &[u32]) -> Result<Vec<Self>> {
         let statement = Self::statement("$1::oid[]");
-        client.query(statement.as_str(), &[&relations]).await?.iter().map(Self::from_row).collect()
+        let rows = client.query(statement.as_str(), &[&relations]).await?;
+        Ok(in_order(rows.iter().map(Self::from_row).collect::<Result<_>>()?))
     }
 
     /// The query of [`View::list`]; `relations` is an expression.
@@ -84,6 +89,19 @@ impl View {
             .fill("readers", &readers)
             .fill("set_role", &set_role());
         Fragment::trusted(statement.text())
+    }
+
+    /// The names of the views that read one of the relations directly.
+    pub async fn readers(client: &Client, relations: &[u32]) -> Result<Vec<QualifiedName>> {
+        let readers = Fragment::trusted(sql!("catalog/readers.sql").text());
+        let statement = sql!("catalog/list_readers.sql").fill("readers", &readers).text();
+        let rows = client.query(&statement, &[&relations]).await?;
+        rows.iter()
+            .map(|row| {
+                let schema: String = row.try_get("schema_name")?;
+                Ok(QualifiedName::new(schema, row.try_get::<_, String>("name")?))
+            })
+            .collect()
     }
 
     fn from_row(row: &Row) -> Result<Self> {
@@ -104,6 +122,7 @@ impl View {
             definition: row.try_get("definition")?,
             columns: row.try_get("columns")?,
             sources: row.try_get::<_, Vec<Option<u32>>>("sources")?.into_iter().flatten().collect(),
+            calls: row.try_get("calls")?,
         })
     }
 
@@ -112,13 +131,56 @@ impl View {
     pub fn create(&self, words: &str) -> String {
         format!("{words} {}{} as {}", self.name, self.clauses, self.definition)
     }
+}
 
-    /// Everything besides its query and clauses, as statements for a view with this name.
-    pub async fn furniture(&self, client: &Client, name: &QualifiedName) -> Result<Vec<String>> {
+/// Reads everything that views have besides their queries and clauses.
+#[derive(Debug)]
+pub struct Furniture(tokio_postgres::Statement);
+
+impl Furniture {
+    /// Prepared, because planning it takes longer than running it.
+    pub async fn prepare(client: &Client) -> Result<Self> {
         let statement = sql!("catalog/list_view_furniture.sql").fill("set_grants", &set_grants(&VIEW_GRANTS));
-        let rows = client.query(&statement.text(), &[&self.oid, &name.to_string()]).await?;
+        Ok(Furniture(client.prepare(&statement.text()).await?))
+    }
+
+    /// As statements that give what a view has to a view of this name.
+    pub async fn of(&self, client: &Client, view: &View, name: &QualifiedName) -> Result<Vec<String>> {
+        let rows = client.query(&self.0, &[&view.oid, &name.to_string()]).await?;
         rows.iter().map(|row| Ok(row.try_get("statement")?)).collect()
     }
+}
+
+/// Each view after those that it reads. Views that read each other in a circle, which can be defined but not read, keep
+/// their order.
+fn in_order(views: Vec<View>) -> Vec<View> {
+    let sources: Vec<(u32, Vec<u32>)> = views.iter().map(|view| (view.oid, view.sources.clone())).collect();
+    let places: HashMap<u32, usize> =
+        order_of(&sources).into_iter().enumerate().map(|(n, oid)| (oid, n)).collect();
+    let mut views = views;
+    views.sort_by_key(|view| places.get(&view.oid).copied());
+    views
+}
+
+/// The first of each pair, after those of its second that are among them. Visits each once.
+fn order_of(sources: &[(u32, Vec<u32>)]) -> Vec<u32> {
+    let known: HashMap<u32, &[u32]> = sources.iter().map(|(oid, from)| (*oid, from.as_slice())).collect();
+    let (mut seen, mut order) = (HashSet::new(), Vec::with_capacity(sources.len()));
+    for (first, _) in sources {
+        // No recursion: chains of views may be long.
+        let mut stack = vec![(*first, false)];
+        while let Some((oid, is_left)) = stack.pop() {
+            if is_left {
+                order.push(oid);
+            } else if let Some(from) = known.get(&oid)
+                && seen.insert(oid)
+            {
+                stack.push((oid, true));
+                stack.extend(from.iter().map(|source| (*source, false)));
+            }
+        }
+    }
+    order
 }
 
 /// The kind of an object that refers to a table, other than a view.
@@ -157,8 +219,12 @@ impl ReferrerKind {
 /// A rule, policy, function or publication.
 #[derive(Debug, Clone)]
 pub struct Referrer {
+    /// Its oid.
+    pub oid: u32,
     /// Its kind.
     pub kind: ReferrerKind,
+    /// Of a function: the relations whose row types its signature has.
+    pub types: Vec<u32>,
     /// Its name, in the schema of its table if it has no schema itself.
     pub name: QualifiedName,
     /// The relation to which it is attached.
@@ -180,6 +246,8 @@ pub struct Referrer {
     pub obstacle: Option<String>,
     /// The object that would have to be dropped before it.
     pub used_by: Option<String>,
+    /// Whether only views use it.
+    pub is_used_by_views_only: bool,
     /// The statements that create it.
     pub make: Vec<String>,
     /// The statements that alter it in place, if possible.
@@ -225,7 +293,9 @@ impl Referrer {
         let table: (Option<String>, Option<String>) =
             (row.try_get("table_schema")?, row.try_get("table_name")?);
         Ok(Referrer {
+            oid: row.try_get("oid")?,
             kind: ReferrerKind::parse(row.try_get("kind")?)?,
+            types: row.try_get::<_, Option<_>>("types")?.unwrap_or_default(),
             name: QualifiedName::new(
                 row.try_get::<_, String>("schema_name")?,
                 row.try_get::<_, String>("name")?,
@@ -239,9 +309,23 @@ impl Referrer {
             missing: row.try_get("missing")?,
             obstacle: row.try_get("obstacle")?,
             used_by: row.try_get("used_by")?,
+            is_used_by_views_only: row.try_get::<_, Option<_>>("is_used_by_views_only")?.unwrap_or_default(),
             make: row.try_get("make")?,
             change: row.try_get("change")?,
             drop: row.try_get("drop")?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_comes_behind_those_that_it_reads() {
+        assert_eq!(order_of(&[(5, vec![9, 1]), (7, vec![5]), (9, vec![1])]), [9, 5, 7]);
+        assert_eq!(order_of(&[(5, vec![7]), (7, vec![5])]), [7, 5], "a circle ends");
+        let chain: Vec<(u32, Vec<u32>)> = (0..100_000).map(|n| (n, vec![n + 1])).collect();
+        assert_eq!(order_of(&chain)[0], 99_999, "a long chain");
     }
 }

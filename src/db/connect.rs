@@ -6,17 +6,22 @@
 
 use std::future::Future;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use futures::StreamExt;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{AsyncMessage, Config};
+use tokio_postgres::{AsyncMessage, Config, SimpleQueryMessage};
 
 use super::connection::{Connection, ServerVersion};
 use super::endpoint::Endpoint;
 use super::failure::{self, Failure};
+use super::pooler;
 use super::target::Target;
 use crate::error::Result;
 use crate::name::sql;
+
+/// How long is waited for the second connection that shows whether the first is a session.
+const BESIDE: Duration = Duration::from_secs(5);
 
 impl Target {
     /// Connects; the server shows the session under `application_name`.
@@ -102,19 +107,48 @@ impl Target {
     }
 
     async fn open(&self, config: Config) -> Result<Connection, Failure> {
-        let connector = self.tls.connector.clone();
-        let (client, connection) = config.connect(connector.clone()).await.map_err(Failure::Postgres)?;
-        let driver = tokio::spawn(drive(connection));
-        let mut connection = Connection::new(client, driver, connector);
+        let mut connection = self.reach(&config).await?;
         let statement = sql!("db/identify_session.sql").text();
-        let row = connection.query_one(&statement, &[]).await.map_err(Failure::Postgres)?;
-        let version: i32 = row.try_get("version").map_err(Failure::Postgres)?;
+        // By the simple protocol: a pooler in transaction mode would keep what was prepared.
+        let messages = connection.simple_query(&statement).await.map_err(Failure::Postgres)?;
+        let number = |column: &str| {
+            messages.iter().find_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(column)?.parse::<i32>().ok(),
+                _ => None,
+            })
+        };
+        let (pid, version) = (number("pid").unwrap_or_default(), number("version").unwrap_or_default());
         let version = ServerVersion(version.unsigned_abs());
         if version < ServerVersion::OLDEST {
             return Err(Failure::TooOld(version));
         }
-        connection.identified(row.try_get("pid").map_err(Failure::Postgres)?, version);
+        if self.live.is_doubtful(pid) {
+            self.expect_session(&config, &connection).await?;
+        }
+        connection.identified(pid, version, &self.live);
         Ok(connection)
+    }
+
+    async fn reach(&self, config: &Config) -> Result<Connection, Failure> {
+        let connector = self.tls.connector.clone();
+        let (client, connection) = config.connect(connector.clone()).await.map_err(Failure::Postgres)?;
+        Ok(Connection::new(client, tokio::spawn(drive(connection)), connector))
+    }
+
+    /// Looks whether the connection is a session with one server process, with the help of a second one. Where none is to
+    /// be had, nothing can be said, and whoever needs the next session says so.
+    async fn expect_session(&self, config: &Config, connection: &Connection) -> Result<(), Failure> {
+        let beside = tokio::time::timeout(BESIDE, self.reach(config)).await;
+        let Ok(Ok(beside)) = beside else { return Ok(()) };
+        match tokio::time::timeout(BESIDE, pooler::find(connection, &beside)).await {
+            Ok(Ok(None)) => {
+                self.live.is_direct();
+                Ok(())
+            }
+            Ok(Ok(Some(found))) => Err(Failure::Pooled(found)),
+            Ok(Err(error)) => Err(Failure::Postgres(error)),
+            Err(_) => Ok(()),
+        }
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {

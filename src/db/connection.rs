@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{CancelToken, Client};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::pooler::Live;
 use crate::error::Result;
 
 /// The server's numeric version: 150004 is 15.4.
@@ -44,16 +45,26 @@ pub struct Connection {
     connector: MakeRustlsConnect,
     pid: i32,
     server_version: ServerVersion,
+    live: Option<Live>,
 }
 
 impl Connection {
     pub(super) fn new(client: Client, driver: JoinHandle<()>, connector: MakeRustlsConnect) -> Self {
-        Connection { client, driver: Some(driver), connector, pid: 0, server_version: ServerVersion(0) }
+        Connection {
+            client,
+            driver: Some(driver),
+            connector,
+            pid: 0,
+            server_version: ServerVersion(0),
+            live: None,
+        }
     }
 
-    pub(super) fn identified(&mut self, pid: i32, server_version: ServerVersion) {
+    pub(super) fn identified(&mut self, pid: i32, server_version: ServerVersion, live: &Live) {
         self.pid = pid;
         self.server_version = server_version;
+        live.add(pid);
+        self.live = Some(live.clone());
     }
 
     /// The server process that serves this session.
@@ -117,6 +128,9 @@ static CLOSING: AtomicUsize = AtomicUsize::new(0);
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        if let Some(live) = &self.live {
+            live.remove(self.pid);
+        }
         let Some(mut driver) = self.driver.take() else { return };
         let Ok(runtime) = Handle::try_current() else { return driver.abort() };
         // The driver ends when the client is dropped, which is next, and all requests are answered. Without the limit

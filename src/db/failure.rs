@@ -11,6 +11,7 @@ use tokio_postgres::error::SqlState;
 
 use super::connection::ServerVersion;
 use super::endpoint::Endpoint;
+use super::pooler::Pooled;
 use super::target::Target;
 use crate::error::Error;
 
@@ -24,6 +25,8 @@ pub(super) enum Failure {
     TimedOut(Duration),
     /// Connected, but this server is not supported.
     TooOld(ServerVersion),
+    /// Connected to a pool that lends a server process to each transaction.
+    Pooled(Pooled),
     /// An error of tokio-postgres.
     Postgres(tokio_postgres::Error),
 }
@@ -34,7 +37,7 @@ impl Failure {
     pub(super) fn is_about_this_place(&self) -> bool {
         match self {
             Failure::Lookup(_) | Failure::NoAddress | Failure::TimedOut(_) => true,
-            Failure::TooOld(_) => false,
+            Failure::TooOld(_) | Failure::Pooled(_) => false,
             Failure::Postgres(error) => match error.code() {
                 Some(code) => *code == SqlState::CANNOT_CONNECT_NOW,
                 None => self.rustls().is_none() && !is_password_missing(error) && !is_about_tls(error),
@@ -115,6 +118,13 @@ fn reason(target: &Target, endpoint: &Endpoint, failure: &Failure) -> (String, O
         Failure::TooOld(version) => {
             (format!("it is PostgreSQL {version}; pgrecast works with 14 and later"), None)
         }
+        Failure::Pooled(Pooled { first, then }) => (
+            format!(
+                "it is a connection pooler in transaction mode, not a session with one server process (pids {first} and \
+                 {then})"
+            ),
+            Some("Connect to the server itself, or to a pool in session mode. Nothing was changed.".into()),
+        ),
         Failure::Postgres(error) => {
             if let Some(said) = error.as_db_error() {
                 let detail = said.detail().map(|detail| format!(": {detail}")).unwrap_or_default();

@@ -19,6 +19,7 @@ mod endpoint;
 mod failure;
 mod known_state;
 mod passfile;
+mod pooler;
 pub mod search_path;
 mod secret;
 mod service;

@@ -11,6 +11,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, TargetSessionAttrs};
 
 use super::endpoint::{self, Endpoint};
+use super::pooler::Live;
 use super::settings::{Settings, wrong_value};
 use super::tls::Tls;
 use super::{conninfo, service};
@@ -56,6 +57,8 @@ pub struct Target {
     pub(super) tls: Tls,
     pub(super) dbname: String,
     pub(super) user: String,
+    /// The sessions that are open.
+    pub(super) live: Live,
 }
 
 impl Target {
@@ -80,7 +83,7 @@ impl Target {
         if let Some(timeout) = connect_timeout {
             config.connect_timeout(timeout); // for cancel requests, which go their own way
         }
-        Ok(Target { config, connect_timeout, endpoints, tls, dbname, user })
+        Ok(Target { config, connect_timeout, endpoints, tls, dbname, user, live: Live::default() })
     }
 
     /// The database's name.

@@ -34,6 +34,13 @@ codes! {
             "It is an index, a sequence, or another relation that is not a table.",
             "Name the table.";
 
+        Distributed = "distributed",
+            "The table is a distributed or reference table of Citus. Its rows are on other nodes.",
+            "Not supported. Use the functions of Citus, as `alter_distributed_table`.";
+        Hypertable = "hypertable",
+            "The table is a hypertable of `TimescaleDB`. Its rows are in chunks.",
+            "Not supported.";
+
         // Rights and names.
         Privilege = "privilege",
             "A right is missing: for the table, for a table that a new foreign key references, or for an object that names the table.",
@@ -67,6 +74,15 @@ codes! {
         Relation = "relation",
             "Another relation uses the table's row type.",
             "Not supported. Detach it from the table.";
+        Constant = "constant",
+            "A default, an index or another object of another table names the table by a constant of type regclass. It would go on naming the former table.",
+            "Drop it before, and create it again after the swap.";
+        NamesItself = "names-itself",
+            "A generated column, a CHECK constraint or an index of the table reads `tableoid`, or names the table by a constant. The new table has another oid.",
+            "Drop it before, and create it again after the swap.";
+        TemporalKey = "temporal-key",
+            "A foreign key with PERIOD is on the table, or references it.",
+            "Drop it before, and create it again after the swap.";
         Extension = "extension",
             "An extension owns the table.",
             "Not supported. Detach it from the table.";

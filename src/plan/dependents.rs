@@ -1,7 +1,7 @@
 //! Objects that the shadow does not have while rows are copied, and that are created later: each with the statements
 //! that create, drop and validate it.
 
-use crate::catalog::{ConstraintKind, Definition, ForeignKey, Identity, Index, ReferrerKind};
+use crate::catalog::{Definition, ForeignKey, Identity, Index, ReferrerKind};
 use crate::name::{Fragment, Ident, Literal, QualifiedName};
 
 /// The shape to which a dependent belongs.
@@ -161,9 +161,9 @@ pub fn index(index: &Index, table: &QualifiedName, key: bool, bytes: i64) -> Dep
     let tablespace = index.tablespace.as_ref().map_or("''".to_owned(), ToString::to_string);
     create.push(format!("set local default_tablespace = {tablespace}"));
     let definition = index.constraint_definition.as_deref().unwrap_or_default();
-    let is_exclusion = index.constraint_kind == Some(ConstraintKind::Exclusion);
-    let statements = if is_exclusion { 0 } else { 2 };
-    if is_exclusion {
+    let by_constraint = index.is_made_by_constraint();
+    let statements = if by_constraint { 0 } else { 2 };
+    if by_constraint {
         create.push(format!("alter table {table} add constraint {name} {definition}"));
         if !index.options.is_empty() {
             create.push(format!("alter index {here} set ({})", Fragment::join(&index.options, ", ")));
@@ -204,7 +204,7 @@ pub fn index(index: &Index, table: &QualifiedName, key: bool, bytes: i64) -> Dep
         drop: None,
         validate: None,
         bytes,
-        build: Build { statements, refuses_rows: is_exclusion || index.is_unique },
+        build: Build { statements, refuses_rows: by_constraint || index.is_unique },
     }
 }
 

@@ -8,9 +8,10 @@
 use super::question::shown_key;
 use super::report::StepShown;
 use super::risk::Code;
+use super::sequence::{identity_of, serial_of};
 use crate::alter::{Action, ActionKind, LockMode, retarget};
-use crate::catalog::{Check, Column, ConstraintKind, Definition, ForeignKey, Index};
-use crate::name::{Fragment, Ident, QualifiedName};
+use crate::catalog::{Check, Column, Definition, ForeignKey, Index};
+use crate::name::{Fragment, Ident, Literal, QualifiedName};
 
 /// How a step runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +133,10 @@ pub fn recipe(
     for column in &after.columns {
         let old = before.columns.iter().find(|old| old.number == column.number);
         if old.is_some_and(|old| column.is_not_null && !old.is_not_null) {
-            not_null(&mut recipe, &table, column, &free_name(before, column));
+            match before.checks.iter().find(|check| check.not_null == Some(column.number)) {
+                Some(there) => recipe.before.push(validate(&table, &there.name)),
+                None => not_null(&mut recipe, &table, column, &free_name(before, column)),
+            }
             recipe.proofs.push(Proof {
                 code: Code::Nulls,
                 object: format!("{}.{}", table.shown(), column.name.shown()),
@@ -146,7 +150,7 @@ pub fn recipe(
         make_index(&mut recipe, &table, clone, index)?;
         recipe.proofs.extend(no_duplicates(after, &table, index));
     }
-    for check in &after.checks {
+    for check in after.checks.iter().filter(|check| check.not_null.is_none()) {
         let old = before.checks.iter().find(|old| old.name == check.name);
         match old {
             None if check.is_valid => {
@@ -227,7 +231,7 @@ fn make_index(
     index: &Index,
 ) -> Option<()> {
     let name = &index.name.name;
-    if index.constraint_kind == Some(ConstraintKind::Exclusion) || index.tablespace.is_some() {
+    if index.is_made_by_constraint() || index.tablespace.is_some() {
         return None;
     }
     let definition = retarget(&index.definition, clone, table).ok()?.to_string();
@@ -335,6 +339,36 @@ pub fn locked_too(action: &Action, before: &Definition, after: &Definition) -> V
     let gone = before.foreign_keys.iter().filter(|key| !has(&after.foreign_keys, key) || is_on(key));
     let new = after.foreign_keys.iter().filter(|key| !has(&before.foreign_keys, key));
     gone.chain(new).filter(|key| !key.is_self_referencing()).cloned().collect()
+}
+
+/// The statements that set identities which an action gives to serial columns of `original` to the values of the serials'
+/// sequences. `table` is the table or its clone; the sequences are the real ones. Nobody inserts under the lock.
+#[must_use]
+pub fn go_on(
+    original: &Definition,
+    before: &Definition,
+    after: &Definition,
+    table: &QualifiedName,
+) -> Vec<String> {
+    let is_new = |column: &&Column| {
+        identity_of(after, &column.name)
+            .is_some_and(|one| before.sequences.iter().all(|old| old.oid != one.oid))
+    };
+    let serial = |column: &Column| serial_of(original, &original.column(column.number)?.name);
+    let columns = after.columns.iter().filter(is_new);
+    columns.filter_map(|column| Some(set_identity(table, column.number, &serial(column)?.name))).collect()
+}
+
+/// Finds the identity in the catalog, because the server chooses its name. It never goes back, nor leaves its limits.
+fn set_identity(table: &QualifiedName, column: i16, serial: &QualifiedName) -> String {
+    let table = Literal(&table.to_string()).to_string();
+    format!(
+        "select pg_catalog.setval(d.objid::pg_catalog.regclass, s.last_value, s.is_called) from {serial} s, \
+         pg_catalog.pg_depend d join pg_catalog.pg_sequence q on q.seqrelid = d.objid where d.refobjid = \
+         {table}::pg_catalog.regclass and d.refobjsubid = {column} and d.deptype = 'i' and s.last_value between \
+         q.seqmin and q.seqmax and case when q.seqincrement > 0 then s.last_value >= q.seqstart else s.last_value <= \
+         q.seqstart end"
+    )
 }
 
 /// The step that drops an index.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::alter::{Action, ActionKind};
-use crate::catalog::{Attached, Definition, Missing, Persistence};
+use crate::catalog::{Attached, Definition, Manager, Missing, Persistence};
 use crate::error::Error;
 use crate::name::QualifiedName;
 
@@ -73,6 +73,24 @@ pub fn of_relation(original: &Definition) -> Option<Refusal> {
     Some(Refusal::new(code, table.name.shown(), message))
 }
 
+/// Refusal of a table that an extension manages.
+#[must_use]
+pub fn of_manager(original: &Definition, manager: Manager) -> Refusal {
+    let (code, message, hint) = match manager {
+        Manager::Citus => (
+            Code::Distributed,
+            "Citus has distributed it: its rows are on other nodes",
+            "Use the functions of Citus, as alter_distributed_table.",
+        ),
+        Manager::Timescale => (
+            Code::Hypertable,
+            "it is a hypertable of TimescaleDB: its rows are in chunks",
+            "Change it with the functions of TimescaleDB.",
+        ),
+    };
+    Refusal::new(code, original.table.name.shown(), message).hint(hint)
+}
+
 /// Refusals for missing rights.
 #[must_use]
 pub fn of_rights(original: &Definition, missing: &[Missing]) -> Vec<Refusal> {
@@ -122,6 +140,14 @@ pub fn of_table(original: &Definition, attached: &[Attached]) -> Vec<Refusal> {
             .hint(format!("Run: alter role {owner} bypassrls;")),
         );
     }
+    for key in original.foreign_keys.iter().filter(|key| key.is_period) {
+        let object = format!("{}.{}", key.child.shown(), key.name.shown());
+        let message = "a foreign key with PERIOD is not carried over";
+        refusals.push(
+            Refusal::new(Code::TemporalKey, object, message)
+                .hint("Drop it before and create it again after the swap."),
+        );
+    }
     for index in original.indexes.iter().filter(|index| !index.is_valid) {
         refusals.push(
             Refusal::new(Code::InvalidIndex, index.name.shown(), "the index is invalid: its build failed")
@@ -150,6 +176,9 @@ fn of_attached(object: &Attached) -> Refusal {
         ),
         "type" => (Code::Type, "it uses the table's row type"),
         "relation" => (Code::Relation, "it uses the table's row type"),
+        "constant" => {
+            (Code::Constant, "it names the table by a constant, which would go on naming the former table")
+        }
         "inheritance" => (Code::Inheritance, "the table is part of an inheritance tree"),
         "extension" => (Code::Extension, "an extension owns the table"),
         "extension dependency" => (Code::ExtensionDependency, "DEPENDS ON EXTENSION is not carried over"),
@@ -163,6 +192,7 @@ fn of_attached(object: &Attached) -> Refusal {
         Code::Publication => {
             "Create a publication of the tables by name or by schema, and use that one in the subscriptions."
         }
+        Code::Constant => "Drop it before and create it again after the swap.",
         Code::Grant => "Revoke it and let the owner grant it.",
         _ => "Detach it from the table first.",
     };

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::alter::retarget;
-use crate::catalog::{ConstraintKind, Definition, ForeignKey, Identity, Persistence};
+use crate::catalog::{Definition, ForeignKey, Identity, Persistence};
 use crate::error::Result;
 use crate::name::{Fragment, Ident, Literal, QualifiedName};
 
@@ -94,7 +94,7 @@ pub fn furnish(
     statements.extend(identity_sequences(original, shadow, identity_names));
     for index in &original.indexes {
         let mut here = index.clone();
-        if index.constraint_kind != Some(ConstraintKind::Exclusion) {
+        if !index.is_made_by_constraint() {
             here.definition = retarget(&index.definition, &table.name, shadow)?.to_string();
         }
         statements.extend(dependents::index(&here, shadow, false, 0).create);

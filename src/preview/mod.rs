@@ -2,6 +2,7 @@
 //! and determines everything that `plan` reports. Changes nothing.
 
 pub mod check_data;
+mod oid_values;
 mod sample;
 mod surroundings;
 mod trial;
@@ -11,7 +12,7 @@ use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use crate::alter::TableRef;
-use crate::catalog::{Attached, Definition, Missing, find_table};
+use crate::catalog::{Attached, Definition, Manager, Missing, find_table};
 use crate::change::{Change, Strategy};
 use crate::db::Sessions;
 use crate::db::search_path;
@@ -142,6 +143,7 @@ async fn look(
         plan.risks.extend(surroundings::risks(client, &original).await?);
         if found.copied().is_some() {
             plan.risks.extend(surroundings::risks_of_copy(client, &original, &plan.estimate).await?);
+            plan.risks.extend(oid_values::risks(client, &original).await?);
             if !change.order.is_empty() {
                 let order = shadow::find_order(client, oid, &change.order).await?;
                 plan.risks.extend(surroundings::risks_of_order(client, &original, &order).await?);
@@ -164,6 +166,9 @@ async fn look(
 async fn before_trial(client: &Client, original: &Definition) -> Result<Vec<Refusal>> {
     if let Some(refusal) = refusal::of_relation(original) {
         return Ok(vec![refusal]);
+    }
+    if let Some(manager) = Manager::find(client, original.table.oid).await? {
+        return Ok(vec![refusal::of_manager(original, manager)]);
     }
     let missing = Missing::list(client, original.table.oid).await?;
     let mut refusals = refusal::of_rights(original, &missing);

@@ -12,7 +12,7 @@ use crate::error::{Code, Error, Kind, Result};
 use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::class::{Class, Cost};
 use crate::plan::finding::{Trial, Tried};
-use crate::plan::in_place::{How, Proof, Step, drop_index, locked_too, recipe};
+use crate::plan::in_place::{How, Proof, Step, drop_index, go_on, locked_too, recipe};
 use crate::plan::shadow::Place;
 use crate::shadow;
 use crate::shadow::parents::Parents;
@@ -64,7 +64,13 @@ async fn on_clone(
     if trial.actions.iter().all(|tried| tried.class != Class::Copy) {
         let steps = scene.steps(
             alter,
-            Parts { before: found.before, last: found.last, drops: found.after, locks: found.locks },
+            Parts {
+                before: found.before,
+                last: found.last,
+                go_on: found.go_on,
+                drops: found.after,
+                locks: found.locks,
+            },
         );
         if scene.prove(alter, &steps).await? {
             trial.steps = Some(steps.real);
@@ -89,6 +95,8 @@ struct Found {
     after: Vec<(Step, Step)>,
     /// The statements of the last step, also for both.
     last: Vec<(String, String)>,
+    /// The statements after these in the last step, likewise.
+    go_on: Vec<(String, String)>,
     /// For each action in the last step, its lock and the foreign keys to other tables.
     locks: Vec<(LockMode, Vec<ForeignKey>)>,
     /// The new names of renamed columns, with the old ones.
@@ -118,6 +126,8 @@ struct Parts {
     before: Vec<(Step, Step)>,
     /// Statements of the one step under a lock.
     last: Vec<(String, String)>,
+    /// Statements that follow these in it.
+    go_on: Vec<(String, String)>,
     /// Indexes to drop afterwards.
     drops: Vec<(Step, Step)>,
     /// The locks of those statements, with the foreign keys whose other tables they lock.
@@ -195,6 +205,8 @@ impl Scene<'_> {
             let real = statement.sql(&self.original.table.name).to_string();
             found.last.push((real, self.on_clone(&statement)));
             found.locks.push((action.lock, locked_too(action, &before, &after)));
+            let go_on = |table| go_on(self.original, &before, &after, table);
+            found.go_on.extend(go_on(&self.original.table.name).into_iter().zip(go_on(&self.place.shadow)));
         } else if cost.rewrites {
             // No steps.
         } else if let Some(real) = recipe(&before, &after, |table| self.real(table))
@@ -323,7 +335,7 @@ impl Scene<'_> {
     }
 
     fn steps(&self, alter: &Alter, parts: Parts) -> Steps {
-        let Parts { before, last, drops, locks } = parts;
+        let Parts { before, last, go_on, drops, locks } = parts;
         let (mut real, mut clone): (Vec<Step>, Vec<Step>) = before.into_iter().unzip();
         if !last.is_empty() {
             let (mut on_real, mut on_clone): (Vec<String>, Vec<String>) = last.into_iter().unzip();
@@ -333,6 +345,9 @@ impl Scene<'_> {
                     alter.statements.iter().map(|s| s.sql(&self.original.table.name).to_string()).collect();
                 on_clone = alter.statements.iter().map(|s| self.on_clone(s)).collect();
             }
+            let (on_table, on_its_clone): (Vec<String>, Vec<String>) = go_on.into_iter().unzip();
+            on_real.extend(on_table);
+            on_clone.extend(on_its_clone);
             let how = self.under_locks(&locks);
             real.push(Step { how: how.clone(), statements: on_real });
             clone.push(Step { how, statements: on_clone });

@@ -13,6 +13,7 @@ mod expression;
 mod judge;
 pub(crate) mod layout;
 mod order;
+mod own_oid;
 pub(crate) mod parents;
 mod referrers;
 mod retyped;
@@ -148,6 +149,7 @@ pub(crate) async fn furnished(
     };
     let source = retyped.as_ref().map_or(original, |retyped| &retyped.source);
     let oid = create(client, source, shadow, template.as_ref()).await?;
+    own_oid::replace(client, source, shadow).await?;
     if let Some(template) = template {
         run(client, &format!("alter table {shadow} no inherit {template}")).await?;
     }

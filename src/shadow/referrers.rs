@@ -10,8 +10,7 @@ use std::collections::{HashMap, HashSet};
 use tokio_postgres::Client;
 
 use super::stage::{self, Stage};
-use crate::alter::redirect;
-use crate::catalog::{Attached, Definition, Referrer, ReferrerKind, View, find_table};
+use crate::catalog::{Attached, Definition, Furniture, Referrer, ReferrerKind, View, find_table};
 use crate::db::search_path;
 use crate::error::{Code, Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
@@ -40,7 +39,8 @@ pub(super) async fn carry(
     let mut list = Vec::new();
     if !(views.is_empty() && others.is_empty()) {
         check_columns(client, original, names).await?;
-        let mut carrying = Carrying::new(client, original, place, names);
+        let furniture = Furniture::prepare(client).await?;
+        let mut carrying = Carrying::new(client, original, place, (names, furniture));
         carrying.views(&views).await?;
         carrying.others().await?;
         list = carrying.list;
@@ -56,6 +56,7 @@ struct Carrying<'a> {
     original: &'a Definition,
     place: &'a Place,
     names: &'a NewNames,
+    furniture: Furniture,
     /// The stage for the new shape.
     stage: Stage<'a>,
     /// Relations that will have another oid: objects that refer to them must be changed. The table is the first.
@@ -64,11 +65,24 @@ struct Carrying<'a> {
     made_anew: Vec<u32>,
     /// The table and materialized views, each with the relation that will replace it.
     aside: HashMap<QualifiedName, QualifiedName>,
+    /// Functions whose signatures have the row type of one of the relations.
+    functions: Vec<Referrer>,
+    /// Those among them that are made anew already, since a view calls them.
+    carried: HashSet<u32>,
+    /// Views of which a copy is on the stage.
+    staged: HashSet<u32>,
+    /// Functions that are on the stage only.
+    tried: HashSet<u32>,
     list: Vec<Dependent>,
 }
 
 impl<'a> Carrying<'a> {
-    fn new(client: &'a Client, original: &'a Definition, place: &'a Place, names: &'a NewNames) -> Self {
+    fn new(
+        client: &'a Client,
+        original: &'a Definition,
+        place: &'a Place,
+        (names, furniture): (&'a NewNames, Furniture),
+    ) -> Self {
         let mut stage = Stage::new(client, &original.table.owner, place, "new");
         stage.put(&original.table.name, &place.shadow);
         Carrying {
@@ -76,10 +90,15 @@ impl<'a> Carrying<'a> {
             original,
             place,
             names,
+            furniture,
             stage,
             changing: vec![original.table.oid],
             made_anew: Vec::new(),
             aside: HashMap::from([(original.table.name.clone(), place.shadow.clone())]),
+            functions: Vec::new(),
+            carried: HashSet::new(),
+            staged: HashSet::new(),
+            tried: HashSet::new(),
             list: Vec::new(),
         }
     }
@@ -90,6 +109,10 @@ impl<'a> Carrying<'a> {
     }
 
     async fn views(&mut self, views: &[View]) -> Result<()> {
+        let relations: Vec<u32> =
+            self.changing.iter().copied().chain(views.iter().map(|view| view.oid)).collect();
+        let others = Referrer::list(self.client, &relations).await?;
+        self.functions = others.into_iter().filter(|other| !other.types.is_empty()).collect();
         let queries = if self.is_renamed() { self.renamed_queries(views).await? } else { HashMap::new() };
         for view in views {
             if !view.sources.iter().any(|source| self.changing.contains(source)) {
@@ -104,21 +127,28 @@ impl<'a> Carrying<'a> {
                 self.view(view, &new).await?;
             }
         }
-        for oid in &self.changing[1..] {
-            if let Some(object) = Attached::list(self.client, *oid).await?.first() {
-                return Err(refused(
-                    &format!("{} {}", object.kind, object.name),
-                    "it depends on a view that must be created again, because the types of its columns change",
-                ));
-            }
+        match Attached::first(self.client, &self.changing[1..]).await? {
+            None => Ok(()),
+            Some(object) => Err(refused(
+                &format!("{} {}", object.kind, object.name),
+                "it depends on a view that must be created again, because the types of its columns change",
+            )),
         }
-        Ok(())
     }
 
     /// Replaces a view, or drops it and creates it again if its columns change their types.
     async fn view(&mut self, old: &View, new: &View) -> Result<()> {
-        let columns = self.columns_of(new).await?;
-        let is_same = columns == old.columns && !self.stands_on_made_anew(old);
+        let called = self.functions_called(old);
+        for function in &called {
+            self.function_of_view(function).await?;
+        }
+        self.try_others_called(old).await?;
+        self.staged.insert(old.oid);
+        let mirror = self.stage.mirror_view(new).await?;
+        let statement = sql!("catalog/list_view_columns.sql").text();
+        let columns: Vec<String> =
+            self.client.query_one(&statement, &[&mirror.to_string()]).await?.try_get("columns")?;
+        let is_same = columns == old.columns && called.is_empty() && !self.stands_on_made_anew(old);
         let words = if is_same { "create or replace view" } else { "create view" };
         let mut create = [old, new].map(|view| vec![view.create(words)]);
         let mut drop = None;
@@ -126,12 +156,13 @@ impl<'a> Carrying<'a> {
             self.changing.push(old.oid);
             self.made_anew.push(old.oid);
             drop = Some(format!("drop view {}", old.name));
-            let furniture = old.furniture(self.client, &old.name).await?;
+            let furniture = self.furniture.of(self.client, old, &old.name).await?;
             for statements in &mut create {
                 statements.extend(furniture.clone());
             }
+            let furniture = self.furniture.of(self.client, new, &mirror).await?;
+            self.stage.furnish(new, &furniture).await?;
         }
-        self.stage.mirror_view(new, !is_same).await?;
         let role = self.other_role(Some(&old.role));
         self.list.extend(dependents::referrer(Carried {
             kind: Kind::View,
@@ -144,14 +175,34 @@ impl<'a> Carrying<'a> {
         Ok(())
     }
 
-    /// The columns that a view has on the new shape.
-    async fn columns_of(&mut self, view: &View) -> Result<Vec<String>> {
-        self.client.batch_execute("savepoint pgrecast_columns").await?;
-        let mirror = self.stage.mirror_view(view, false).await?;
-        let statement = sql!("catalog/list_view_columns.sql").text();
-        let columns = self.client.query_one(&statement, &[&mirror.to_string()]).await?.try_get("columns")?;
-        self.client.batch_execute("rollback to savepoint pgrecast_columns").await?;
-        Ok(columns)
+    /// The functions that a view calls and that are made anew, because the row type of a changing relation is in their
+    /// signatures.
+    fn functions_called(&self, view: &View) -> Vec<Referrer> {
+        let is_changing = |function: &&Referrer| function.types.iter().any(|oid| self.changing.contains(oid));
+        let functions = self.functions.iter().filter(|function| view.calls.contains(&function.oid));
+        functions.filter(is_changing).cloned().collect()
+    }
+
+    /// The row type of what stands on the stage is another one: functions of it that the view calls, and that stay as they
+    /// are, are tried there too.
+    async fn try_others_called(&mut self, view: &View) -> Result<()> {
+        for function in self.functions.iter().filter(|function| view.calls.contains(&function.oid)) {
+            let is_of_staged = function.types.iter().any(|oid| self.staged.contains(oid));
+            if is_of_staged && !self.carried.contains(&function.oid) && self.tried.insert(function.oid) {
+                self.stage.mirror_other(function).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a function anew before the view that calls it.
+    async fn function_of_view(&mut self, function: &Referrer) -> Result<()> {
+        if !self.carried.insert(function.oid) {
+            return Ok(());
+        }
+        check_other(function)?;
+        self.stage.mirror_other(function).await?;
+        self.other(function, function, true)
     }
 
     /// Plans a new materialized view. The retired one is refreshed before a swap back.
@@ -162,6 +213,9 @@ impl<'a> Carrying<'a> {
                 "it reads a view that must be created again, because the types of its columns change",
             );
         }
+        if let Some(function) = self.functions_called(old).first() {
+            return refuse(&format!("it calls function {}, which has to be made anew", function.shown));
+        }
         let here = old.name.in_schema(&self.place.shadow.schema);
         if self.aside.values().any(|taken| *taken == here) {
             return refuse(
@@ -170,8 +224,8 @@ impl<'a> Carrying<'a> {
         }
         self.aside.insert(old.name.clone(), here.clone());
         // Objects that read it are tried on a view with the same columns.
-        self.stage.mirror_view(new, false).await?;
-        let build = self.stage.build_aside(new, &here, &self.aside).await?;
+        self.stage.mirror_view(new).await?;
+        let build = self.stage.build_aside(new, &here, &self.aside, &self.furniture).await?;
         let create = [Vec::new(), build];
         self.changing.push(old.oid);
         let kind = Kind::MaterializedView;
@@ -188,8 +242,8 @@ impl<'a> Carrying<'a> {
 
     /// Rules, policies, functions and publications.
     async fn others(&mut self) -> Result<()> {
-        let table = &self.original.table;
-        let others = Referrer::list(self.client, &self.changing).await?;
+        let mut others = Referrer::list(self.client, &self.changing).await?;
+        others.retain(|other| !self.carried.contains(&other.oid));
         // An object that refers to a view must be dropped before the view is dropped.
         let of_views: HashSet<String> = if self.made_anew.is_empty() {
             HashSet::new()
@@ -206,33 +260,41 @@ impl<'a> Carrying<'a> {
         }
         self.stage.expect_no_other(&self.changing).await?;
         for (old, new) in others.iter().zip(&new) {
-            let kind = Kind::from(old.kind);
-            let on = old.table.as_ref().unwrap_or(&table.name);
-            let (create, drop) = match (&old.change, &new.change) {
-                (Some(old_change), Some(new_change)) if !of_views.contains(&old.shown) => {
-                    ([old_change.clone(), new_change.clone()], None)
-                }
-                _ => match &old.used_by {
-                    Some(user) if kind == Kind::Function => {
-                        let what = format!("function {}", old.shown);
-                        return Err(refused(
-                            &what,
-                            &format!("it must be dropped and created again, and is used by {user}"),
-                        ));
-                    }
-                    _ => ([old.make.clone(), new.make.clone()], Some(old.drop.clone())),
-                },
-            };
-            let role = self.other_role(old.role.as_ref());
-            self.list.extend(dependents::referrer(Carried {
-                kind,
-                name: &old.name.name,
-                table: on,
-                role,
-                create,
-                drop,
-            }));
+            self.other(old, new, of_views.contains(&old.shown))?;
         }
+        Ok(())
+    }
+
+    /// Adds the statements that make one of them refer to the new table, as `new` does. It is dropped and created again if
+    /// `has_to_go`.
+    fn other(&mut self, old: &Referrer, new: &Referrer, has_to_go: bool) -> Result<()> {
+        let kind = Kind::from(old.kind);
+        let is_carried = self.carried.contains(&old.oid);
+        let (create, drop) = match (&old.change, &new.change) {
+            (Some(old_change), Some(new_change)) if !has_to_go => {
+                ([old_change.clone(), new_change.clone()], None)
+            }
+            _ => match &old.used_by {
+                // The views are created again together with it.
+                Some(user) if kind == Kind::Function && !(is_carried && old.is_used_by_views_only) => {
+                    let what = format!("function {}", old.shown);
+                    return Err(refused(
+                        &what,
+                        &format!("it must be dropped and created again, and is used by {user}"),
+                    ));
+                }
+                _ => ([old.make.clone(), new.make.clone()], Some(old.drop.clone())),
+            },
+        };
+        let role = self.other_role(old.role.as_ref());
+        self.list.extend(dependents::referrer(Carried {
+            kind,
+            name: &old.name.name,
+            table: old.table.as_ref().unwrap_or(&self.original.table.name),
+            role,
+            create,
+            drop,
+        }));
         Ok(())
     }
 
@@ -250,15 +312,21 @@ impl<'a> Carrying<'a> {
     async fn renamed_queries(&self, views: &[View]) -> Result<HashMap<QualifiedName, String>> {
         let mut stage = Stage::new(self.client, &self.original.table.owner, self.place, "views");
         let copy = stage.copy_table(&self.original.table.name).await?;
+        let mut mirrored = HashSet::new();
         for view in views {
-            stage.mirror_view(view, false).await?;
+            for function in self.functions.iter().filter(|function| view.calls.contains(&function.oid)) {
+                if mirrored.insert(function.oid) {
+                    stage.mirror_other(function).await?;
+                }
+            }
+            stage.mirror_view(view).await?;
         }
         stage.rename(&copy, self.names).await?;
         let oid = find_table(self.client, &copy.to_string()).await?.unwrap_or_default();
         let back = stage.back();
         let queries = View::list(self.client, &[oid]).await?.into_iter().filter_map(|view| {
             let name = back.get(&view.name)?.clone();
-            Some((name, redirect(&view.definition, &back).to_string()))
+            Some((name, stage.back_again(&view.definition)))
         });
         Ok(queries.collect())
     }
@@ -281,9 +349,8 @@ impl<'a> Carrying<'a> {
                 made.kind == other.kind && made.name.name == other.name.name && table == other.table.as_ref()
             };
             let found = made.iter().find(is_it).filter(|_| is_followed(other))?;
-            let redirected = |text: &[String]| {
-                text.iter().map(|text| redirect(text, &back).to_string()).collect::<Vec<_>>()
-            };
+            let redirected =
+                |text: &[String]| text.iter().map(|text| stage.back_again(text)).collect::<Vec<_>>();
             let mut new = other.clone();
             // The statements after the first one name no columns.
             new.make.splice(..1, redirected(&found.make[..1]));

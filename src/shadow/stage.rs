@@ -7,22 +7,25 @@ use std::collections::HashMap;
 
 use tokio_postgres::Client;
 
-use crate::alter::{redirect, retarget};
-use crate::catalog::{Index, Referrer, ReferrerKind, View};
+use crate::alter::{redirect, redirect_all, retarget};
+use crate::catalog::{Furniture, Index, Referrer, ReferrerKind, View};
 use crate::error::{Code, Error, Kind, Result};
 use crate::name::{Ident, QualifiedName};
 use crate::plan::dependents;
 use crate::plan::shadow::Place;
 
-/// Copies in scratch schemas, one schema per relation so that each keeps its name, and the map from relations to
-/// copies.
+/// Copies in scratch schemas, one for each schema of the originals so that each copy keeps its name, and the map from
+/// originals to copies.
 pub struct Stage<'a> {
     client: &'a Client,
     /// The role of this session.
     owner: &'a Ident,
     prefix: String,
+    /// What stands for a relation.
     places: HashMap<QualifiedName, QualifiedName>,
-    schemas: Vec<Ident>,
+    /// The name of each function and what stands for it: a function may have the name of a relation, or of another.
+    functions: HashMap<u32, (QualifiedName, QualifiedName)>,
+    schemas: HashMap<Ident, Ident>,
 }
 
 impl<'a> Stage<'a> {
@@ -30,7 +33,14 @@ impl<'a> Stage<'a> {
     #[must_use]
     pub fn new(client: &'a Client, owner: &'a Ident, place: &Place, what: &str) -> Self {
         let prefix = format!("{}_{what}", place.scratch.as_str());
-        Stage { client, owner, prefix, places: HashMap::new(), schemas: Vec::new() }
+        Stage {
+            client,
+            owner,
+            prefix,
+            places: HashMap::new(),
+            functions: HashMap::new(),
+            schemas: HashMap::new(),
+        }
     }
 
     /// Sets the copy that replaces a relation.
@@ -38,15 +48,37 @@ impl<'a> Stage<'a> {
         self.places.insert(real.clone(), place.clone());
     }
 
-    async fn place_of(&mut self, real: &QualifiedName) -> Result<QualifiedName> {
+    /// Where something stands, by the schema of its original.
+    async fn home_of(&mut self, real: &QualifiedName) -> Result<QualifiedName> {
+        if let Some(schema) = self.schemas.get(&real.schema) {
+            return Ok(real.in_schema(schema));
+        }
         let schema = Ident::new(format!("{}_{}", self.prefix, self.schemas.len()));
         self.client
             .batch_execute(&format!("create schema {schema}; grant all on schema {schema} to public"))
             .await?;
         let place = real.in_schema(&schema);
-        self.schemas.push(schema);
+        self.schemas.insert(real.schema.clone(), schema);
+        Ok(place)
+    }
+
+    async fn place_of(&mut self, real: &QualifiedName) -> Result<QualifiedName> {
+        let place = self.home_of(real).await?;
         self.put(real, &place);
         Ok(place)
+    }
+
+    /// A text with the originals replaced by their copies; of functions, only `calls` are replaced.
+    fn there(&self, text: &str, calls: &[u32]) -> String {
+        let functions = calls.iter().filter_map(|oid| self.functions.get(oid).cloned()).collect();
+        redirect_all(text, &self.places, &functions).to_string()
+    }
+
+    /// The inverse: the copies replaced by their originals.
+    #[must_use]
+    pub fn back_again(&self, text: &str) -> String {
+        let functions = self.functions.values().map(|(real, place)| (place.clone(), real.clone())).collect();
+        redirect_all(text, &self.back(), &functions).to_string()
     }
 
     /// Creates an empty table with the same columns and indexes.
@@ -56,17 +88,18 @@ impl<'a> Stage<'a> {
         Ok(place)
     }
 
-    /// Creates a view with the same query over the copies of its relations; optionally with everything attached to it.
-    pub async fn mirror_view(&mut self, view: &View, is_furnished: bool) -> Result<QualifiedName> {
+    /// Creates a view with the same query over the copies of its relations.
+    pub async fn mirror_view(&mut self, view: &View) -> Result<QualifiedName> {
         let place = self.place_of(&view.name).await?;
-        let mut statements =
-            vec![format!("create view {place} as {}", redirect(&view.definition, &self.places))];
-        if is_furnished {
-            let furniture = view.furniture(self.client, &place).await?;
-            statements.extend(furniture.iter().map(|text| redirect(text, &self.places).to_string()));
-        }
-        self.run(&view.name, &as_role(Some(&view.role), self.owner, &statements.join("; "))).await?;
+        let statement = format!("create view {place} as {}", self.there(&view.definition, &view.calls));
+        self.run(&view.name, &as_role(Some(&view.role), self.owner, &statement)).await?;
         Ok(place)
+    }
+
+    /// Tries everything that a view has besides its query on its copy.
+    pub async fn furnish(&self, view: &View, furniture: &[String]) -> Result<()> {
+        let statements: Vec<String> = furniture.iter().map(|text| self.there(text, &view.calls)).collect();
+        self.run(&view.name, &as_role(Some(&view.role), self.owner, &statements.join("; "))).await
     }
 
     /// The statements that build a new materialized view, tried without rows.
@@ -75,6 +108,7 @@ impl<'a> Stage<'a> {
         view: &View,
         here: &QualifiedName,
         aside: &HashMap<QualifiedName, QualifiedName>,
+        furniture: &Furniture,
     ) -> Result<Vec<String>> {
         let create = View { name: here.clone(), ..view.clone() }.create("create materialized view");
         let mut statements = vec![format!("{} with no data", redirect(&create, aside))];
@@ -82,7 +116,7 @@ impl<'a> Stage<'a> {
             let definition = retarget(&index.definition, &view.name, here)?.to_string();
             statements.extend(dependents::index(&Index { definition, ..index }, here, false, 0).create);
         }
-        statements.extend(view.furniture(self.client, here).await?);
+        statements.extend(furniture.of(self.client, view, here).await?);
         self.run(&view.name, &statements.join(";")).await?;
         Ok(statements)
     }
@@ -95,10 +129,12 @@ impl<'a> Stage<'a> {
             statements.push(format!("create table {place} (like {table})"));
         }
         let Some(make) = other.make.first() else { return Ok(()) };
-        let mut text = redirect(make, &self.places).to_string();
+        let calls: Vec<u32> = self.functions.keys().copied().collect();
+        let mut text = self.there(make, &calls);
         if other.kind == ReferrerKind::Function {
-            let place = self.place_of(&other.name).await?;
+            let place = self.home_of(&other.name).await?;
             text = renamed_function(&text, &place);
+            self.functions.insert(other.oid, (other.name.clone(), place));
         }
         statements.push(text);
         let shown = Ident::new(other.shown.clone());
@@ -108,14 +144,14 @@ impl<'a> Stage<'a> {
 
     /// Makes sure that nothing created here still refers to one of these relations.
     pub async fn expect_no_other(&self, relations: &[u32]) -> Result<()> {
-        let is_here = |name: &QualifiedName| self.schemas.contains(&name.schema);
-        let views = View::list(self.client, relations).await?.into_iter().map(|view| view.name);
+        let is_here = |name: &QualifiedName| self.schemas.values().any(|schema| *schema == name.schema);
+        let views = View::readers(self.client, relations).await?.into_iter();
         let others = Referrer::list(self.client, relations).await?;
         let others = others.into_iter().map(|other| other.table.unwrap_or(other.name));
         match views.chain(others).find(is_here) {
             Some(name) => Err(refused(
                 Code::NotCarriedOver,
-                &self.back().get(&name).unwrap_or(&name).shown(),
+                &self.real(&name).unwrap_or(&name).shown(),
                 "it refers to the table in a way that pgrecast does not know",
             )),
             None => Ok(()),
@@ -139,6 +175,11 @@ impl<'a> Stage<'a> {
         Ok(self.client.batch_execute(&format!("{first}{then}")).await?)
     }
 
+    fn real(&self, copy: &QualifiedName) -> Option<&QualifiedName> {
+        let functions = self.functions.values().map(|(real, place)| (real, place));
+        self.places.iter().chain(functions).find(|(_, place)| *place == copy).map(|(real, _)| real)
+    }
+
     /// Replaces the copies by the real relations in a message.
     #[must_use]
     pub fn back(&self) -> HashMap<QualifiedName, QualifiedName> {
@@ -159,7 +200,8 @@ impl<'a> Stage<'a> {
                 .state("nothing was changed")
                 .hint("Drop it first, and create it again after the swap.");
             // The server's message names the copies.
-            let mut places: Vec<_> = self.places.iter().collect();
+            let functions = self.functions.values().map(|(real, place)| (real, place));
+            let mut places: Vec<_> = self.places.iter().chain(functions).collect();
             // The name of one schema may be a prefix of another's.
             places.sort_by_key(|(_, place)| std::cmp::Reverse(place.schema.as_str().len()));
             error.cause = error.cause.map(|cause| {

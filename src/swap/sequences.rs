@@ -29,9 +29,9 @@ pub(super) async fn set_identities(
     values: &[(i64, bool)],
 ) -> Result<()> {
     for (step, (last_value, is_called)) in exchange.sequences.iter().zip(values) {
-        if let SequenceMove::Value { to, .. } = step {
-            let to = to.name.in_schema(&exchange.change.name.schema).to_string();
-            client.execute(&sql!("swap/set_identity.sql").text(), &[&to, last_value, is_called]).await?;
+        if let SequenceMove::Value { to, only_forward, .. } = step {
+            let statement = sql!("swap/set_identity.sql").text();
+            client.execute(&statement, &[&to.oid, last_value, is_called, only_forward]).await?;
         }
     }
     Ok(())

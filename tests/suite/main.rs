@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod alter {
+    mod constraints_of_18;
     mod forms;
     mod objects;
 }
@@ -27,6 +28,7 @@ mod copy {
 mod db {
     mod connection;
     mod known_state;
+    mod pooler;
 }
 mod docs {
     mod codes;
@@ -55,6 +57,7 @@ mod lock {
 mod preview {
     mod check_data;
     mod estimates;
+    mod oid_values;
     mod strategies;
 }
 mod replay {
@@ -72,11 +75,13 @@ mod shadow {
     mod dependents_rights;
     mod dependents_shapes;
     mod referrers;
+    mod referrers_chained;
 }
 mod state {
     mod upgrade;
 }
 mod swap {
+    mod new_identity;
     mod referrers_live;
     mod snapshots;
 }

@@ -53,9 +53,15 @@ codes! {
         PreparedStatements = "prepared-statements",
             "Sessions that prepared `select *` get one error, \"cached plan must not change result type\", as after any ALTER.",
             "Most drivers prepare again by themselves.";
+        IdentityStart = "identity-start",
+            "An existing column becomes an identity, whose sequence starts at its own start value. INSERTs then fail or give values that exist already. (The identity of a serial column continues where the serial's sequence stands.)",
+            "Run the statement that the plan shows, right after the change.";
         SequenceExhaustion = "sequence-exhaustion",
             "A sequence has given out half of the values that its column can hold, or more.",
             "Give the column a wider type in time.";
+        OidValues = "oid-values",
+            "Rows of a table hold the oid of the table or of its row type, in a column of type oid, regclass or regtype. It becomes the oid of the former table, and of none after cleanup.",
+            "Update them right after the swap: the plan shows the statement.";
         Subscribers = "subscribers",
             "A publication sends the table's rows to subscribers, whose apply may stop.",
             "Change the subscribers first where columns are added or widened, afterwards where they are dropped.";

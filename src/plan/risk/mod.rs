@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use crate::alter::{Action, ActionKind};
 use crate::catalog::{Column, Definition, Identity};
-use crate::name::{Ident, QualifiedName};
+use crate::name::{Ident, Literal, QualifiedName};
 
 use super::mapping::Mapping;
+use super::sequence::{identity_of, serial_of};
 use super::{Blueprint, cast};
 
 pub use code::Code;
@@ -45,6 +46,33 @@ pub fn sequence_exhaustion(sequence: &QualifiedName, column: &str, percent: i32)
         Code::SequenceExhaustion,
         sequence.shown(),
         format!("it has given out {percent} percent of the values that column {column} can hold"),
+    )
+}
+
+/// A column of another table that holds the table's oid; `count` is the number of such rows if it is known.
+#[must_use]
+pub fn oid_values(
+    original: &Definition,
+    (table, column, type_name): (&QualifiedName, &Ident, &str),
+    value: u32,
+    count: Option<i64>,
+) -> Risk {
+    let rows = match count {
+        Some(1) => "1 row holds".to_owned(),
+        Some(count) => format!("{count} rows hold"),
+        None => "it could not be read in a moment: rows that hold".to_owned(),
+    };
+    let kind = if type_name == "regtype" { "regtype" } else { "regclass" };
+    let name = Literal(&original.table.name.to_string()).to_string();
+    let verb = if count == Some(1) { "names" } else { "name" };
+    Risk::new(
+        Code::OidValues,
+        format!("{}.{}", table.shown(), column.shown()),
+        format!(
+            "{rows} the oid of the table, {value}{} {verb} the former table from the swap on, and none after cleanup. Run right \
+             after the swap: update {table} set {column} = {name}::{kind} where {column} = {value};",
+            if count.is_some() { ", and" } else { "," }
+        ),
     )
 }
 
@@ -213,7 +241,33 @@ pub fn risks(original: &Definition, blueprint: &Blueprint) -> Vec<Risk> {
             );
         }
     }
+    risks.extend(new_identities(original, blueprint));
     risks
+}
+
+/// Identities that existing columns get without a serial whose value they could take over.
+fn new_identities<'a>(original: &'a Definition, blueprint: &'a Blueprint) -> impl Iterator<Item = Risk> + 'a {
+    let sequences = blueprint.new.sequences.iter().filter(|sequence| sequence.is_identity);
+    sequences.filter_map(|sequence| {
+        let columns = blueprint.forward.columns();
+        let old = columns.iter().find(|output| output.name == sequence.column)?.from.as_ref()?;
+        let goes_on = identity_of(original, old).or_else(|| serial_of(original, old));
+        goes_on.is_none().then(|| identity_start(&original.table.name, &sequence.column))
+    })
+}
+
+/// An existing column gets an identity that knows nothing of its values.
+fn identity_start(table: &QualifiedName, column: &Ident) -> Risk {
+    Risk::new(
+        Code::IdentityStart,
+        format!("{}.{}", table.shown(), column.shown()),
+        format!(
+            "its new sequence starts at its own start value, whatever values the column has. Run right after the change: \
+             select setval(pg_get_serial_sequence({}, {}), (select max({column}) from {table}));",
+            Literal(&table.to_string()),
+            Literal(column.as_str())
+        ),
+    )
 }
 
 fn required(column: &Ident) -> String {
@@ -234,6 +288,12 @@ pub fn in_place<'a>(original: &Definition, actions: impl Iterator<Item = &'a Act
         match &action.kind {
             ActionKind::AlterColumn { column } if added_not_null.contains(&column) && action.text.ends_with("drop default") => {
                 risks.push(Risk::new(Code::RequiredColumn, table.clone(), required(column)));
+            }
+            ActionKind::AlterColumn { column } if action.text.to_lowercase().contains("add generated") => {
+                let is_known = original.columns.iter().any(|known| known.name == *column);
+                if is_known && serial_of(original, column).is_none() {
+                    risks.push(identity_start(&original.table.name, column));
+                }
             }
             ActionKind::DropColumn { name } => risks.push(Risk::new(
                 Code::DataLoss,

@@ -327,7 +327,7 @@ async fn every_prediction_is_what_the_server_does() {
         db.execute(setup).await;
         let output = db.pgrecast(&["plan", "orders", "--alter", action]).await.expect_code(3);
         let truth = run_plainly(&db, action).await;
-        let does = if truth.reads_rows { "reads the partition's rows" } else { "changes the catalog alone" };
+        let does = if truth.reads_rows { "reads the partition's rows" } else { "changes only the catalog" };
         let is_said = output.stderr.contains(does)
             && (truth.reads_rows || output.stderr.contains(&format!("under {}:", truth.lock)));
         if !is_said || truth.rewrites {

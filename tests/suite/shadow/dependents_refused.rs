@@ -125,10 +125,47 @@ const REFUSED: &[Refused] = &[
         "not-carried-over", "public.v cannot be carried over: operator does not exist: text = integer",
     ),
     refused(
-        "create table t (id int primary key, a int); create view v as select a from t;
-         create function f(v) returns int language sql as 'select 1'; create view w as select f(v) from v",
-        &["--alter", "alter a type bigint"],
-        "not-carried-over", "public.w cannot be carried over: function public.f(public.v) does not exist",
+        "create table t (id int primary key); create function f(t) returns int language sql as 'select 1';
+         create materialized view m as select f(t) from t",
+        REBUILD,
+        "not-carried-over", "materialized view public.m cannot be carried over: it calls function public.f(public.t)",
+    ),
+    refused(
+        "create table t (id int primary key, own bool); alter table t drop own,
+             add own bool generated always as (tableoid = 't'::regclass) stored",
+        REBUILD,
+        "names-itself", "generated column own of public.t reads tableoid or names the table by a constant",
+    ),
+    refused(
+        "create table t (id int primary key, o oid generated always as (tableoid) stored)",
+        REBUILD,
+        "names-itself", "generated column o of public.t",
+    ),
+    refused(
+        "create table t (id int primary key, o oid, constraint other check (o <> 't'::regclass))",
+        REBUILD,
+        "names-itself", "check constraint other of public.t",
+    ),
+    refused(
+        "create table t (id int primary key, o oid); create index own on t (id) where o = 't'::regclass::oid",
+        REBUILD,
+        "names-itself", "own reads tableoid",
+    ),
+    refused(
+        "create table t (id int primary key); create table u (id int, about regclass default 't'::regclass)",
+        REBUILD,
+        "constant", "default value for column about of table u",
+    ),
+    refused(
+        "create table t (id int primary key); create table u (id int, o oid); create index i on u (id) where o = 't'::regclass::oid",
+        REBUILD,
+        "constant", "it names the table by a constant",
+    ),
+    refused(
+        "create table t (id int primary key); create table pg_dist_partition (logicalrelid regclass, partmethod char);
+         insert into pg_dist_partition values ('t', 'h')",
+        REBUILD,
+        "distributed", "Citus has distributed it",
     ),
     refused(
         "create table t (id int primary key, a int); create view v as select a from t;
@@ -269,5 +306,20 @@ async fn a_new_foreign_key_asks_its_parent_for_no_lock_before_the_swap() {
         "{}",
         no_key.whole()
     );
+    assert_nothing_left(&db).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hypertable_is_refused() {
+    let db = TestDb::create("hypertable").await;
+    db.execute(
+        "create table t (id int primary key); create table other (id int primary key); create schema _timescaledb_catalog;
+         create table _timescaledb_catalog.hypertable (schema_name name, table_name name);
+         insert into _timescaledb_catalog.hypertable values ('public', 't')",
+    )
+    .await;
+    let plan = db.pgrecast(&["plan", "t", "--rebuild", "--json"]).await.expect_code(3);
+    assert_eq!(plan.json()["refusals"][0]["code"], "hypertable", "{}", plan.whole());
+    db.pgrecast(&["plan", "other", "--rebuild"]).await.expect_code(0);
     assert_nothing_left(&db).await;
 }

@@ -202,7 +202,8 @@ pub fn bin_directory() -> PathBuf {
 }
 
 /// A command that runs as ourselves, or as `postgres` when we are root.
-fn as_server_user(program: impl AsRef<std::ffi::OsStr>) -> Command {
+/// A command as the role that may run a server: root may not.
+pub fn as_server_user(program: impl AsRef<std::ffi::OsStr>) -> Command {
     if !is_root() {
         return Command::new(program);
     }
@@ -223,7 +224,7 @@ fn is_root() -> bool {
 
 /// A TCP port that nobody listened on a moment ago. None of those that the system gives to connections: while a server
 /// that crashed is down, its port would be given away.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     loop {
         let port = 15_000 + (uuid::Uuid::new_v4().as_u128() % 16_000) as u16;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
