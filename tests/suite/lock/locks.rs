@@ -1,5 +1,5 @@
-//! How locks are asked for: nobody queues behind us for long, those in the way are named and left alone
-//! unless we are told to end them.
+//! Lock requests: nobody waits long behind them, and blocking sessions are reported and not terminated unless the user
+//! asks for it.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ async fn fill(db: &TestDb<'_>) {
 
 const CHANGE: [&str; 4] = ["run", "t", "--alter", "alter id type bigint"];
 
-/// Waits until the open migration has asked for a lock so often.
+/// Waits until the open migration has tried a lock this often.
 async fn attempts(db: &TestDb<'_>, at_least: i64) -> serde_json::Value {
     let mut last = serde_json::Value::Null;
     wait_until_within(Duration::from_mins(1), "it has asked for the lock", async || {
@@ -33,7 +33,7 @@ async fn a_role_that_sees_no_ages_does_not_ask_behind_a_long_transaction() {
     holder.batch_execute("begin; update t set v = 'w' where id = 1").await.unwrap();
     let run = db.spawn_with(&owner.name, &CHANGE, &[]);
     wait_until("it looks for the lock", async || run.stderr_so_far().contains("(try 1 of ")).await;
-    // Nobody queues behind us: we do not even ask.
+    // Nobody waits behind us: the lock is not requested.
     let mut asked = 0;
     while !run.stderr_so_far().contains("(try 4 of ") {
         let waiting: i64 = db
@@ -102,7 +102,7 @@ async fn a_session_that_holds_the_table_is_ended_only_when_told_to() {
     assert_nothing_left(&db).await;
 }
 
-/// A cluster whose autovacuum works on our tables as slowly as it can.
+/// A cluster whose autovacuum is as slow as possible.
 fn with_autovacuum() -> Cluster {
     Cluster::start(&[
         "autovacuum_naptime=1s",
@@ -133,7 +133,7 @@ async fn autovacuum_on_the_table_gives_way_to_the_swap() {
     )
     .await;
     autovacuum_works(&db, "").await;
-    // Not by patience: short attempts alone never have the lock as long as it works.
+    // Short requests alone never get the lock while autovacuum works.
     db.pgrecast(&[&CHANGE[..], &["--lock-attempts", "4"]].concat()).await.expect_code(0);
     db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
     assert_nothing_left(&db).await;
@@ -155,7 +155,7 @@ async fn a_vacuum_against_wraparound_is_waited_for_and_said() {
     let status = attempts(&db, 3).await;
     let blocker = status["lock"]["blockers"][0].as_str().unwrap().to_owned();
     assert!(blocker.contains("an autovacuum to prevent wraparound, which does not give way"), "{blocker}");
-    // It comes to its end, and then the run goes on by itself.
+    // It ends, and then the run continues.
     run.wait().await.expect_code(0);
     db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
     assert_nothing_left(&db).await;
@@ -172,7 +172,7 @@ async fn nobody_queues_behind_a_request_for_longer_than_its_budget() {
         status.contains("State:\tT")
     })
     .await;
-    // A transaction so young that the lock is asked for; it is a new one for each attempt.
+    // A transaction so young that the lock is requested; a new one for each try.
     let holder = db.connect().await;
     let hold = async || holder.batch_execute("begin; select count(*) from t").await.unwrap();
     let probe = db.connect().await;
@@ -190,7 +190,7 @@ async fn nobody_queues_behind_a_request_for_longer_than_its_budget() {
         hold().await;
         assert!(attempt < 20, "the lock is asked for when nothing but a young transaction is in the way");
     }
-    // --lock-timeout, and what the machine needs besides.
+    // --lock-timeout, and some time for the machine.
     assert!(longest < Duration::from_millis(600), "{longest:?}");
     holder.batch_execute("commit").await.unwrap();
     run.wait().await.expect_code(0);
@@ -201,7 +201,7 @@ async fn nobody_queues_behind_a_request_for_longer_than_its_budget() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn verification_gives_way_to_a_truncate() {
     let db = TestDb::create("give_way").await;
-    // Whoever compares stands still at the first row.
+    // The comparison stops at the first row.
     db.execute(
         "create function slow(v int) returns int immutable language plpgsql as $$ begin
              if v = 1 and current_setting('application_name') like '%verify' then perform pg_sleep(60); end if;
