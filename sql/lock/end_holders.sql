@@ -1,5 +1,5 @@
--- Ends the sessions of clients that hold a conflicting lock on a table, as far as this role may: never a
--- worker of the server (autovacuum), a replication sender, or a session of ours.
+-- Terminates client sessions that hold a conflicting lock on a table, as far as this role may: never a worker of the
+-- server (autovacuum), a replication sender, or one of our sessions.
 -- $1 oid of the table, $2 conflicting modes. Lock: none.
 with holder as (
     select distinct a.pid, a.application_name as application, a.usesysid

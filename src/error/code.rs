@@ -145,7 +145,7 @@ codes! {
             "Leave the columns of one key alone, or add another key first.";
         NoWayBack = "no-way-back",
             "The new columns cannot be converted back: no assignment cast leads to the old type, or PostgreSQL does not accept `--reverse`.",
-            "Give the way back: `--reverse 'column=expression'`.";
+            "Give the conversion: `--reverse 'column=expression'`.";
         VolatileExpression = "volatile-expression",
             "An expression (USING, `--set`, `--where`) can return a different result each time it is evaluated.",
             "Use only constants and columns of the row.";
