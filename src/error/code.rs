@@ -159,7 +159,7 @@ codes! {
             "`--where` is given, and foreign keys reference the table. They may reference rows that are not kept.",
             "Drop these foreign keys first.";
         WhereKeyConversion = "where-key-conversion",
-            "`--where` is given together with a conversion of the key that may make two keys equal.",
+            "`--where` is combined with a conversion of the key that may make two keys equal.",
             "Do them one after the other.";
         RowLoss = "row-loss-not-allowed",
             "`--where` leaves rows out, and cleanup drops them.",

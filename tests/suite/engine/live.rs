@@ -192,7 +192,7 @@ async fn a_definition_changed_by_somebody_else_is_noticed() {
     for change in some(CHANGES, 0, 3) {
         db.execute(change).await;
         let output = db.pgrecast(&["run", "t", "--json"]).await.expect_code(5);
-        assert!(output.stderr.contains("definition of public.t was changed"), "{change}: {}", output.whole());
+        assert!(output.stderr.contains("another session has changed the definition of public.t"), "{change}: {}", output.whole());
         db.pgrecast(&["abort", "t"]).await.expect_code(0);
         assert_nothing_left(&db).await;
         db.execute("drop table t").await;

@@ -164,7 +164,7 @@ async fn what_others_do_to_what_names_the_table_is_noticed() {
         db.execute(meddling).await;
         let before = schema_dump(&db).await;
         let said = db.pgrecast(&["run", "orders"]).await.expect_code(5).stderr;
-        assert!(said.contains("definition of public.orders was changed"), "{meddling}: {said}");
+        assert!(said.contains("another session has changed the definition of public.orders"), "{meddling}: {said}");
         db.pgrecast(&["abort", "orders"]).await.expect_code(0);
         assert_eq!(diff(&before, &schema_dump(&db).await), Vec::<String>::new(), "{meddling}");
         assert_nothing_left(&db).await;
