@@ -45,7 +45,7 @@ async fn every_row_comes_once_whatever_changes_and_whoever_dies() {
             [(P::ChunkClaimed, 1), (P::ChunkCopied, 1), (P::ChunkCopied, 1), (P::ChunkClaimed, 1)]
         {
             let ended = executioner.end_at(&run, point, pass, ending).await;
-            assert!(ended.is_some(), "{order}: never came to {point:?}");
+            assert!(ended.is_some(), "{order}: never reached {point:?}");
             workload.commits(3).await;
         }
         executioner.db.pgrecast(&run).await.expect_code(0);

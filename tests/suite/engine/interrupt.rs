@@ -130,7 +130,7 @@ async fn what_a_killed_run_of_a_role_that_is_not_the_owner_left_is_ended_by_the_
     assert!(refused.stderr.contains(&format!("of role {}", operator.name)), "{}", refused.whole());
     orphan.batch_execute("select 1").await.expect("another role may not end it");
     let done = db.pgrecast_as(&operator, &["run", "t"]).await.expect_code(0);
-    assert!(done.stderr.contains("ended sessions"), "{}", done.whole());
+    assert!(done.stderr.contains("terminated sessions"), "{}", done.whole());
     assert!(orphan.batch_execute("select 1").await.is_err());
     let rows: i64 = db.query_value("select count(distinct id) * 100000 + count(*) from t").await;
     assert_eq!(rows, 30000 * 100_000 + 30000);

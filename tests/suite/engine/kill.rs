@@ -133,7 +133,7 @@ async fn end_at_each(
             continue; // the next command connects again
         }
         let ended = executioner.end_at(arguments, *point, *pass, ending).await;
-        assert!(ended.is_some(), "{arguments:?} never came to {point:?}");
+        assert!(ended.is_some(), "{arguments:?} never reached {point:?}");
         workload.commits(1).await;
         if *point == P::Capturing {
             change_all_rows(executioner.db).await;
@@ -304,7 +304,7 @@ async fn a_chunk_that_an_orphan_still_copies_is_not_copied_twice() {
         wait_until("the chunk is being copied", async || db.query_value::<i64>(copying).await == 1).await;
         first.kill();
         first.wait().await;
-        assert_eq!(db.query_value::<i64>(copying).await, 1, "the orphan is still at it");
+        assert_eq!(db.query_value::<i64>(copying).await, 1, "the orphan is still active");
         let second = db.spawn(&run);
         if !is_let_go {
             wait_until("the orphan is gone", async || {
@@ -386,7 +386,7 @@ async fn indexes_beside_the_key_are_built_to_the_end_in_spite_of_anything() {
     let mut executioner = Executioner::of(&mut db).await;
     end_at_each(&mut executioner, &workload, &run, &[(P::IndexBuilt, 1)], endings).await;
     let is_beside: bool = executioner.db.query_value(key_is_open).await;
-    assert!(is_beside, "the key's was made first");
+    assert!(is_beside, "the index of the key was built first");
     let way =
         [(P::KeyBuilt, 1), (P::LoggedDeleted, 1), (P::KeyMade, 1), (P::IndexMade, 1), (P::IndexMade, 2)];
     end_at_each(&mut executioner, &workload, &run, &way, endings).await;

@@ -27,7 +27,7 @@ impl Traffic {
     /// Stops it (not with SIGINT, which background jobs of a shell ignore). It must not have ended before, as it does
     /// on any error.
     async fn stop(mut self) {
-        assert!(self.0.try_wait().unwrap().is_none(), "pgbench ended by itself: a statement failed");
+        assert!(self.0.try_wait().unwrap().is_none(), "pgbench ended: a statement failed");
         let pid = self.0.id().unwrap().to_string();
         tokio::process::Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
         let output = self.0.wait_with_output().await.unwrap();
@@ -61,7 +61,7 @@ async fn assert_balanced(db: &TestDb<'_>) {
 
 async fn more_history(db: &TestDb<'_>) {
     let before: i64 = db.query_value("select count(*) from pgbench_history").await;
-    wait_until("the traffic goes on", async || {
+    wait_until("the traffic continues", async || {
         db.query_value::<i64>("select count(*) from pgbench_history").await > before + 200
     })
     .await;
@@ -192,7 +192,11 @@ async fn a_definition_changed_by_somebody_else_is_noticed() {
     for change in some(CHANGES, 0, 3) {
         db.execute(change).await;
         let output = db.pgrecast(&["run", "t", "--json"]).await.expect_code(5);
-        assert!(output.stderr.contains("another session has changed the definition of public.t"), "{change}: {}", output.whole());
+        assert!(
+            output.stderr.contains("another session has changed the definition of public.t"),
+            "{change}: {}",
+            output.whole()
+        );
         db.pgrecast(&["abort", "t"]).await.expect_code(0);
         assert_nothing_left(&db).await;
         db.execute("drop table t").await;
@@ -359,7 +363,7 @@ async fn an_old_snapshot_gets_a_serialization_error_instead_of_an_update_of_noth
     old.batch_execute("rollback").await.unwrap();
     db.pgrecast(&["run", "t"]).await.expect_code(0);
     let guards: i64 = db.query_value("select count(*) from pg_trigger where tgname = 'pgrecast_guard'").await;
-    assert_eq!(guards, 0, "the guard goes when no old snapshot lives");
+    assert_eq!(guards, 0, "the guard is dropped when no old snapshot exists");
     db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
     assert_nothing_left(&db).await;
 }

@@ -30,7 +30,7 @@ const MEDDLING: &[(&str, i32, &str)] = &[
     ("drop trigger \"!pgrecast_capture\" on t", 5, "capture triggers"),
     ("alter table t disable trigger \"!pgrecast_capture_truncate\"", 5, "capture triggers"),
     ("drop function pgrecast.capture_forward_{i}() cascade", 5, "capture triggers"),
-    ("alter table t drop constraint t_pkey", 5, "definition of public.t was changed"),
+    ("alter table t drop constraint t_pkey", 5, "another session has changed the definition of public.t"),
     ("alter table t rename column id to key", 5, "column id of the key does not exist any more"),
     ("alter table t rename to elsewhere", 5, "public.t"),
     ("drop table t", 5, "public.t does not exist any more"),
@@ -144,7 +144,7 @@ async fn a_truncate_between_looking_and_batches_is_obeyed_first() {
     for (command, value) in [("run", 1), ("rollback", 2)] {
         db.execute("update t set v = 0").await;
         let running = at("measured:1:stop", &[command, "t"]);
-        wait_until("it stands still", async || is_stopped(running.pid())).await;
+        wait_until("it is stopped", async || is_stopped(running.pid())).await;
         db.execute(&format!("truncate t; insert into t select g, {value} from generate_series(1, 50) g"))
             .await;
         running.signal("CONT");

@@ -153,7 +153,7 @@ async fn equals_the_plain_alter(case: &Case) {
 
     db.execute(&format!("alter table {} {}", table.twin, case.alter)).await;
     let rows = table.assert_equal(&db).await;
-    assert!(rows > 0, "rows are there to be compared");
+    assert!(rows > 0, "there are rows to compare");
 
     expect_phase(&db, &["cleanup", &id, "--json"], None).await;
     let plain = TestDb::create("plain").await;
@@ -182,7 +182,7 @@ async fn rolls_back_without_losing_a_write(case: &Case) {
     workload.stop().await.assert_clean();
 
     let rows = table.assert_equal(&db).await;
-    assert!(rows > 0, "rows are there to be compared");
+    assert!(rows > 0, "there are rows to compare");
 
     expect_phase(&db, &["cleanup", &id, "--json"], None).await;
     assert_same_catalog(&before, &schema_dump(&db).await);

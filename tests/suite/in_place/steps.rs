@@ -64,7 +64,7 @@ async fn what_is_ended_at_any_step_goes_on() {
             }
             for point in points {
                 let ended = executioner.end_at(&arguments(path), point, 1, ending).await;
-                assert!(ended.is_some(), "{statement} never came to {point:?}");
+                assert!(ended.is_some(), "{statement} never reached {point:?}");
                 write(executioner.db).await;
             }
             // After each step that is not the last.

@@ -167,7 +167,7 @@ async fn nobody_queues_behind_a_request_for_longer_than_its_budget() {
     fill(&db).await;
     let stop = [("PGRECAST_FAILPOINT", "verified:1:stop")];
     let run = db.spawn_with("postgres", &CHANGE, &stop);
-    wait_until("it stands right before the swap", async || {
+    wait_until("it is right before the swap", async || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", run.pid())).unwrap_or_default();
         status.contains("State:\tT")
     })
@@ -188,7 +188,7 @@ async fn nobody_queues_behind_a_request_for_longer_than_its_budget() {
         attempt += 1;
         holder.batch_execute("commit").await.unwrap();
         hold().await;
-        assert!(attempt < 20, "the lock is asked for when nothing but a young transaction is in the way");
+        assert!(attempt < 20, "the lock is requested while only a young transaction conflicts");
     }
     // --lock-timeout, and some time for the machine.
     assert!(longest < Duration::from_millis(600), "{longest:?}");

@@ -284,7 +284,7 @@ async fn compare(db: &TestDb<'_>, action: &str, zone: &str, table: &mut String) 
     let class = planned["class"].as_str().unwrap_or_default();
     let costs_nothing = !truth.reads_rows && !truth.rewrites;
     let does = match (truth.rewrites, truth.reads_rows) {
-        (true, _) => "writes all rows anew",
+        (true, _) => "rewrites all rows",
         (false, true) => "reads all rows",
         (false, false) => "catalog",
     };

@@ -24,7 +24,7 @@ impl ByHand {
     pub async fn from(db: &TestDb<'_>, arguments: &[&str], moment: Failpoint) -> ByHand {
         let environment = [("PGRECAST_FAILPOINT", moment.as_str())];
         let killed = db.spawn_with(SUPERUSER, arguments, &environment).wait().await;
-        assert_eq!(killed.code, -1, "it never came to {moment:?}: {}", killed.whole());
+        assert_eq!(killed.code, -1, "never reached {moment:?}: {}", killed.whole());
         let environment = db.psql_env();
         let find =
             |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());

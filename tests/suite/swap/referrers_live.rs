@@ -119,7 +119,7 @@ async fn plan_names_the_locks_that_the_swap_takes() {
         .collect();
     let run = [&["run"], &change[..]].concat();
     let running = db.spawn_with("postgres", &run, &[("PGRECAST_FAILPOINT", "swap-ready:1:stop")]);
-    wait_until("it stands right before the commit of the swap", async || is_stopped(running.pid())).await;
+    wait_until("it is right before the commit of the swap", async || is_stopped(running.pid())).await;
     let held: Vec<String> = db
         .query_column(
             "select l.relation::regclass::text from pg_locks l join pg_class c on c.oid = l.relation
@@ -164,7 +164,10 @@ async fn what_others_do_to_what_names_the_table_is_noticed() {
         db.execute(meddling).await;
         let before = schema_dump(&db).await;
         let said = db.pgrecast(&["run", "orders"]).await.expect_code(5).stderr;
-        assert!(said.contains("another session has changed the definition of public.orders"), "{meddling}: {said}");
+        assert!(
+            said.contains("another session has changed the definition of public.orders"),
+            "{meddling}: {said}"
+        );
         db.pgrecast(&["abort", "orders"]).await.expect_code(0);
         assert_eq!(diff(&before, &schema_dump(&db).await), Vec::<String>::new(), "{meddling}");
         assert_nothing_left(&db).await;
