@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Measures pgrecast against the blocking ALTER TABLE, the classic way (triggers that write to the shadow, rows copied by
-# ranges of the key, all indexes present) and pg_repack, on a throwaway PostgreSQL with fsync on. All ways take turns
-# in RUNS rounds (3) on the same ROWS (5,000,000); ratios are of one round's times, their medians are printed, and
+# Compares pgrecast with the blocking ALTER TABLE, the classic method (triggers that write to the shadow, rows copied by
+# ranges of the key, all indexes present) and pg_repack, on a temporary PostgreSQL server with fsync on. All ways take
+# turns in RUNS rounds (3) on the same ROWS (5,000,000); ratios are of one round's times, their medians are printed, and
 # written as JSON to BENCH_JSON if that is set. Needs about 4 GB of disk in TMPDIR.
 #
 #   scripts/bench.sh [PART..]   ways: the above; writers: 0, 4 and 16 of them; shapes: other tables, ROWS/5 rows;
@@ -15,7 +15,7 @@ PARTS=("$@")
 [ $# -gt 0 ] || PARTS=(ways writers shapes growth capture)
 ROWS=${ROWS:-5000000}
 RUNS=${RUNS:-3}
-# Updates a second of the fixed load, by 4 clients.
+# Updates per second of the fixed load, by 4 clients.
 LOAD=${LOAD:-500}
 SHARED_BUFFERS=${SHARED_BUFFERS:-1GB}
 CORES=$(nproc)
@@ -52,7 +52,7 @@ start_server() {
                            'max_parallel_maintenance_workers', 'max_parallel_workers_per_gather')"
 }
 
-# template SQL..: makes the database that every way starts from; it is copied file by file.
+# template SQL..: creates the database that every method starts from; it is copied file by file.
 template() {
     export PGDATABASE=postgres
     sql -c "drop database if exists orders with (force)" -c "drop database if exists template_orders with (force)" -c "create database template_orders" 2>/dev/null
@@ -82,7 +82,7 @@ fresh() {
 
 used_disk() { as_server_user du -sk "$SERVER/data/base" | cut -f1; }
 
-# Runs it, and notes how long the swap held its lock, the WAL written and the program's memory.
+# Runs pgrecast, and records how long the swap held its lock, the WAL written and the memory of the program.
 recast() {
     local wal pid peak=0 disk=0 seen used before
     before=$(used_disk)
@@ -96,7 +96,7 @@ recast() {
         sleep 0.2
     done
     wait "$pid" || { cat "$SERVER.out/run"; fail "pgrecast failed"; }
-    # The former table is still there.
+    # The former table still exists.
     NOTE=$(sql -c "select format('lock %s ms; WAL %s, disk %s times the table with its indexes; memory %s MB',
         round(m.lock_held_ms::numeric), round((pg_wal_lsn_diff(pg_current_wal_lsn(), '$wal') / s.size)::numeric, 2),
         round(($disk - $before) * 1024.0 / s.size, 2), $peak / 1024)
@@ -141,17 +141,17 @@ start_load() {
     "$PGBIN/pgbench" -n -M prepared -c "$1" -R "$LOAD" -T 3600 -l --log-prefix="$SERVER.out/latency" -f "$SERVER.out/load.sql" \
         >"$SERVER.out/pgbench" 2>&1 </dev/null &
     LOAD_PID=$!
-    sleep 1 # connecting is not what is measured
+    sleep 1 # do not measure the connection time
 }
 
-# load_between FROM TO: updates a second, median, p99 and longest in ms.
+# load_between FROM TO: updates per second, median, p99 and longest in ms.
 load_between() {
     cat "$SERVER.out"/latency.* | awk -v from="$1" -v to="$2" 'NF >= 6 && $5 + $6 / 1e6 >= from && $5 + $6 / 1e6 < to { print $3 }' |
         sort -n | awk -v t="$(awk -v a="$1" -v b="$2" 'BEGIN { print b - a }')" '{ v[NR] = $1 / 1000 } END {
             printf "%.0f %.2f %.2f %.1f\n", NR / t, v[int(NR / 2) + 1], v[int(NR * 0.99) + 1], v[NR] }'
 }
 
-# under_load WAY COMMAND..: the same, with the fixed load before and meanwhile.
+# under_load WAY COMMAND..: the same, with the fixed load before and during the command.
 under_load() {
     local way=$1 before from to
     shift
@@ -180,7 +180,7 @@ under_load() {
     done < <(phases)
 }
 
-# The time of each phase of the migration of this database, if there is one.
+# The time of each phase of the migration in this database, if there is one.
 phases() {
     [ "$(sql -c "select to_regclass('pgrecast.event') is not null")" = t ] || return 0
     sql -c "select message, since, until from (
@@ -220,7 +220,7 @@ ways() {
     done
 }
 
-# What the application and the lock feel with so many writers.
+# The effect on the application and on the lock with this number of writers.
 writers() {
     heading "Writers"
     orders $((ROWS / 5))
@@ -230,7 +230,7 @@ writers() {
     done
 }
 
-# other NAME SQL CHANGE: a table of another shape, at full speed and blocking.
+# other NAME SQL CHANGE: a table with another shape, at full speed and with the blocking ALTER.
 other() {
     heading "$1"
     template "$2"
@@ -257,7 +257,7 @@ shapes() {
         create index on orders (customer)" "alter column customer type bigint"
 }
 
-# Time per row must not depend on how many there are.
+# The time per row must not depend on the number of rows.
 growth() {
     local times rows run
     for times in 1 2 4 8; do
@@ -271,8 +271,8 @@ growth() {
     done
 }
 
-# What a trigger costs the statement that fires it: none, that of the capture, one that writes to a shadow with all its
-# indexes. In microseconds a row, single-row statements and one that changes many rows.
+# The cost of a trigger for the statement that fires it: no trigger, the capture trigger, and one that writes to a
+# shadow with all its indexes. In microseconds per row, for single-row statements and for one that changes many rows.
 capture() {
     heading "Capture"
     orders $((ROWS / 5))

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Changes the key of a table from integer to bigint, and back, while pgbench writes to it: on a throwaway
-# PostgreSQL, with a table of SCALE x 100,000 rows (SCALE=20). Installs what is missing first; leaves
-# nothing behind. Fails when anything that the application could notice goes wrong.
+# Changes the key of a table from integer to bigint, and rolls back, while pgbench writes to it: on a temporary
+# PostgreSQL server, with a table of SCALE x 100,000 rows (SCALE=20). Installs missing packages first; leaves nothing
+# behind. Fails if the application could notice an error.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/setup.sh
 
 SCALE=${SCALE:-20}
-# How long the traffic is watched before and after each change.
+# How long the traffic is measured before and after each change.
 CALM_SECONDS=${CALM_SECONDS:-6}
 TABLE=pgbench_accounts
 ALTER='alter column aid type bigint, add column note text'
-# No lock of pgrecast's may be held longer: the default of --max-lock-time.
+# The maximum time that a lock of pgrecast may be held: the default of --max-lock-time.
 MAX_LOCK_MS=300
 
 SERVER='' LOGS='' TRAFFIC='' FAILED=0
@@ -54,7 +54,7 @@ check() {
     fi
 }
 
-# Unlike a plain sleep, ends at once when we are told to end.
+# Unlike a plain sleep, ends immediately on a signal.
 pause() {
     sleep "$1" &
     wait $!
@@ -63,8 +63,8 @@ pause() {
 now() { date +%s.%N; }
 
 start_server() {
-    heading "A throwaway PostgreSQL, default settings"
-    # In /tmp: a path to a socket must be short, and readable to the user the server runs as.
+    heading "A temporary PostgreSQL server, default settings"
+    # In /tmp: the path of a socket must be short, and readable for the user of the server.
     SERVER=$(cd / && as_server_user mktemp -d /tmp/pgrecast-demo.XXXXXX)
     LOGS=$(mktemp -d /tmp/pgrecast-demo.XXXXXX)
     (
@@ -94,22 +94,22 @@ start_traffic() {
     heading "Traffic: pgbench's TPC-B, 4 connections, until the end"
     "$PGBIN/pgbench" -n -c 4 -j 2 -T 3600 --log --log-prefix="$LOGS/transactions" >"$LOGS/pgbench" 2>&1 </dev/null &
     TRAFFIC=$!
-    sleep 2 # what a cold cache does is not to be compared with
+    sleep 2 # do not measure a cold cache
 }
 
 stop_traffic() {
     sleep 1 # pgbench writes its log in blocks
     kill -0 "$TRAFFIC" 2>/dev/null || {
         cat "$LOGS/pgbench"
-        fail "pgbench has given up"
+        fail "pgbench has stopped"
     }
     kill "$TRAFFIC"
     wait "$TRAFFIC" 2>/dev/null || true
     TRAFFIC=''
 }
 
-# A row of the table: what the clients saw between two moments. pgbench logs, for each transaction:
-# client, number, microseconds (or 'failed'), script, and the seconds and microseconds at its end.
+# A row of the table: what the clients measured between two moments. pgbench logs, for each transaction: client, number,
+# microseconds (or 'failed'), script, and the seconds and microseconds at its end.
 report() {
     cat "$LOGS"/transactions* | awk -v title="$1" -v from="$2" -v to="$3" '
         NF >= 6 && $5 + $6 / 1e6 >= from && $5 + $6 / 1e6 < to {
@@ -157,7 +157,7 @@ start_server
 fill
 start_traffic
 
-heading "What it would do"
+heading "The plan"
 run plan "$TABLE" --alter "$ALTER"
 
 t_before=$(now)
@@ -176,7 +176,7 @@ check_lock "$id"
 run verify "$id"
 
 t_rollback=$(now)
-heading "The way back, nothing written in between is lost"
+heading "The rollback: no write in between is lost"
 run rollback "$id"
 t_back=$(now)
 pause "$CALM_SECONDS"
@@ -194,7 +194,7 @@ check "triggers left" 0 \
     "$(value_of "select count(*) from pg_trigger where tgrelid = '$TABLE'::regclass and not tgisinternal")"
 check "deadlocks in the server's log" 0 "$(grep -c 'deadlock detected' "$SERVER/log" || true)"
 
-heading "What the application saw"
+heading "What the application noticed"
 printf '%-22s %10s %10s %18s %19s\n' '' time 'tps' 'failed' 'longest transaction'
 report "before" "$t_before" "$t_run"
 report "during the change" "$t_run" "$t_changed"

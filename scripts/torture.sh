@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The model test: random tables, changes, writes and kills for so many minutes (10 if none are given), then a
-# summary. Each table's seed is printed: PGRECAST_TEST_SEED=<seed> scripts/torture.sh begins with that table.
+# The model test: random tables, changes, writes and kills for the given number of minutes (default 10), then a summary.
+# The seed of each table is printed: PGRECAST_TEST_SEED=<seed> scripts/torture.sh starts with that table.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/setup.sh

@@ -1,7 +1,7 @@
--- Ends the sessions of clients that hold a conflicting lock on a table, as far as this role may: never a
--- worker of the server (autovacuum), a replication sender, or a session that is recorded as ours; where its start is
--- hidden, one that has the pid and the role of ours.
--- $1 oid of the table, $2 conflicting modes; $3, $4, $5 pids, starts and login roles of our sessions. Lock: none.
+-- Terminates client sessions that hold a conflicting lock on a table, as far as this role may: never a worker of the
+-- server (autovacuum), a replication sender, or a session that is recorded as ours; if its start time is hidden, one that
+-- has the pid and the role of ours.
+-- $1 oid of the table, $2 conflicting modes; $3, $4, $5 pids, start times and login roles of our sessions. Lock: none.
 with holder as (
     select distinct a.pid, a.application_name as application, a.usesysid
     from pg_catalog.pg_locks l

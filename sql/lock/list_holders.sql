@@ -1,6 +1,6 @@
--- Who holds a lock on these relations that conflicts with ours. What the role may not see of others is
--- null: their ages, queries and kinds (pg_read_all_stats shows them). An autovacuum worker is one without a
--- role that holds what VACUUM holds; it gives way to whoever waits, unless it prevents wraparound.
+-- Sessions that hold a conflicting lock on these relations. Values that the role may not see are null: ages, queries
+-- and kinds of other sessions (pg_read_all_stats shows them). A session without a role that holds the lock of VACUUM is
+-- an autovacuum worker; it is cancelled when another session waits for it, unless it prevents wraparound.
 -- $1 oids, $2 conflicting modes. Lock: none.
 select l.pid,
        l.virtualtransaction as transaction,

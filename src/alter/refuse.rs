@@ -64,7 +64,7 @@ fn reason(action: &A) -> Option<(Code, &'static str, &'static str)> {
             Code::ByHand,
             OTHERS,
             "It reads the partition's rows under a lock, unless a CHECK proves that they fit: add that NOT VALID and \
-             validate it, then run this by itself, with a short lock_timeout.",
+             validate it, then run this yourself, with a short lock_timeout.",
         ),
         A::MergePartitions(_) | A::SplitPartition(_) => (
             Code::ByHand,

@@ -111,9 +111,7 @@ fn table_of(alter: &ast::AlterTable) -> Result<TableRef> {
         .table_relation_name()
         .and_then(|name| name.table_name_ref())
         .and_then(|name| TableRef::of(&name))
-        .ok_or_else(|| {
-            Error::usage(format!("which table is meant is not understood: {}", parse::shown(alter)))
-        })
+        .ok_or_else(|| Error::usage(format!("not the name of a table: {}", parse::shown(alter))))
 }
 
 fn no_action() -> Error {

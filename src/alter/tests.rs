@@ -314,7 +314,7 @@ proptest! {
         for pair in read.statements.windows(2) {
             prop_assert!(pair.iter().any(|statement| statement.actions[0].kind.is_rename()));
         }
-        // What we run says the same when it is read again.
+        // Parsing the generated statements gives the same result.
         let written: Vec<String> = read.statements.iter().map(|one| one.sql(&QualifiedName::new("s", "t")).to_string()).collect();
         prop_assert_eq!(Alter::from_file(&written.join(";")).unwrap().1, read);
     }

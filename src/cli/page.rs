@@ -55,7 +55,7 @@ impl Page {
         page
     }
 
-    /// All of it.
+    /// The whole text.
     pub(crate) fn into_text(self) -> String {
         self.0
     }

@@ -164,7 +164,7 @@ codes! {
             "Leave the columns of one key alone, or add another key first.";
         NoWayBack = "no-way-back",
             "The new columns cannot be converted back: no assignment cast leads to the old type, or PostgreSQL does not accept `--reverse`.",
-            "Give the way back: `--reverse 'column=expression'`.";
+            "Give the conversion: `--reverse 'column=expression'`.";
         VolatileExpression = "volatile-expression",
             "An expression (USING, `--set`, `--where`) can return a different result each time it is evaluated.",
             "Use only constants and columns of the row.";
@@ -178,7 +178,7 @@ codes! {
             "`--where` is given, and foreign keys reference the table. They may reference rows that are not kept.",
             "Drop these foreign keys first.";
         WhereKeyConversion = "where-key-conversion",
-            "`--where` is given together with a conversion of the key that may make two keys equal.",
+            "`--where` is combined with a conversion of the key that may make two keys equal.",
             "Do them one after the other.";
         RowLoss = "row-loss-not-allowed",
             "`--where` leaves rows out, and cleanup drops them.",

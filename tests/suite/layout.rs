@@ -1,5 +1,5 @@
-//! The order of the modules is the order in which they are read: each may use those before it only. And what the tree
-//! promises to a reader: no circles, statements with headers, our state in one place.
+//! Rules for the source tree. Modules have an order, and each may only use those before it. Files have no circular
+//! uses, SQL files have headers, and only one module knows the state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -77,7 +77,7 @@ fn module_path(path: &Path) -> Vec<String> {
     parts
 }
 
-/// The place of a file's module in the order; none for the binary.
+/// The position of a file's module in the order; none for the binary.
 fn place(path: &Path) -> Option<usize> {
     let first = module_path(path).into_iter().next()?;
     ORDER.iter().position(|name| *name == first)
@@ -110,7 +110,7 @@ fn every_module_of_the_library_has_its_place() {
     }
 }
 
-/// What the files of one module use of each other: siblings by `super::name`, as `use` writes it.
+/// The uses between files of one module: siblings by `super::name`.
 fn siblings(path: &Path, text: &str, known: &BTreeSet<Vec<String>>) -> BTreeSet<Vec<String>> {
     let own = module_path(path);
     let parent = &own[..own.len() - 1];
@@ -141,7 +141,7 @@ fn no_files_use_each_other_in_a_circle() {
         .map(|path| (module_path(path), siblings(path, &fs::read_to_string(path).unwrap(), &known)))
         .collect();
     assert!(left.values().any(|uses| !uses.is_empty()), "no use of a sibling was read");
-    // Takes away what uses nothing that is left, until that is all or a circle.
+    // Removes files without remaining uses, until none is left or only circles are.
     loop {
         let done: Vec<Vec<String>> =
             left.iter().filter(|(_, uses)| uses.is_empty()).map(|(module, _)| module.clone()).collect();

@@ -1,6 +1,5 @@
-//! What must hold, on a real server. Tests stand in the folder of the module that they are about; each has a database of
-//! its own.
-// Clippy knows functions marked as tests only.
+//! Tests on a real server. They are in the folder of the module that they test; each has its own database.
+// Clippy only recognizes functions marked as tests.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod alter {

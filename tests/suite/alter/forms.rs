@@ -1,5 +1,5 @@
-//! Whatever PostgreSQL accepts in an ALTER TABLE gives the same table as the plain ALTER, and a rollback
-//! gives the table that was.
+//! Every ALTER TABLE that PostgreSQL accepts gives the same table as the plain ALTER, and a rollback restores the old
+//! table.
 
 use crate::support::*;
 
@@ -53,7 +53,7 @@ async fn shape(db: &TestDb<'_>, schema: &str) -> Vec<String> {
 struct Form {
     arguments: &'static [&'static str],
     plain: &'static str,
-    /// Columns whose values differ from row to row by their nature.
+    /// Columns whose values are different for each row.
     own_values: bool,
 }
 
@@ -153,7 +153,7 @@ const FORMS: &[Form] = &[
         ],
         "alter table {t} set (fillfactor = 55), reset (autovacuum_enabled), cluster on t_b, replica identity full",
     ),
-    // Rows that are there get what a column has when it is added, whatever is done to it later.
+    // Existing rows get the value with which a column is added, even if the column is altered later.
     form(
         &[
             "--alter",
@@ -188,7 +188,7 @@ const FORMS: &[Form] = &[
             "--alter",
             "rename x to y, alter y type text using 'y' || y, alter b type int using b + y",
         ],
-        "!", // b is what a generated column is made of
+        "!", // a generated column uses b
     ),
     form(
         &[
@@ -260,7 +260,7 @@ async fn every_form_gives_what_the_plain_alter_gives_and_goes_back() {
 
             db.pgrecast(&["rollback", "one.t"]).await.expect_code(0);
             assert_eq!(shape(&db, "one").await, shape(&db, "old").await, "{said}, back");
-            // What a dropped column would have had for a new row nobody knows.
+            // The value of a dropped column in a new row is unknown.
             let columns = if is_lossy || said.contains("amount * b") {
                 "id, tenant, b"
             } else {

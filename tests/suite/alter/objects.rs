@@ -1,5 +1,5 @@
-//! An ALTER TABLE gives, in every row of the catalog, the table that the plain ALTER gives, and a rollback
-//! the table that was: each form on a table made for it, with a twin in another database.
+//! An ALTER TABLE gives the same catalog rows as the plain ALTER, and a rollback restores the old ones: each form on
+//! its own table, with a twin in another database.
 
 use crate::support::dump::without_sequence_values;
 use crate::support::*;
@@ -8,7 +8,7 @@ use crate::support::*;
 struct Form {
     setup: &'static str,
     arguments: &'static [&'static str],
-    /// Writes after the change that mean the same before it.
+    /// Writes that are valid before and after the change.
     writes: &'static str,
 }
 
@@ -248,7 +248,7 @@ async fn check(hint: &str, forms: &[Form]) {
     }
 }
 
-/// The change as plain statements: renames stand alone.
+/// The change as plain statements, with renames separate.
 fn statements(form: &Form) -> String {
     let texts = form.arguments.chunks(2).filter(|pair| pair[0] == "--alter").map(|pair| pair[1]);
     let alone = |text: &'static str| {

@@ -1,5 +1,5 @@
-//! The log under pressure: dead rows that somebody's snapshot keeps are not read again in every round, and no
-//! writer loses the segment that it writes to.
+//! The log under load: dead rows that an old snapshot keeps are not read again in every round, and no writer loses its
+//! segment.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use tokio_postgres::Client;
 
 const CHANGE: [&str; 4] = ["run", "t", "--alter", "alter id type bigint, drop column gone"];
 
-/// A run that has brought the new table level, and does so again every second, since somebody has an older
-/// snapshot: the other value.
+/// A run that has brought the new table up to date and repeats that every second, because a session (the other value)
+/// has an older snapshot.
 async fn kept_level(db: &TestDb<'_>, rows: u32) -> (Client, Running) {
     db.execute(&format!(
         "create table t (id int primary key, n int, gone text) with (fillfactor = 50);
@@ -31,7 +31,7 @@ async fn segments(db: &TestDb<'_>) -> i32 {
     db.query_value("select coalesce(max(number), 0) from pgrecast.segment where store like 'log_%'").await
 }
 
-/// What rounds have to read, in MB, the first segments left out: these the dump holds.
+/// The size that rounds read, in MB, without the first segments, which the dump locks.
 async fn megabytes(db: &TestDb<'_>) -> i64 {
     db.query_value(
         "select (coalesce(sum(pg_total_relation_size(c.oid)), 0) / 1048576)::int8 from pg_class c
@@ -44,7 +44,7 @@ async fn megabytes(db: &TestDb<'_>) -> i64 {
 async fn rounds_do_not_read_again_what_a_held_snapshot_keeps() {
     let db = TestDb::create("pressure").await;
     let (holder, run) = kept_level(&db, 200_000).await;
-    // As a dump of the database: a snapshot, and a lock on all tables that there are.
+    // Like a dump of the database: a snapshot, and a lock on all tables.
     let tables: String = db
         .query_value("select string_agg(oid::regclass::text, ', ') from pg_class where relnamespace = 'pgrecast'::regnamespace and relkind = 'r'")
         .await;
@@ -64,7 +64,7 @@ async fn rounds_do_not_read_again_what_a_held_snapshot_keeps() {
     println!("the swap held its lock {held:.0} ms");
     assert_eq!(db.query_value::<i64>("select sum(n)::int8 from t").await, 10 * 200_000);
 
-    // And the other way.
+    // In the other direction.
     let holder = db.connect().await;
     holder.batch_execute("begin isolation level repeatable read; select 1").await.unwrap();
     for _ in 0..3 {
@@ -81,7 +81,7 @@ async fn rounds_do_not_read_again_what_a_held_snapshot_keeps() {
     assert_eq!(db.query_value::<i64>("select count(*) from pgrecast.segment").await, 0);
 }
 
-/// Fills the log until it has got another segment.
+/// Fills the log until it gets another segment.
 async fn fill_a_segment(db: &TestDb<'_>) {
     let before = segments(db).await;
     wait_until("another segment is there", async || {

@@ -1,8 +1,8 @@
-//! Columns in another order: nothing else about them differs, and `plan` knows what it saves.
+//! Columns in another order: nothing else about them changes, and `plan` says how much space it saves.
 
 use crate::support::{TestDb, Workload, assert_nothing_left, diff, schema_dump, some};
 
-/// With all that a column can have.
+/// A table with every property that a column can have.
 const TABLE: &str = r#"
     create domain positive as int check (value > 0);
     create table t (
@@ -24,7 +24,7 @@ const TABLE: &str = r#"
         from generate_series(1, 3000) g
 "#;
 
-/// Everything about the columns but their places.
+/// Everything about the columns except their positions.
 async fn columns(db: &TestDb<'_>) -> Vec<String> {
     db.query_column(
         "select concat_ws('|', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef, a.attidentity,
@@ -57,7 +57,7 @@ async fn columns_get_their_places_and_keep_all_else() {
     assert_eq!(order(&db).await, "id made odd, name twice flag small note n d code big p");
     assert_eq!(columns(&db).await, before);
     assert_eq!(db.query_column::<String>(rows).await, contents);
-    // By the names that it always had.
+    // With its old names.
     assert_eq!(db.query_column::<String>(&rows.replace("from t", "from v")).await, contents);
     db.execute("update t set n = 5000 where id = 7; insert into t (n, p) values (6000, 1); delete from t where id = 8").await;
     let written: Vec<String> = db.query_column(rows).await;
@@ -80,7 +80,7 @@ async fn a_change_of_shape_follows_its_columns_to_their_places() {
     std::fs::write(renames.path(), format!("alter table t rename small to tiny; alter table t {change};"))
         .unwrap();
     let file = renames.path().to_str().unwrap();
-    // Named as they are before the change.
+    // With the names from before the change.
     db.pgrecast(&["run", "--file", file, "--columns", "p,small"]).await.expect_code(0);
     assert_eq!(order(&db).await, "p tiny flag id made note n twice d code odd, name extra");
     let wrong: i64 = db
@@ -101,7 +101,7 @@ async fn a_change_of_shape_follows_its_columns_to_their_places() {
     assert_nothing_left(&db).await;
 }
 
-/// What the server keeps by the places of columns would mean other columns, without a word.
+/// What the server stores by column position would silently mean other columns.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_takes_columns_by_their_places_is_named() {
     let db = TestDb::create("places").await;
@@ -145,7 +145,7 @@ async fn what_takes_columns_by_their_places_is_named() {
         );
         db.execute(&format!("drop {drop}")).await;
     }
-    // These go by names, whatever they look like.
+    // These use names.
     db.execute(
         "create view v1 as select * from t; create view v2 as select t from t; create view v3 as select x.* from t as x;
          create view v4 as select (t).b, to_json(t) as j from t;
@@ -161,7 +161,7 @@ async fn what_takes_columns_by_their_places_is_named() {
         .await;
     assert!(right);
     db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
-    // In their places already.
+    // In this order already.
     let same =
         db.pgrecast(&["plan", "t", "--columns", "c,b,a", "--fail-on", "column-order"]).await.expect_code(0);
     assert!(!same.stdout.contains("column-order"), "{}", same.stdout);

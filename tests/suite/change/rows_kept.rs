@@ -1,4 +1,4 @@
-//! `--where`: only some rows are in the new table, and the way back has all of them.
+//! `--where`: only some rows are in the new table, and a rollback restores all of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +15,7 @@ const TABLE: &str = "
 
 const KEPT: &str = "state = 'open' and amount >= 0";
 
-/// A transaction that does the same to both; a row that is not there is written to neither.
+/// A transaction that writes the same to both. It skips a row that does not exist.
 const WRITES: [&str; 5] = [
     "update {table} set amount = amount + 1 where id = {id}",
     "update {table} set state = case state when 'open' then 'done' else 'open' end where id = {id}",
@@ -44,7 +44,7 @@ impl Writers {
                     let id = 1 + (n * 7919 * 3 + number) % 3300;
                     let write = WRITES[(n / 3 % 5) as usize].replace("{id}", &id.to_string());
                     let one = write.replace("{table}", "orders");
-                    // The twin is written to where the table was: a row that is not kept stays as it was.
+                    // The twin is written only if the table was: a row that is not kept stays the same.
                     let twin = write.replace("{table}", "twin");
                     let found = "get diagnostics found = row_count; if found = 0 then return; end if;";
                     let take_place = format!("delete from twin where id = {id};");
@@ -116,7 +116,8 @@ async fn kept_are_the_rows_that_fulfil_it_and_the_way_back_has_all() {
         assert_eq!(differences(&db, there, &kept).await, 0, "{change}: {}", output.whole());
         let rows: i64 = db.query_value("select count(*) from orders").await;
         assert!(rows > 100, "{change}: {rows} rows");
-        // After it rows change, go and come, also to what is not kept and under keys of rows that were not.
+        // After the swap, rows are changed, deleted and inserted, also to values that are not kept and with keys of
+        // rows that were not kept.
         let writers = Writers::start(&db).await;
         writers.go_on().await;
         db.pgrecast(&["rollback", "orders"]).await.expect_code(0);
@@ -162,7 +163,7 @@ async fn rows_are_left_out_only_on_purpose_and_by_a_condition_that_stays_true() 
         let output = db.pgrecast(&run).await.expect_code(2);
         assert!(output.stderr.contains(words), "{condition}: {}", output.whole());
     }
-    // A key that may make two rows one is not told by how much the tables grow.
+    // With --where, the growth of the tables cannot show that two rows got the same key.
     db.execute(
         "create table prices (id numeric(10,2) primary key, n int);
          insert into prices select g / 2.0, g from generate_series(1, 9) g",
@@ -191,7 +192,7 @@ async fn rows_are_left_out_only_on_purpose_and_by_a_condition_that_stays_true() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_truncate_afterwards_means_the_rows_that_were_kept() {
     let db = TestDb::create("truncated").await;
-    // A name that our own statements use, and a condition that fails on a row that comes later.
+    // A name that our own statements use, and a condition that fails for a later row.
     db.execute(
         "create table t (\"It's 100%\" int primary key, n int, word text);
          insert into t select g, g % 10 + 1, 'x' from generate_series(1, 300) g",

@@ -1,4 +1,4 @@
-//! `--set`: what rows that are there already get in a column that the change adds.
+//! `--set`: the value of an added column for existing rows.
 
 use crate::support::ending::is_stopped;
 use crate::support::{TestDb, assert_nothing_left, wait_until};

@@ -1,8 +1,8 @@
-//! What cannot be done is said clearly, with the right exit code, and leaves nothing behind.
+//! Impossible requests: a clear error, the right exit code, and nothing left behind.
 
 use crate::support::*;
 
-/// Runs, expects the code and the words on stderr, and one JSON object on stdout.
+/// Runs a command and expects the exit code, the text on stderr, and one JSON object on stdout.
 async fn refused(db: &TestDb<'_>, arguments: &[&str], code: i32, words: &[&str]) {
     let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
     let output = db.pgrecast(&arguments).await.expect_code(code);
@@ -251,7 +251,7 @@ async fn a_name_means_the_table_that_it_means_in_sql_and_a_newer_migration_keeps
     assert_eq!(run("t").await["tables"][0], "public.t");
     let back = db.pgrecast(&["rollback", "t", "--json"]).await.expect_code(0).json();
     assert_eq!(back["tables"][0], "public.t");
-    // The first migration of the table is cleaned up only while the second waits for its way back.
+    // The first migration of the table is cleaned up only after the second one was swapped.
     let again = run("t").await;
     assert_ne!(again["id"], back["id"]);
     db.pgrecast(&["cleanup", back["id"].as_str().unwrap()]).await.expect_code(0);
@@ -274,7 +274,7 @@ async fn a_mistyped_command_says_nothing_about_the_migration_and_a_closed_pipe_s
     assert!(status["error"].is_null(), "{status}");
     assert_eq!(status["phase"], "swapped");
 
-    // What still holds disk is shown, also when nothing is open any more.
+    // Migrations that still keep a table are shown, even if none is open any more.
     db.pgrecast(&["rollback", "t"]).await.expect_code(0);
     let status = db.pgrecast(&["status"]).await.expect_code(0);
     assert!(

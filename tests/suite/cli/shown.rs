@@ -1,21 +1,21 @@
-//! What is shown and what is kept: names and values from others are not obeyed by a terminal, and row values are neither
-//! stored nor logged.
+//! Output and stored text: control characters in names and values are escaped, and row values are neither stored nor
+//! logged.
 
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 use crate::support::*;
 
-/// A name that would turn a terminal red, write from right to left and forge a line.
+/// A name with control characters: red text, text from right to left, and a forged line.
 const NAME: &str = "n\u{1b}[31m\u{202e}\u{9b}2J\nhint: all is well";
-/// The same in a value, and in what a session calls itself.
+/// The same in a value, and in an application name.
 const VALUE: &str = "v\u{1b}]0;owned\u{7}\nhint: all is well";
 
 fn in_sql(text: &str) -> String {
     format!("\"{text}\"")
 }
 
-/// Panics where a terminal would act on something, or where a line is not ours.
+/// Panics if a control character is not escaped, or a line is forged.
 #[track_caller]
 fn expect_harmless(output: &Output) {
     for text in [&output.stdout, &output.stderr] {

@@ -1,8 +1,8 @@
-//! Rows that move about while blocks are copied one range after the other.
+//! Rows that move while ranges of blocks are copied.
 
 use crate::support::*;
 
-/// One row fills a block; the middle chunk of the copy waits for whoever holds the advisory lock.
+/// One row fills a block; the middle chunk of the copy waits for the advisory lock.
 async fn wide_table(db: &TestDb<'_>) {
     db.execute(
         "create table t (id int primary key, n int, v text);
@@ -35,8 +35,8 @@ async fn a_row_that_moves_to_a_later_block_is_there_once() {
     .await;
     let held: i64 = db.query_value("select max(next_block) from pgrecast.chunk").await;
     assert!(held > 0, "rows before it are copied");
-    // Copied, and now to be found again behind what is held; one comes back under another
-    // key, one goes, and one that was copied goes to a key that was free.
+    // Copied rows move behind the blocked range; one is inserted again with another key, one is deleted, and a copied
+    // one gets a free key.
     db.execute(
         "update t set n = -1 where id = 1; update t set id = 7001 where id = 2; delete from t where id = 3",
     )

@@ -1,4 +1,4 @@
-//! `--order-by`: rows lie in the order of an index afterwards, and none is lost on the way.
+//! `--order-by`: rows are stored in the order of an index, and none is lost.
 
 use crate::support::ending::{Ending, Executioner, is_stopped};
 use crate::support::twin::{Column, Key, Values};
@@ -32,7 +32,7 @@ async fn create(db: &TestDb<'_>) -> Table {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn every_row_comes_once_whatever_changes_and_whoever_dies() {
-    // The other two ways to die, and the orders by other types: torture.rs, and the test below.
+    // torture.rs has the other two ways to end a run, and the test below the other types.
     for (ending, order) in some([(Ending::Kill, "customer"), (Ending::Crash, "name")], 0, 2) {
         let cluster = Cluster::start(&[]);
         let mut db = TestDb::create_in(&cluster, "order").await.with_little_as_much();
@@ -45,7 +45,7 @@ async fn every_row_comes_once_whatever_changes_and_whoever_dies() {
             [(P::ChunkClaimed, 1), (P::ChunkCopied, 1), (P::ChunkCopied, 1), (P::ChunkClaimed, 1)]
         {
             let ended = executioner.end_at(&run, point, pass, ending).await;
-            assert!(ended.is_some(), "{order}: never came to {point:?}");
+            assert!(ended.is_some(), "{order}: never reached {point:?}");
             workload.commits(3).await;
         }
         executioner.db.pgrecast(&run).await.expect_code(0);
@@ -71,7 +71,7 @@ async fn rows_lie_in_that_order() {
          create index backwards on t (name desc); create index loose on t (note); create index part on t (customer) where id > 5",
     )
     .await;
-    // In C order of the database: as an index of the column's collation has it.
+    // The order of an index with the column's collation.
     for (order, sorted) in [
         ("by_customer", "customer, id"),
         ("\"By Name\"", "name, customer, id"),
@@ -91,7 +91,7 @@ async fn rows_lie_in_that_order() {
         ])
         .await
         .expect_code(0);
-        // A row that is a little longer than its neighbours may lie a page further on.
+        // A row that is a little longer than its neighbours may be one page later.
         let share: f64 = db
             .query_value(&format!(
                 "select count(*) filter (where row({sorted}) < lag)::float8 / count(*) from

@@ -1,4 +1,4 @@
-//! Pieces of a chunk, copied by hand: each once, whoever else has claimed it.
+//! Pieces of a chunk, copied step by step: each is copied once, even if another session works on it.
 
 use pgrecast::copy::{Piece, Worker};
 use pgrecast::failpoint::Failpoint;
@@ -36,7 +36,7 @@ async fn a_piece_waits_for_an_orphan_and_goes_on_behind_it() {
     let chunk = chunk::claim(control, part.id, 4, 1, 1).await.unwrap().unwrap();
     let session = hand.run.sessions.open("copy 1").await.unwrap();
     let worker = Worker::new(&session, Gate::new(0.0), &hand.pair).await.unwrap();
-    // Somebody else has the record, and copies the first two blocks.
+    // Another session has locked the record, and copies the first two blocks.
     let orphan = hand.run.sessions.open("copy 2").await.unwrap();
     orphan.batch_execute("begin").await.unwrap();
     orphan.query_one(&chunk::lock_statement(), &[&chunk.id]).await.unwrap();
@@ -81,7 +81,7 @@ async fn what_changes_between_the_pieces_is_copied_and_in_the_log() {
     let session = hand.run.sessions.open("copy 1").await.unwrap();
     let worker = Worker::new(&session, Gate::new(0.0), &hand.pair).await.unwrap();
     assert_eq!(worker.copy(Chunk { end: 1, ..chunk }).await.unwrap(), Piece::Copied);
-    // Moves to the end of the table, behind the blocks that are to be copied: the log has it.
+    // The row moves to the end of the table, after the blocks to copy: it is in the log.
     db.execute("update t set n = -1 where id = 1").await;
     assert_eq!(worker.copy(Chunk { next: 1, ..chunk }).await.unwrap(), Piece::Copied);
     let copied: Vec<i64> = db.query_column(&format!("select n from {} where id = 1", hand.pair.to)).await;

@@ -1,5 +1,5 @@
-//! Connecting to a real server of our own, over TLS and without: what libpq lets in we let in, what
-//! it refuses we refuse, and each refusal says why.
+//! Connections to a real server, with and without TLS: pgrecast accepts and refuses the same as libpq, and each error
+//! says why.
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
@@ -36,8 +36,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// Starts one with the `server.key`, `server.crt` and `ca.crt` that `prepare` puts into the
-    /// directory it gets.
+    /// Starts a server with the `server.key`, `server.crt` and `ca.crt` that `prepare` writes to its directory.
     fn start(prepare: impl FnOnce(&Path)) -> Self {
         let dir = tempfile::Builder::new().prefix("pgrecast-connection-").tempdir().unwrap();
         prepare(dir.path());
@@ -70,8 +69,8 @@ impl Cluster {
         cluster
     }
 
-    /// The usual one: a certificate for "localhost" and 127.0.0.1, signed by `ca.crt`, which signed
-    /// `client.crt` for certuser as well. All tests that run at the same time share it.
+    /// The usual one: a certificate for "localhost" and 127.0.0.1, signed by `ca.crt`, which signed `client.crt` for
+    /// certuser too. All tests of one process share it.
     fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,7 +88,7 @@ impl Cluster {
         })
     }
 
-    /// A file of ours; of "" the directory.
+    /// The path of a file; the directory for "".
     fn path(&self, name: &str) -> String {
         let path = if name.is_empty() { self.dir.path().to_owned() } else { self.dir.path().join(name) };
         path.display().to_string()
@@ -112,7 +111,7 @@ impl Cluster {
         } else {
             command = Command::new(program);
         }
-        // A file, since the server keeps what pg_ctl has open: reading a pipe would never end.
+        // A file, because the server inherits the open files of pg_ctl: reading a pipe would never end.
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
         command.current_dir("/").args(args).stdin(Stdio::null());
         command.stdout(log.try_clone().unwrap()).stderr(log);
@@ -128,7 +127,7 @@ impl Cluster {
         self.connect_with(conninfo, &[]).await
     }
 
-    /// Whether the session is encrypted that the usual user gets.
+    /// Whether the session of the default user is encrypted.
     async fn encrypts(&self, conninfo: &str) -> Result<bool> {
         let connection = self.connect(&format!("user=app password=right {conninfo}")).await?;
         let query = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
@@ -184,8 +183,7 @@ fn issue(
     fs::write(dir.join(format!("{file}.key")), key.serialize_pem()).unwrap();
 }
 
-/// The connection failed in the usual form: kind, place, database and user, a hint, no password, and
-/// these words.
+/// Expects an error with kind, place, database and user, a hint, no password, and these words.
 #[track_caller]
 fn assert_refused<T>(result: Result<T>, words: &[&str]) {
     let error = result.err().expect("the connection was let in");
@@ -382,7 +380,7 @@ async fn a_certificate_of_version_1_is_good_enough_to_encrypt() {
     assert_refused(verified, &["version 3"]);
 }
 
-/// A server that reads the first request, answers `answer`, and then says nothing more.
+/// A server that reads the first request, sends `answer`, and then nothing more.
 fn mute_server(answer: &'static [u8]) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -33,7 +33,7 @@ fn every_code_is_a_word_of_its_own_with_a_meaning_and_an_advice() {
         let mut meanings = HashSet::new();
         for (word, meaning, advice) in list {
             assert!(word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{word}");
-            assert!(words.insert(word), "{word} is there twice");
+            assert!(words.insert(word), "{word} occurs twice");
             assert!(meanings.insert(meaning), "{word} means what another code means");
             assert!(is_sentence(meaning) && is_sentence(advice), "{word}: {meaning} {advice}");
         }

@@ -1,4 +1,4 @@
-//! docs/recipes.md, run block by block as it stands there, by a shell, on tables with rows.
+//! Runs docs/recipes.md block by block, unchanged, with a shell, on tables with rows.
 
 use std::process::Command;
 
@@ -7,11 +7,11 @@ use crate::support::TestDb;
 /// A recipe's parts, in order.
 #[derive(Debug)]
 enum Part {
-    /// SQL that makes the tables.
+    /// SQL that creates the tables.
     Given(String),
-    /// What the reader types.
+    /// The commands.
     Shell(String),
-    /// SQL whose last result has to be true.
+    /// SQL whose last result must be true.
     Then(String),
 }
 

@@ -1,4 +1,4 @@
-//! A failover to a synchronous standby in the middle of a copy: what was committed is there, and the run goes on.
+//! A failover to a synchronous standby during a copy: committed rows exist, and the run continues.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use crate::support::*;
 use tokio_postgres::{Client, NoTls};
 
-/// Writes until the server is gone, and knows what was committed.
+/// Writes until the server stops, and remembers what was committed.
 async fn write(client: Client, committed: Arc<AtomicI32>) {
     for n in 1.. {
         let write = format!(
@@ -24,7 +24,7 @@ async fn write(client: Client, committed: Arc<AtomicI32>) {
 async fn a_run_goes_on_against_the_standby_that_was_promoted() {
     let cluster = Cluster::start(&["max_wal_senders=5"]);
     let db = TestDb::create_in(&cluster, "failover").await;
-    // The conversion of late rows waits for a lock: the copy stands in its midst.
+    // The conversion of the last rows waits for a lock: the copy stops in the middle.
     db.execute(
         "create table t (id int primary key, n int, v text);
          insert into t select g, g, repeat('v', 200) from generate_series(1, 200000) g;

@@ -1,5 +1,5 @@
-//! Every table of a database that carries all there is: changed and changed back under a writer, its definition
-//! differs by the asked-for change alone, with all that names it, and no write is lost.
+//! Every table of a database with objects of all kinds: changed and rolled back under a writer. Definitions differ only
+//! by the requested change, including the objects that refer to the table, and no write is lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -10,7 +10,7 @@ use crate::support::*;
 
 const GOLDEN: &str = include_str!("../support/golden.sql");
 
-/// The tables, each with what gives it rows; `g` counts from 1 to 300.
+/// The tables, each with the expression for its rows; `g` counts from 1 to 300.
 const TABLES: [(&str, &str); 28] = [
     ("rental.language", "(name) select 'l' || g"),
     ("rental.film", "(title, language_id) select 'film ' || g, 1 + g % 300"),
@@ -69,10 +69,10 @@ async fn create(hint: &str) -> TestDb<'static> {
     db
 }
 
-/// Leaves the processors to pgrecast.
+/// Leaves processor time to pgrecast.
 const PACE: std::time::Duration = std::time::Duration::from_millis(5);
 
-/// Counts n of one row after the other up, and says how often.
+/// Increments n of one row after the other, and returns how often.
 struct Counter {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicI64>,
@@ -94,7 +94,7 @@ impl Counter {
                     tick.tick().await;
                     match client.execute(&statement, &[]).await {
                         Ok(rows) => drop(done.fetch_add(rows as i64, Ordering::Relaxed)),
-                        // The swap's guard: done again, as an application does it.
+                        // The guard of the swap: retried, as an application does.
                         Err(error) if said(&error).contains("40001") => {}
                         Err(error) => panic!("{}: {statement}", said(&error)),
                     }
@@ -124,7 +124,7 @@ fn nothing() -> Vec<String> {
     Vec::new()
 }
 
-/// Rebuilds the table and goes back; then makes n a bigint, keeps it, and makes it an integer again.
+/// Rebuilds the table and rolls back; then changes n to bigint, keeps that, and changes it to integer again.
 async fn change_and_change_back(db: &TestDb<'_>, table: &str) {
     let pgrecast = async |arguments: &[&str]| drop(db.pgrecast(arguments).await.expect_code(0));
     let before = definition(db).await;

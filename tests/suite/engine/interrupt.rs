@@ -1,5 +1,5 @@
-//! A run that is stopped or killed, in each phase that can be held: the table is usable at once, `run`
-//! goes on to the end with nothing lost, and `abort` leaves the database as it was.
+//! A run that is stopped or killed in each phase: the table is usable at once, `run` completes the change without
+//! losing a write, and `abort` leaves the database as it was.
 
 use crate::support::database::SUPERUSER;
 use crate::support::*;
@@ -33,13 +33,13 @@ impl Moment {
         }
     }
 
-    /// What keeps the run there.
+    /// The lock that holds the run there.
     fn obstacle(self) -> &'static str {
         match self {
             Moment::Capture => "begin; update t set v = v where id = 1",
-            // The conversion of every row asks for this lock.
+            // The conversion of every row requests this lock.
             Moment::Copy => "begin; select pg_advisory_xact_lock(42)",
-            // And so does the expression of an index for another one.
+            // The expression of an index requests another one.
             Moment::Index | Moment::Verify => "begin; select pg_advisory_xact_lock(43)",
             Moment::Swap => "begin; select count(*) from t",
         }
@@ -86,7 +86,7 @@ async fn stopped_at(db: &TestDb<'_>, moment: Moment, stop: Stop) {
     second.batch_execute("rollback").await.unwrap();
 }
 
-/// The same as a role, with what kept the run at that moment still in its way.
+/// The same as a role, while the lock that holds the run still exists.
 async fn stopped_as(db: &TestDb<'_>, role: &str, moment: Moment, stop: Stop) -> (Client, Client) {
     let obstacle: Client = db.connect().await;
     obstacle.batch_execute(moment.obstacle()).await.unwrap();
@@ -101,7 +101,7 @@ async fn stopped_as(db: &TestDb<'_>, role: &str, moment: Moment, stop: Stop) -> 
     };
     let second = db.connect().await;
     if moment == Moment::Verify {
-        // What converts a row is held again, after the copy has done with it.
+        // The lock of the conversion is taken again, after the copy.
         wait_for(Moment::Index.phase()).await;
         second.batch_execute(Moment::Copy.obstacle()).await.unwrap();
         obstacle.batch_execute("rollback").await.unwrap();

@@ -1,6 +1,6 @@
-//! A run that is ended at any moment between two commits, by its own death, by that of a session, of the
-//! server or of the connection, all under live writers: the application goes on working, the same command
-//! goes on to the end, `abort` and `rollback` do too, and not a write is lost.
+//! A run that ends at each moment between two commits, because the process, a session, the server or the connection
+//! dies, under live writers: the application continues, the same command completes, `abort` and `rollback` complete
+//! too, and no write is lost.
 
 use crate::support::ending::{Ending, Executioner};
 use crate::support::proxy::{Loss, Proxy};
@@ -8,7 +8,7 @@ use crate::support::twin::{Column, Key, Values};
 use crate::support::*;
 use pgrecast::failpoint::Failpoint as P;
 
-/// More than one batch of keys, when all of them change; and with rows this sparse, many parts of a chunk.
+/// More than one batch of keys, if all of them change; and, because rows are wide, many pieces of a chunk.
 const ROWS: u64 = 32_000;
 
 const DEFINITION: &str = "
@@ -27,7 +27,7 @@ const ALTER: &str = "alter column id type bigint, add column note text not null 
 
 const RUN: [&str; 8] = ["run", "t", "--alter", ALTER, "--json", "--chunk-time", "50ms", "--jobs=2"];
 
-/// The way to the end, each moment by its pass since the run began.
+/// The moments of a run to its end, each with its pass since the run began.
 const WAY: [(P, u64); 35] = [
     (P::Planned, 1),
     (P::Shadowed, 1),
@@ -66,7 +66,7 @@ const WAY: [(P, u64); 35] = [
     (P::RoundDone, 1),
 ];
 
-/// How many moments of the way are before the swap.
+/// How many of the moments are before the swap.
 const BEFORE_THE_SWAP: usize = 29;
 
 const WAY_BACK: [(P, u64); 10] = [
@@ -82,12 +82,12 @@ const WAY_BACK: [(P, u64); 10] = [
     (P::GuardOff, 1),
 ];
 
-/// Met by `tests/in_place.rs`.
+/// Tested in `in_place/steps.rs`.
 const IN_PLACE: [P; 4] = [P::StepBegun, P::StepIndexDone, P::StepDone, P::StepUndone];
 
 const TAKING_AWAY: [(P, u64); 3] = [(P::TriggersOff, 1), (P::ObjectsDropped, 1), (P::TakenAway, 1)];
 
-/// A table with its twin, filled, and a table that points at it.
+/// A filled table with its twin, and a table that references it.
 async fn create(db: &TestDb<'_>) -> Table {
     let columns = [
         Column::new("customer", Values::Int),
@@ -107,7 +107,7 @@ async fn create(db: &TestDb<'_>) -> Table {
     table
 }
 
-/// Changes every row at once. Waits for writers first, so that nobody waits in a circle.
+/// Changes every row at once. Waits for writers first, to avoid a deadlock.
 async fn change_all_rows(db: &TestDb<'_>) {
     db.execute(
         "begin; lock table t in exclusive mode;
@@ -120,8 +120,7 @@ async fn phase(db: &TestDb<'_>) -> String {
     db.query_value("select phase from pgrecast.migration order by created_at desc limit 1").await
 }
 
-/// Ends the command at each of these moments, one after the other and in each way in turn; the application works
-/// all the while.
+/// Ends the command at each of these moments in sequence, in different ways, while the application works.
 async fn end_at_each(
     executioner: &mut Executioner<'_, '_>,
     workload: &Workload,
@@ -131,10 +130,10 @@ async fn end_at_each(
 ) {
     for ((point, pass), ending) in way.iter().zip(endings.iter().copied().cycle()) {
         if *point == P::Planned && ending != Ending::Kill {
-            continue; // what comes next connects anew
+            continue; // the next command connects again
         }
         let ended = executioner.end_at(arguments, *point, *pass, ending).await;
-        assert!(ended.is_some(), "{arguments:?} never came to {point:?}");
+        assert!(ended.is_some(), "{arguments:?} never reached {point:?}");
         workload.commits(1).await;
         if *point == P::Capturing {
             change_all_rows(executioner.db).await;
@@ -142,7 +141,7 @@ async fn end_at_each(
     }
 }
 
-/// The change is made although its run is ended at every moment.
+/// The change completes although the run is ended at every moment.
 async fn runs_to_the_end_in_spite_of(endings: &[Ending]) {
     let cluster = Cluster::start(&[]);
     let mut db = TestDb::create_in(&cluster, "kill").await.with_little_as_much();
@@ -169,7 +168,7 @@ async fn runs_to_the_end_in_spite_of(endings: &[Ending]) {
     assert_nothing_left(&db).await;
 }
 
-/// The way back is gone although it is ended at every moment.
+/// The rollback completes although it is ended at every moment.
 async fn rolls_back_in_spite_of(endings: &[Ending]) {
     let cluster = Cluster::start(&[]);
     let mut db = TestDb::create_in(&cluster, "back").await.with_little_as_much();
@@ -177,7 +176,7 @@ async fn rolls_back_in_spite_of(endings: &[Ending]) {
     let before = schema_dump(&db).await;
     let workload = Workload::on(&table).outliving_the_server().start(&db).await;
     let mut executioner = Executioner::of(&mut db).await;
-    // Ended right after the swap: what the way back finds is not what a whole run leaves.
+    // Ended right after the swap: the rollback starts from another state than after a complete run.
     end_at_each(&mut executioner, &workload, &RUN, &[(P::Swapped, 1)], endings).await;
     end_at_each(&mut executioner, &workload, &["rollback", "t"], &WAY_BACK[..6], endings).await;
     let id: String = executioner.db.query_value("select id::text from pgrecast.migration").await;
@@ -195,7 +194,7 @@ async fn rolls_back_in_spite_of(endings: &[Ending]) {
     assert_nothing_left(&db).await;
 }
 
-/// Given up after it was ended at any moment before the swap, and ended again while it is given up.
+/// Aborted after the run was ended at each moment before the swap; the abort is ended too.
 async fn is_given_up_in_spite_of(endings: &[Ending]) {
     let cluster = Cluster::start(&[]);
     let mut db = TestDb::create_in(&cluster, "abort").await.with_little_as_much();
@@ -203,7 +202,7 @@ async fn is_given_up_in_spite_of(endings: &[Ending]) {
     let before = schema_dump(&db).await;
     let workload = Workload::on(&table).outliving_the_server().start(&db).await;
     let mut executioner = Executioner::of(&mut db).await;
-    // All moments for all four ways to end it, a quarter each.
+    // All moments, a quarter for each of the four ways.
     let place = Ending::ALL.iter().position(|ending| endings == [*ending]).unwrap_or(1);
     for (n, (point, pass)) in WAY[..BEFORE_THE_SWAP].iter().enumerate().skip(place).step_by(4) {
         let endings = &endings[n / 4 % endings.len()..];
@@ -226,7 +225,7 @@ async fn is_given_up_in_spite_of(endings: &[Ending]) {
     assert_nothing_left(&db).await;
 }
 
-/// Each way to end it in turn; and each by itself, where all cases are wanted.
+/// The ways to end a run in turn; and each separately, if all cases are requested.
 fn ways_to_end() -> impl Iterator<Item = &'static [Ending]> {
     some([&Ending::ALL[..]].into_iter().chain(Ending::ALL.chunks(1)), 0, 1 + Ending::ALL.len())
 }
@@ -252,7 +251,7 @@ async fn whatever_ended_can_be_given_up_without_a_trace() {
     }
 }
 
-/// The connection breaks while the swap commits: what the state says is true, and `run` goes on from there.
+/// The connection breaks while the swap commits: the state is correct, and `run` continues from there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_commit_of_the_swap_without_an_answer_is_neither_guessed_nor_repeated() {
     let cluster = Cluster::start(&[]);
@@ -283,7 +282,7 @@ async fn a_commit_of_the_swap_without_an_answer_is_neither_guessed_nor_repeated(
     assert_nothing_left(&db).await;
 }
 
-/// What a killed run has sent is still being done by its backend when the next run begins.
+/// A backend still executes the statement of a killed run when the next run begins.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_chunk_that_an_orphan_still_copies_is_not_copied_twice() {
     let db = TestDb::create("orphan").await;
@@ -295,7 +294,7 @@ async fn a_chunk_that_an_orphan_still_copies_is_not_copied_twice() {
     )
     .await;
     let run = ["run", "t", "--alter", "alter n type bigint using held(n)"];
-    // The orphan goes on just when the next run begins; or is held until that has ended it.
+    // The orphan continues when the next run begins, or is held until that run has terminated it.
     for is_let_go in [true, false] {
         let obstacle = db.connect().await;
         obstacle.batch_execute("begin; select pg_advisory_xact_lock(42)").await.unwrap();
@@ -305,7 +304,7 @@ async fn a_chunk_that_an_orphan_still_copies_is_not_copied_twice() {
         wait_until("the chunk is being copied", async || db.query_value::<i64>(copying).await == 1).await;
         first.kill();
         first.wait().await;
-        assert_eq!(db.query_value::<i64>(copying).await, 1, "the orphan is still at it");
+        assert_eq!(db.query_value::<i64>(copying).await, 1, "the orphan is still active");
         let second = db.spawn(&run);
         if !is_let_go {
             wait_until("the orphan is gone", async || {
@@ -330,7 +329,7 @@ async fn a_chunk_that_an_orphan_still_copies_is_not_copied_twice() {
     assert_nothing_left(&db).await;
 }
 
-/// The same where the next run cannot see or end the orphan: the chunk's record alone keeps them apart.
+/// The same if the next run cannot see or terminate the orphan: only the chunk's record prevents a double copy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_chunk_is_left_alone_when_an_unknown_session_has_copied_it_meanwhile() {
     let mut db = TestDb::create("unseen").await;
@@ -363,7 +362,7 @@ async fn a_chunk_is_left_alone_when_an_unknown_session_has_copied_it_meanwhile()
     assert_nothing_left(&db).await;
 }
 
-/// Several indexes at a time: some are there before the key's.
+/// Several indexes in parallel: some exist before the key's index.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn indexes_beside_the_key_are_built_to_the_end_in_spite_of_anything() {
     let run = [&RUN[..], &["--index-jobs=3"]].concat();
@@ -378,7 +377,8 @@ async fn indexes_beside_the_key_are_built_to_the_end_in_spite_of_anything() {
          create index on twin.t (counter); create index on twin.t (customer, code)",
     )
     .await;
-    // The application begins when all is copied: on a slow machine more would change meanwhile than indexes are built beside.
+    // The application starts after the copy: on a slow machine too many rows would change for indexes to be built in
+    // parallel.
     let copied =
         db.spawn_with("postgres", &run, &[("PGRECAST_FAILPOINT", P::AllCopied.as_str())]).wait().await;
     assert_eq!(copied.code, -1, "{}", copied.whole());
@@ -386,7 +386,7 @@ async fn indexes_beside_the_key_are_built_to_the_end_in_spite_of_anything() {
     let mut executioner = Executioner::of(&mut db).await;
     end_at_each(&mut executioner, &workload, &run, &[(P::IndexBuilt, 1)], endings).await;
     let is_beside: bool = executioner.db.query_value(key_is_open).await;
-    assert!(is_beside, "the key's was made first");
+    assert!(is_beside, "the index of the key was built first");
     let way =
         [(P::KeyBuilt, 1), (P::LoggedDeleted, 1), (P::KeyMade, 1), (P::IndexMade, 1), (P::IndexMade, 2)];
     end_at_each(&mut executioner, &workload, &run, &way, endings).await;

@@ -1,4 +1,4 @@
-//! The main job under real traffic, and what verification finds.
+//! A migration under real traffic, and what verification finds.
 
 use std::process::Stdio;
 
@@ -24,10 +24,10 @@ impl Traffic {
         Traffic(child)
     }
 
-    /// Ends it (not by SIGINT, which a shell lets its background jobs ignore); it must not have ended by itself, as it
-    /// does on any error.
+    /// Stops it (not with SIGINT, which background jobs of a shell ignore). It must not have ended before, as it does
+    /// on any error.
     async fn stop(mut self) {
-        assert!(self.0.try_wait().unwrap().is_none(), "pgbench ended by itself: a statement failed");
+        assert!(self.0.try_wait().unwrap().is_none(), "pgbench ended: a statement failed");
         let pid = self.0.id().unwrap().to_string();
         tokio::process::Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
         let output = self.0.wait_with_output().await.unwrap();
@@ -61,7 +61,7 @@ async fn assert_balanced(db: &TestDb<'_>) {
 
 async fn more_history(db: &TestDb<'_>) {
     let before: i64 = db.query_value("select count(*) from pgbench_history").await;
-    wait_until("the traffic goes on", async || {
+    wait_until("the traffic continues", async || {
         db.query_value::<i64>("select count(*) from pgbench_history").await > before + 200
     })
     .await;
@@ -103,7 +103,7 @@ async fn accounts_change_and_change_back_under_traffic() {
     assert_nothing_left(&db).await;
 }
 
-/// A table whose migration stands right before its swap, which a reader keeps from happening.
+/// A table whose migration is right before its swap, blocked by a reader.
 async fn before_the_swap(db: &TestDb<'_>) {
     db.execute(
         "create table t (id int primary key, v text, n numeric, s serial, up int references t (id));
@@ -117,7 +117,7 @@ async fn before_the_swap(db: &TestDb<'_>) {
         .pgrecast(&["run", "t", "--alter", "alter column id type bigint", "--lock-attempts", "1", "--json"])
         .await
         .expect_code(1);
-    // The reader held no lock that stands in the way of capture: only the swap was refused.
+    // The reader's lock does not conflict with capture: only the swap is blocked.
     assert_eq!(output.json()["phase"], "verified", "{}", output.whole());
     reader.batch_execute("rollback").await.unwrap();
 }
@@ -140,7 +140,7 @@ async fn a_row_that_differs_is_named_and_there_is_no_swap() {
         let shadow = shadow_schema(&db).await;
         db.execute(&tamper.replace("{shadow}", &shadow)).await;
         for _ in 0..2 {
-            // Also the second time: a failed verification is not forgotten.
+            // Also the second time: a failed verification is recorded.
             let output = db.pgrecast(&["run", "t", "--json"]).await.expect_code(5);
             assert!(output.stderr.contains(expected), "{tamper}: {}", output.whole());
             assert_eq!(output.json()["phase"], "level");
@@ -192,22 +192,26 @@ async fn a_definition_changed_by_somebody_else_is_noticed() {
     for change in some(CHANGES, 0, 3) {
         db.execute(change).await;
         let output = db.pgrecast(&["run", "t", "--json"]).await.expect_code(5);
-        assert!(output.stderr.contains("definition of public.t was changed"), "{change}: {}", output.whole());
+        assert!(
+            output.stderr.contains("another session has changed the definition of public.t"),
+            "{change}: {}",
+            output.whole()
+        );
         db.pgrecast(&["abort", "t"]).await.expect_code(0);
         assert_nothing_left(&db).await;
         db.execute("drop table t").await;
         before_the_swap(&db).await;
     }
     db.execute("vacuum analyze t").await;
-    // What is written elsewhere in its statement, and means the same.
+    // The same change with the parts in another order.
     db.execute("alter table t   alter s   set default   nextval('t_s_seq'::regclass)").await;
     db.execute("update t set v = 'same'; alter table t add passing int; alter table t drop passing").await;
     db.pgrecast(&["run", "t"]).await.expect_code(0);
     db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
 }
 
-/// Swaps the table under a snapshot that is younger than the new table and older than the swap, so that
-/// the guard stays. A row came in between.
+/// Swaps the table under a snapshot that is younger than the new table and older than the swap, so that the guard
+/// stays. A row was inserted in between.
 async fn swapped_under_an_old_snapshot(db: &TestDb<'_>) -> Client {
     let reader = db.connect().await;
     reader.batch_execute("begin; select count(*) from t").await.unwrap();
@@ -235,7 +239,7 @@ async fn a_snapshot_older_than_the_new_table_is_waited_for() {
     .await;
     let app = db.role("app", "grant select, update on t, other to {role}").await;
     let owner = db.owner_role("owner", &["t"]).await;
-    // The owner may not look into the application's sessions; a superuser may.
+    // The owner may not see details of the application's sessions; a superuser may.
     for role in [&owner.name, "postgres"] {
         let old = db.connect_as(&app).await;
         old.batch_execute("begin isolation level repeatable read; select count(*) from other").await.unwrap();
@@ -253,7 +257,7 @@ async fn a_snapshot_older_than_the_new_table_is_waited_for() {
             status["throttle"]["reason"].as_str().is_some_and(|reason| reason.contains(&app.name))
         })
         .await;
-        // It would not see the rows of the new table; of the one that it began with it sees all.
+        // It would not see the rows of the new table. It sees all rows of the old one.
         let rows: i64 = old.query_one("select count(*) from t", &[]).await.unwrap().get(0);
         assert_eq!(rows, 2000);
         old.batch_execute("commit").await.unwrap();
@@ -265,7 +269,7 @@ async fn a_snapshot_older_than_the_new_table_is_waited_for() {
     db.execute(&format!("drop owned by {}, {} cascade", owner.name, app.name)).await;
 }
 
-/// What somebody else may do to the definition of `t`.
+/// Changes of the definition of `t` by another session.
 const CHANGES: &[&str] = &[
     "alter table t add column late int",
     "comment on column t.v is 'late'",
@@ -287,7 +291,7 @@ async fn what_is_added_after_the_swap_is_not_lost_by_a_rollback() {
         let old = swapped_under_an_old_snapshot(&db).await;
         db.execute(change).await;
         let output = db.pgrecast(&["rollback", "t"]).await.expect_code(5);
-        assert!(output.stderr.contains("would be lost by going back"), "{change}: {}", output.whole());
+        assert!(output.stderr.contains("a rollback would lose the change"), "{change}: {}", output.whole());
         old.batch_execute("rollback").await.unwrap();
         db.pgrecast(&["run", "t"]).await.expect_code(0);
         db.pgrecast(&["rollback", "t"]).await.expect_code(5);
@@ -331,7 +335,7 @@ async fn writes_of_a_replication_role_and_a_backlog_of_many_keys_are_brought_ove
     db.pgrecast(&["run", "t", "--alter", "alter id type bigint", "--lock-attempts", "1"])
         .await
         .expect_code(1);
-    // Several batches of keys, in place and moved, by a writer for whom ordinary triggers are silent.
+    // Several batches of keys, updated and with changed keys, by a writer for which ordinary triggers do not fire.
     db.execute("set session_replication_role = replica; update t set n = n + id where id <= 100000").await;
     db.execute("set session_replication_role = replica; update t set id = -id where id % 3 = 0").await;
     db.execute("set session_replication_role = replica; delete from t where id % 100 = 1; set session_replication_role = origin").await;
@@ -359,7 +363,7 @@ async fn an_old_snapshot_gets_a_serialization_error_instead_of_an_update_of_noth
     old.batch_execute("rollback").await.unwrap();
     db.pgrecast(&["run", "t"]).await.expect_code(0);
     let guards: i64 = db.query_value("select count(*) from pg_trigger where tgname = 'pgrecast_guard'").await;
-    assert_eq!(guards, 0, "the guard goes when no old snapshot lives");
+    assert_eq!(guards, 0, "the guard is dropped when no old snapshot exists");
     db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
     assert_nothing_left(&db).await;
 }

@@ -1,4 +1,5 @@
-//! What others may do while a migration is open: it is noticed, said, nothing is lost, and there is a way out.
+//! Changes by other sessions while a migration is open: they are detected and reported, nothing is lost, and the user
+//! can continue or abort.
 
 use crate::support::database::SUPERUSER;
 use crate::support::ending::is_stopped;
@@ -6,7 +7,7 @@ use crate::support::*;
 
 const CHANGE: [&str; 4] = ["run", "t", "--alter", "alter column id type bigint"];
 
-/// A table whose migration has come so far: right before the swap, which a reader keeps from happening.
+/// A table whose migration is right before the swap, blocked by a reader.
 async fn before_the_swap(db: &TestDb<'_>) -> String {
     db.execute(
         "create table t (id int primary key, v text);
@@ -19,8 +20,8 @@ async fn before_the_swap(db: &TestDb<'_>) -> String {
     db.query_value("select id::text from pgrecast.migration order by created_at desc limit 1").await
 }
 
-/// What somebody does, the exit code of the next `run`, and words of its error; `{s}` is the shadow's schema, `{i}`
-/// the first digits of the id.
+/// A statement of another session, the exit code of the next `run`, and a part of its error; `{s}` is the shadow's
+/// schema, `{i}` the first digits of the id.
 const MEDDLING: &[(&str, i32, &str)] = &[
     ("drop table {s}.t", 5, "shadow"),
     ("drop schema {s} cascade", 5, "shadow"),
@@ -29,7 +30,7 @@ const MEDDLING: &[(&str, i32, &str)] = &[
     ("drop trigger \"!pgrecast_capture\" on t", 5, "capture triggers"),
     ("alter table t disable trigger \"!pgrecast_capture_truncate\"", 5, "capture triggers"),
     ("drop function pgrecast.capture_forward_{i}() cascade", 5, "capture triggers"),
-    ("alter table t drop constraint t_pkey", 5, "definition of public.t was changed"),
+    ("alter table t drop constraint t_pkey", 5, "another session has changed the definition of public.t"),
     ("alter table t rename column id to key", 5, "column id of the key does not exist any more"),
     ("alter table t rename to elsewhere", 5, "public.t"),
     ("drop table t", 5, "public.t does not exist any more"),
@@ -70,7 +71,7 @@ async fn the_state_dropped_by_hand_takes_capture_with_it() {
     }
     let left = format!("pgrecast_{}", &id[..8]);
     db.execute(&format!("drop schema {left} cascade; drop schema {left}_retired cascade")).await;
-    // And all begins anew.
+    // Then everything starts again.
     db.pgrecast(&CHANGE).await.expect_code(0);
     db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
     assert_nothing_left(&db).await;
@@ -143,7 +144,7 @@ async fn a_truncate_between_looking_and_batches_is_obeyed_first() {
     for (command, value) in [("run", 1), ("rollback", 2)] {
         db.execute("update t set v = 0").await;
         let running = at("measured:1:stop", &[command, "t"]);
-        wait_until("it stands still", async || is_stopped(running.pid())).await;
+        wait_until("it is stopped", async || is_stopped(running.pid())).await;
         db.execute(&format!("truncate t; insert into t select g, {value} from generate_series(1, 50) g"))
             .await;
         running.signal("CONT");

@@ -1,5 +1,5 @@
-//! What a migration costs the application: the longest that one of its statements stands still, and how much
-//! slower they are while rows are copied.
+//! The cost of a migration for the application: the longest wait of a statement, and how much slower statements are
+//! during the copy.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 const ROWS: i32 = 2_000_000;
 
-/// Clients that read one row and update another, again and again.
+/// Clients that repeatedly read one row and update another.
 struct Load {
     is_over: Arc<AtomicBool>,
     /// Statements so far.
@@ -19,7 +19,7 @@ struct Load {
 }
 
 impl Load {
-    /// Starts `count` clients; each begins every `pace`, or at once after the last when that took longer.
+    /// Starts `count` clients; each begins a statement every `pace`, or immediately if the last one took longer.
     async fn start(db: &TestDb<'_>, count: u32, pace: Duration) -> Load {
         let (is_over, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut clients = Vec::new();
@@ -54,7 +54,7 @@ impl Load {
         Load { is_over, done, clients }
     }
 
-    /// Stops them; gives how long each statement took, the longest last.
+    /// Stops them; returns the durations of the statements, the longest last.
     async fn stop(self) -> Vec<Duration> {
         self.is_over.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
@@ -68,7 +68,7 @@ impl Load {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_statement_of_the_application_stands_still_for_long() {
-    // --lock-timeout, --max-lock-time, and 100 ms: from then on the server itself writes down who waits for a lock, however
+    // --lock-timeout, --max-lock-time, and 100 ms. After this time the server itself logs who waits for a lock, however
     // busy the processors are.
     let cluster = Cluster::start(&["deadlock_timeout=700ms"]);
     let db = TestDb::create_in(&cluster, "stall").await;
@@ -78,7 +78,7 @@ async fn no_statement_of_the_application_stands_still_for_long() {
     ))
     .await;
     db.execute("vacuum analyze t").await;
-    // 500 updates a second.
+    // 500 updates per second.
     let pace = Duration::from_millis(8);
     let load = Load::start(&db, 4, pace).await;
     wait_until("enough is measured", async || load.done.load(Ordering::Relaxed) >= 2000).await;
@@ -89,7 +89,7 @@ async fn no_statement_of_the_application_stands_still_for_long() {
     let during = load.stop().await;
     db.pgrecast(&["cleanup", "t"]).await.expect_code(0);
 
-    // Four clients, each with up to a thousand updates a second, forth and back.
+    // Four clients, each with up to a thousand updates per second, during the change and the rollback.
     let load = Load::start(&db, 4, Duration::from_millis(1)).await;
     let change = ["run", "t", "--alter", "alter v type numeric", "--lock-attempts", "1000"];
     db.pgrecast(&change).await.expect_code(0);

@@ -1,8 +1,8 @@
-//! The model test: random tables under random writes, random changes of them, ended at random moments in
-//! every way, given up, rolled back and done again; PostgreSQL says what should have come out.
+//! The model test: random tables under random writes, random changes that are ended at random moments in every way,
+//! aborted, rolled back and repeated. PostgreSQL itself gives the expected result.
 //!
-//! `scripts/torture.sh [minutes]` runs it. Each table follows from a seed of its own, which is printed before
-//! it begins: `PGRECAST_TEST_SEED` begins with that one. What runs at the same time is not repeated exactly.
+//! `scripts/torture.sh [minutes]` runs it. Each table is derived from its own seed, which is printed first:
+//! `PGRECAST_TEST_SEED` starts with that one. Concurrent timing is not repeated exactly.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,10 +14,11 @@ use crate::support::twin::Random;
 use crate::support::*;
 use pgrecast::failpoint::Failpoint;
 
-/// Within which a command is ended at no moment in particular, in milliseconds: some are over by then.
+/// The maximum delay before a command is ended at a random moment, in milliseconds: some commands finish earlier.
 const LONGEST: u64 = 1000;
 
-/// What reads the table: a view that keeps its columns, one that has to be made anew, and what stands on them.
+/// Objects that read the table: a view that keeps its columns, one that must be created again, and objects that depend
+/// on them.
 const VIEWS: &str = "
     create view counted as select count(*) as n from {table};
     create view whole with (security_barrier) as select t as whole from {table} t;
@@ -25,7 +26,7 @@ const VIEWS: &str = "
     create materialized view counted_once as select count(*) as n from {table};
     create unique index on counted_once (n)";
 
-/// The moments that a command may come to, from its beginning on.
+/// The moments that a command may reach.
 fn points_of(command: &str) -> &'static [Failpoint] {
     let at = |point: Failpoint| Failpoint::ALL.iter().position(|other| *other == point).unwrap();
     match command {
@@ -35,7 +36,7 @@ fn points_of(command: &str) -> &'static [Failpoint] {
     }
 }
 
-/// What was done in all.
+/// The totals.
 #[derive(Debug, Default)]
 struct Summary {
     tables: u64,
@@ -70,7 +71,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// One table's story.
+/// The history of one table.
 struct Story<'s, 'd, 'c> {
     executioner: Executioner<'d, 'c>,
     random: Random,
@@ -79,7 +80,7 @@ struct Story<'s, 'd, 'c> {
 }
 
 impl Story<'_, '_, '_> {
-    /// Runs a command to its end, ended some times on its way.
+    /// Runs a command until it completes; it is ended several times.
     async fn finish(&mut self, arguments: &[&str]) -> Output {
         for _ in 0..self.random.below(5) {
             if let Some(output) = self.ended(arguments).await
@@ -97,7 +98,7 @@ impl Story<'_, '_, '_> {
         output
     }
 
-    /// Ends a command at a moment by name, or at any. `None`: it never came to that moment.
+    /// Ends a command at a named moment, or at a random time. `None`: it never reached that moment.
     async fn ended(&mut self, arguments: &[&str]) -> Option<Output> {
         let ending = Ending::ALL[self.random.below(4) as usize];
         let output = if self.random.one_in(2) {
@@ -120,7 +121,7 @@ impl Story<'_, '_, '_> {
         output
     }
 
-    /// Has the last migration the phase that a command leads to?
+    /// Whether the last migration has the final phase of a command.
     async fn is_over(&self, command: &str) -> bool {
         let end: &[&str] = match command {
             "run" => &["swapped"],
@@ -153,7 +154,7 @@ impl Story<'_, '_, '_> {
         self.summary.comparisons += 1;
     }
 
-    /// One migration to one of its ends. Says whether the table has its new shape.
+    /// Runs one migration to one of its final phases. Returns whether the table has its new shape.
     async fn migrate(&mut self, change: &Change, table: &Table, workload: &Workload) -> bool {
         let before = schema_dump(self.executioner.db).await;
         let arguments = change.arguments();
@@ -161,7 +162,7 @@ impl Story<'_, '_, '_> {
             self.ended(&arguments).await;
             match self.phase().await.as_str() {
                 "swapped" => "rolled back",
-                // Not even begun, or an earlier one's.
+                // Not begun, or of an earlier one.
                 "" | "aborted" | "rolled_back" | "finished" => return false,
                 _ => "aborted",
             }
@@ -189,7 +190,7 @@ impl Story<'_, '_, '_> {
         *self.summary.ends.entry(end).or_default() += 1;
         assert_no_object_left(self.executioner.db).await;
         if end != "kept" {
-            // Every snapshot shows both as equal, also while they are written to.
+            // In every snapshot both are equal, also during writes.
             self.compare(table).await;
             let differences = diff(
                 &dump::without_sequence_values(&before),
@@ -202,7 +203,7 @@ impl Story<'_, '_, '_> {
     }
 }
 
-/// A table from its making to its last comparison.
+/// Tests one table from its creation to its last comparison.
 async fn torture(cluster: &Cluster, seed: u64, summary: &mut Summary) {
     let mut random = Random::new(seed);
     let model = Model::new(&mut random);

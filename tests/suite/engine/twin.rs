@@ -1,5 +1,5 @@
-//! The same ALTER, done by pgrecast to a table under writes and plainly to its twin, must give the same
-//! rows and the same catalog; and after a rollback nothing of what was written in between may be missing.
+//! The same ALTER, by pgrecast on a table under writes and directly on its twin, must give the same rows and the same
+//! catalog. After a rollback no write in between may be missing.
 
 use crate::support::twin::{Column, Key, Values, compare};
 use crate::support::*;
@@ -7,12 +7,12 @@ use serde_json::Value;
 
 /// Rows each table begins with.
 const ROWS: u64 = 20_000;
-/// Transactions each connection commits before, between and after the commands.
+/// Transactions that each connection commits before, between and after the commands.
 const SOME: u64 = 30;
 
 /// One kind of table, and a change that rewrites it.
 struct Case {
-    /// As given on the command line, and in SQL.
+    /// The change on the command line, and in SQL.
     name: &'static str,
     definition: &'static str,
     key: Key,
@@ -128,7 +128,7 @@ const MANY_TYPES: Case = Case {
     columns: &[
         Column::new("title", Values::Text),
         Column::nullable("body", Values::Toast),
-        // Narrowed by the change: its third digit is lost, and must be there again after a rollback.
+        // Narrowed by the change: its third digit is lost, and a rollback must restore it.
         Column::nullable("price", Values::Numeric(3)).fill_only(),
         Column::nullable("fee", Values::Numeric(2)),
         Column::nullable("data", Values::Jsonb),
@@ -139,7 +139,7 @@ const MANY_TYPES: Case = Case {
     alter: "alter column price type numeric(12,2), alter column scores type bigint[]",
 };
 
-/// The change is made while others write, and then equals the plain ALTER: in rows, and in the catalog.
+/// The change runs under writes, and its result equals that of the plain ALTER, in rows and in the catalog.
 async fn equals_the_plain_alter(case: &Case) {
     let db = TestDb::create("twin").await.with_little_as_much();
     let table = case.create(&db).await;
@@ -153,7 +153,7 @@ async fn equals_the_plain_alter(case: &Case) {
 
     db.execute(&format!("alter table {} {}", table.twin, case.alter)).await;
     let rows = table.assert_equal(&db).await;
-    assert!(rows > 0, "rows are there to be compared");
+    assert!(rows > 0, "there are rows to compare");
 
     expect_phase(&db, &["cleanup", &id, "--json"], None).await;
     let plain = TestDb::create("plain").await;
@@ -166,7 +166,7 @@ async fn equals_the_plain_alter(case: &Case) {
     assert_nothing_left(&db).await;
 }
 
-/// What is written after the swap is in the old table after the rollback, and the catalog is as it was.
+/// Everything written after the swap is in the old table after the rollback, and the catalog is as before.
 async fn rolls_back_without_losing_a_write(case: &Case) {
     let db = TestDb::create("rollback").await.with_little_as_much();
     let table = case.create(&db).await;
@@ -182,7 +182,7 @@ async fn rolls_back_without_losing_a_write(case: &Case) {
     workload.stop().await.assert_clean();
 
     let rows = table.assert_equal(&db).await;
-    assert!(rows > 0, "rows are there to be compared");
+    assert!(rows > 0, "there are rows to compare");
 
     expect_phase(&db, &["cleanup", &id, "--json"], None).await;
     assert_same_catalog(&before, &schema_dump(&db).await);
@@ -243,8 +243,8 @@ tests_of_cases! {
     many_types: super::MANY_TYPES;
 }
 
-/// The judge itself is judged: what it compares with must stay equal as long as nobody interferes, and
-/// whatever is wrong must be noticed.
+/// Tests the comparison itself: the twins must stay equal as long as nobody interferes, and every difference must be
+/// detected.
 mod the_judge {
     use super::*;
 
@@ -258,7 +258,7 @@ mod the_judge {
                 let plan = Workload::on(&table).rate(1000);
                 let workload = if truncates { plan.with_truncate() } else { plan }.start(&db).await;
                 workload.commits(250).await;
-                // While it runs, too: every snapshot shows both as equal.
+                // Also while it runs: both are equal in every snapshot.
                 table.assert_equal(&db).await;
                 workload.commits(250).await;
                 workload.stop().await.assert_clean();

@@ -1,11 +1,11 @@
-//! What others do to a table between the steps of a change that needs no copy.
+//! Changes by other sessions between the steps of a change without a copy.
 
 use crate::support::ending::{Ending, Executioner};
 use crate::support::in_place::{TABLE, phase};
 use crate::support::{TestDb, schema_dump, wait_until};
 use pgrecast::failpoint::Failpoint as P;
 
-/// A change whose second step fails, and what another session does before it is gone on with.
+/// A change whose second step fails, and a statement of another session before it continues.
 async fn stopped_at_duplicates(db: &TestDb<'_>, change: &str) {
     db.execute(&format!(
         "drop table if exists orders, customer; {TABLE}; update orders set code = 'c1' where id = 2"
@@ -18,16 +18,16 @@ async fn stopped_at_duplicates(db: &TestDb<'_>, change: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_make_under_our_names_is_neither_taken_for_ours_nor_dropped() {
     let db = TestDb::create("names").await;
-    // An index of the name, of another definition, after the build failed.
+    // An index with the same name and another definition, after the build failed.
     stopped_at_duplicates(&db, "add constraint once unique (code)").await;
     db.execute("create index once on orders (tenant)").await;
     let output = db.pgrecast(&["run", "orders"]).await.expect_code(5);
-    assert!(output.stderr.contains("definition of public.orders was changed"), "{}", output.whole());
+    assert!(output.stderr.contains("another session has changed the definition"), "{}", output.whole());
     db.pgrecast(&["abort", "orders"]).await.expect_code(0);
     let left: i64 = db.query_value("select count(*) from pg_indexes where indexname = 'once'").await;
     assert_eq!(left, 1, "the index of the other session was dropped");
 
-    // A constraint of the name of a step that is done.
+    // A constraint with the same name as that of a finished step.
     stopped_at_duplicates(&db, "add constraint k check (amount > 0), add constraint once unique (code)")
         .await;
     db.execute(
@@ -40,7 +40,7 @@ async fn what_others_make_under_our_names_is_neither_taken_for_ours_nor_dropped(
     let left: i64 = db.query_value("select count(*) from pg_constraint where conname = 'k'").await;
     assert_eq!(left, 1, "the constraint of the other session was dropped");
 
-    // Columns that exchange their names under a step that is still to come.
+    // Columns that exchange their names before a later step.
     stopped_at_duplicates(&db, "alter tenant set not null, add constraint once unique (code)").await;
     db.execute("alter table orders rename code to old_code; alter table orders rename note to code").await;
     let output = db.pgrecast(&["run", "orders"]).await.expect_code(5);
@@ -65,7 +65,7 @@ async fn an_index_is_dropped_last_and_only_the_one_that_is_meant() {
         let output = db.pgrecast(&run(&format!("drop index {index}"))).await.expect_code(2);
         assert!(output.stderr.contains(words), "{}", output.whole());
     }
-    // Not the one of the same name in the table's schema, but the one that the name means.
+    // Not the index with that name in the table's schema, but the one that the name means.
     db.execute("create schema s; create table s.t (id int primary key); create index by_note2 on s.t (id)")
         .await;
     std::fs::write(file.path(), "alter table s.t alter id set default 4; drop index by_note2;").unwrap();
@@ -74,7 +74,7 @@ async fn an_index_is_dropped_last_and_only_the_one_that_is_meant() {
         .await
         .expect_code(0);
 
-    // What cannot be taken back comes after all that can fail.
+    // Steps that cannot be undone come after all steps that can fail.
     db.execute("update orders set code = 'c1' where id = 2").await;
     let before = schema_dump(&db).await;
     db.pgrecast(&run("drop index by_note; create unique index by_code on orders (code)"))
@@ -265,7 +265,7 @@ async fn a_table_gets_another_name_or_schema_in_place_or_not_at_all() {
         "auto",
     ];
     let output = db.pgrecast(&mixed).await.expect_code(3);
-    assert!(output.whole().contains("the new table takes over the name"), "{}", output.whole());
+    assert!(output.whole().contains("the new table gets the name"), "{}", output.whole());
     db.execute("create view archive.taken as select 1").await;
     for (alter, words) in [
         ("rename to taken", "name-taken archive.taken: "),

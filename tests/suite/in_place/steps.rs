@@ -1,12 +1,12 @@
-//! Changes that need no copy: run under writers, ended at every step in every way and gone on with, taken back,
-//! and stopped by rows that do not fit.
+//! Changes without a copy: run under writers, ended at every step in every way and continued, undone, and stopped by
+//! rows that do not fit.
 
 use crate::support::ending::{Ending, Executioner};
 use crate::support::in_place::{TABLE, phase};
 use crate::support::{Cluster, TestDb, schema_dump, some, wait_until};
 use pgrecast::failpoint::Failpoint as P;
 
-/// Changes that are done in steps, with the text that PostgreSQL would run as it stands.
+/// Changes that run in steps, with the statement for PostgreSQL.
 const STAGED: [&str; 9] = [
     "alter table orders alter amount set not null",
     "alter table orders add constraint positive check (amount > 0)",
@@ -24,7 +24,7 @@ fn arguments(file: &str) -> [&str; 6] {
     ["run", "orders", "--file", file, "--strategy", "auto"]
 }
 
-/// The statement in a file, and what the definition is when PostgreSQL has run it as it stands.
+/// The statement in a file, and the definition after PostgreSQL has run it directly.
 async fn prepare(statement: &str) -> (tempfile::NamedTempFile, String) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), statement).unwrap();
@@ -35,7 +35,7 @@ async fn prepare(statement: &str) -> (tempfile::NamedTempFile, String) {
     (file, dump)
 }
 
-/// Rows are written all the while: whoever waits for longer than a lock may be had would be seen here.
+/// Rows are written all the time: a wait longer than the limit would be detected here.
 async fn write(db: &TestDb<'_>) {
     db.execute(
         "set statement_timeout = '5s'; update orders set note = note where id % 100 = 7;
@@ -51,12 +51,12 @@ async fn what_is_ended_at_any_step_goes_on() {
         let (file, wanted) = prepare(statement).await;
         let path = file.path().to_str().unwrap();
         for ending in some([Ending::Kill, Ending::ALL[1 + n % 3]], n / 2 % 2, 2) {
-            // A crash is one of the whole server.
+            // A crash affects the whole server.
             let own = (ending == Ending::Crash).then(|| Cluster::start(&[]));
             let mut db = TestDb::create_in(own.as_ref().unwrap_or(Cluster::shared()), "in_place").await;
             db.execute(TABLE).await;
             let mut executioner = Executioner::of(&mut db).await;
-            // What is done again connects anew: only a killed process leaves a plan behind and nothing else.
+            // The next command connects again: only a killed process leaves just the plan behind.
             let mut points = if ending == Ending::Kill { vec![P::Planned] } else { Vec::new() };
             let has_index = ["unique", "primary", "index"].iter().any(|word| statement.contains(word));
             if has_index {
@@ -64,7 +64,7 @@ async fn what_is_ended_at_any_step_goes_on() {
             }
             for point in points {
                 let ended = executioner.end_at(&arguments(path), point, 1, ending).await;
-                assert!(ended.is_some(), "{statement} never came to {point:?}");
+                assert!(ended.is_some(), "{statement} never reached {point:?}");
                 write(executioner.db).await;
             }
             // After each step that is not the last.
@@ -82,7 +82,7 @@ async fn what_was_begun_is_taken_back() {
     for statement in some(STAGED, 1, 2) {
         let (file, _) = prepare(statement).await;
         let path = file.path().to_str().unwrap();
-        // That a constraint is known to hold does no harm.
+        // A constraint that is already valid does no harm.
         let is_final = statement.contains("validate");
         for point in [P::Planned, P::StepBegun, P::StepIndexDone, P::StepDone] {
             let mut db = TestDb::create("undone").await;
@@ -93,7 +93,7 @@ async fn what_was_begun_is_taken_back() {
                 continue;
             }
             if statement.starts_with("drop") && point != P::Planned {
-                // Half a drop is no table as it was: it can only go on.
+                // A half-done drop cannot be undone: it can only continue.
                 executioner.db.pgrecast(&["abort", "orders"]).await.expect_code(2);
                 executioner.db.pgrecast(&["run", "orders"]).await.expect_code(0);
                 continue;
@@ -206,13 +206,13 @@ async fn an_instant_change_is_one_transaction_and_gives_way() {
         .query_value("select string_agg(attname, ',' order by attnum) from pg_attribute where attrelid = 'orders'::regclass and attnum > 0")
         .await;
     assert_eq!(columns, "id,amount,label,customer_id,note,tenant,x");
-    // What would be lost is not dropped at once unless that is said.
+    // Values are not dropped at once unless the user requests that.
     db.execute("alter table orders add primary key (id)").await;
     let plan = db.pgrecast(&["plan", "orders", "--alter", "drop x", "--strategy", "auto", "--json"]).await;
     let plan = plan.expect_code(0).json();
     assert_eq!((&plan["strategy"], &plan["actions"][0]["class"]), (&"copy".into(), &"instant".into()));
     db.execute("alter table orders drop constraint orders_pkey").await;
-    // What keeps a table is found by the table's name, whatever came after it.
+    // A migration that keeps a table is found by the table's name, also after later migrations.
     db.execute("alter table orders add primary key (id)").await;
     db.pgrecast(&["run", "orders", "--rebuild"]).await.expect_code(0);
     db.pgrecast(&["rollback", "orders"]).await.expect_code(0);
@@ -224,7 +224,7 @@ async fn an_instant_change_is_one_transaction_and_gives_way() {
         db.query_value("select count(*) from pg_namespace where nspname like 'pgrecast\\_%'").await;
     assert_eq!(kept, 0);
     db.execute("alter table orders drop constraint orders_pkey").await;
-    // A table without a key, and again: nothing is open any more.
+    // A table without a key; then again: no migration is open any more.
     db.pgrecast(&["run", "orders", "--alter", "drop x", "--strategy", "in-place"]).await.expect_code(0);
 }
 

@@ -1,5 +1,5 @@
-//! How locks are asked for: nobody queues behind us for long, those in the way are named and left alone
-//! unless we are told to end them.
+//! Lock requests: nobody waits long behind them, and blocking sessions are reported and not terminated unless the user
+//! asks for it.
 
 use crate::support::wait::between_two_looks;
 use crate::support::*;
@@ -12,7 +12,7 @@ async fn fill(db: &TestDb<'_>) {
 /// With time enough under the lock: on a busy machine our session, once it has the lock, waits for the processor.
 const CHANGE: [&str; 6] = ["run", "t", "--alter", "alter id type bigint", "--max-lock-time", "1min"];
 
-/// Waits until the open migration has asked for a lock so often.
+/// Waits until the open migration has tried a lock this often.
 async fn attempts(db: &TestDb<'_>, at_least: i64) -> serde_json::Value {
     let mut last = serde_json::Value::Null;
     wait_until("it has asked for the lock", async || {
@@ -33,7 +33,7 @@ async fn a_role_that_sees_no_ages_does_not_ask_behind_a_long_transaction() {
     holder.batch_execute("begin; update t set v = 'w' where id = 1").await.unwrap();
     let run = db.spawn_with(&owner.name, &CHANGE, &[]);
     wait_until("it looks for the lock", async || run.stderr_so_far().contains("(try 1 of ")).await;
-    // Nobody queues behind us: we do not even ask.
+    // Nobody waits behind us: the lock is not requested.
     let mut asked = 0;
     while !run.stderr_so_far().contains("(try 4 of ") {
         let waiting: i64 = db
@@ -128,7 +128,7 @@ async fn a_name_like_ours_spares_no_session_and_a_record_does() {
                   where a.pid = $1 and m.phase = 'planned'";
     db.query(record, &[&pid]).await;
     let run = db.spawn(&["run", "t", "--kill-blockers-after", "1s"]);
-    wait_until("one is ended", async || run.stderr_so_far().contains("was ended")).await;
+    wait_until("one is ended", async || run.stderr_so_far().contains("was terminated")).await;
     assert!(named.batch_execute("select 1").await.is_err());
     attempts(&db, 8).await;
     recorded.batch_execute("commit").await.expect("nobody ended it");
@@ -251,7 +251,7 @@ async fn nobody_queues_behind_a_request_for_longer_than_its_budget() {
     db.execute(&format!("alter database {} set log_statement = 'all'", db.name())).await;
     let stop = [("PGRECAST_FAILPOINT", "verified:1:stop")];
     let run = db.spawn_with("postgres", &CHANGE, &stop);
-    wait_until("it stands right before the swap", async || {
+    wait_until("it is right before the swap", async || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", run.pid())).unwrap_or_default();
         status.contains("State:\tT")
     })
@@ -301,7 +301,7 @@ async fn nobody_queues_behind_a_request_for_longer_than_its_budget() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn verification_gives_way_to_a_truncate() {
     let db = TestDb::create("give_way").await;
-    // Whoever compares stands still at the first row.
+    // The comparison stops at the first row.
     db.execute(
         "create function slow(v int) returns int immutable language plpgsql as $$ begin
              if v = 1 and current_setting('application_name') like '%verify' then perform pg_sleep(3600); end if;

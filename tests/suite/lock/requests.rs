@@ -1,4 +1,4 @@
-//! A request for locks, by hand: made once, within its budget, and not at all behind a long transaction.
+//! A lock request, step by step: made once, within its time limit, and not at all behind a long transaction.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const POLICY: LockPolicy = LockPolicy {
     kill_blockers_after: None,
 };
 
-/// Requests that wait, and those that were granted on the two tables in the strongest mode.
+/// Waiting and granted requests on the two tables in the strongest mode.
 async fn locks(db: &TestDb<'_>) -> (i64, i64) {
     let count = async |condition: &str| {
         db.query_value::<i64>(&format!(
@@ -40,7 +40,7 @@ async fn a_request_has_all_its_tables_or_none_and_leaves_nobody_waiting() {
     let request = Request { targets: vec![target("t").await, target("u").await], mains: vec![0] };
     let mut locking = Locking::new(&hand.run, &[hand.change.id], Purpose::Swap, POLICY);
 
-    // The second table is in use by a transaction that is young, so that it is requested.
+    // A young transaction uses the second table, so the lock is requested.
     let reader = db.connect().await;
     reader.batch_execute("begin; select from u").await.unwrap();
     let granted = locking.try_acquire(&request, LockMode::AccessExclusive).await.unwrap();
@@ -49,7 +49,7 @@ async fn a_request_has_all_its_tables_or_none_and_leaves_nobody_waiting() {
     assert_eq!(locking.story.attempts, 1);
     assert!(locking.story.blockers.concat().contains("idle in transaction"), "{:?}", locking.story.blockers);
 
-    // By now it is a long one: it is seen, and nothing is requested.
+    // Now it is a long transaction: it is detected, and nothing is requested.
     wait_until("the transaction is long", async || {
         db.query_value::<bool>(
             "select bool_or(clock_timestamp() - xact_start > interval '1100 ms') from pg_stat_activity
@@ -65,7 +65,7 @@ async fn a_request_has_all_its_tables_or_none_and_leaves_nobody_waiting() {
     reader.batch_execute("commit").await.unwrap();
     assert!(locking.try_acquire(&request, LockMode::AccessExclusive).await.unwrap());
     assert_eq!(locks(&db).await, (0, 2));
-    // The transaction that holds them has taken no snapshot yet, and the server limits it.
+    // The transaction that holds them has no snapshot yet, and the server limits its duration.
     let limits: String = hand
         .run
         .control

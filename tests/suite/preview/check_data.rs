@@ -1,5 +1,4 @@
-//! `plan --check-data`: what it says of rows is counted by PostgreSQL itself, and a run that it says nothing of does
-//! not stop at them.
+//! `plan --check-data`: its counts equal those of PostgreSQL, and if it reports nothing, a run succeeds.
 
 use crate::support::{TestDb, schema_dump};
 use serde_json::Value;
@@ -54,7 +53,7 @@ async fn rows_that_do_not_fit_a_copy_are_counted_and_named() {
     assert!(said.starts_with("4000 rows ") && said.contains("integer"), "{said}");
     assert_eq!(of(&found, "does-not-convert"), None);
 
-    // In a copy, which is needed for the other action.
+    // In a copy, which the other action needs.
     let found = risks(&db, "alter id type bigint, alter note set not null", &[]).await;
     assert!(of(&found, "nulls").unwrap().starts_with("10000 rows "), "{found}");
     assert_eq!(of(&found, "values-change"), None);
@@ -106,7 +105,7 @@ async fn rows_that_keep_a_constraint_from_being_proven_are_counted_and_named() {
     db.pgrecast(&plan).await.expect_code(2); // only --check-data can tell
     plan.push("--check-data");
     db.pgrecast(&plan).await.expect_code(3);
-    // Where another action needs a copy too.
+    // If another action needs a copy too.
     let found = risks(&db, "alter id type bigint, add unique (note), add check (price < 39990)", &[]).await;
     assert!(of(&found, "duplicates").is_some() && of(&found, "check-violations").is_some(), "{found}");
 }

@@ -1,4 +1,4 @@
-//! What `plan --sample` says of disk and WAL, against what a run then takes.
+//! Compares the disk and WAL estimates of `plan --sample` with the actual use of a run.
 
 use crate::support::{Cluster, TestDb, schema_dump};
 use serde_json::Value;
@@ -83,7 +83,7 @@ async fn a_table_that_is_written_to_a_lot_is_named() {
     .await;
     let writer = db.connect().await;
     writer.batch_execute("insert into hot select g, g from generate_series(1, 600000) g").await.unwrap();
-    drop(writer); // a session that ends tells what it counted
+    drop(writer); // a session flushes its counters when it ends
     let counted = "select pg_stat_get_tuples_inserted('hot'::regclass) >= 600000";
     crate::support::wait_until("the server has counted them", async || db.query_value::<bool>(counted).await)
         .await;

@@ -1,6 +1,6 @@
-//! What `plan` says of every action, against what the server does when the action is run as it stands on a filled table:
-//! is the table rewritten, are rows read, which lock is taken. And the table of docs/strategies.md, which is printed
-//! from the plans (`PGRECAST_BLESS=1 cargo test --test strategies` writes it).
+//! Compares what `plan` says about every action with what the server does if it runs the action directly on a filled
+//! table: whether it rewrites the table, whether it reads rows, and which lock it acquires. Also prints the table of
+//! docs/strategies.md from the plans (`PGRECAST_BLESS=1 cargo test --test suite -- strategies` writes it).
 
 use std::fmt::Write;
 
@@ -42,7 +42,7 @@ const TABLE: &str = "
     from generate_series(1, 500) g;
 ";
 
-/// Each with the first major version that knows it.
+/// The actions, each with the first major version that supports it.
 const ACTIONS: [(&str, i32); 104] = [
     ("alter name type varchar(20)", 14),
     ("alter name type varchar(5)", 14),
@@ -150,7 +150,7 @@ const ACTIONS: [(&str, i32); 104] = [
     ("no force row level security", 14),
 ];
 
-/// Those that want another table or time zone: what makes it, the action, the zone, the first version that knows it.
+/// Actions that need another table or time zone: the setup, the action, the zone, the first version that supports it.
 const ELSEWHERE: [(&str, &str, &str, i32); 7] = [
     (
         "create table orders (id int primary key, made timestamp);
@@ -200,7 +200,7 @@ const ELSEWHERE: [(&str, &str, &str, i32); 7] = [
     ),
 ];
 
-/// What pgrecast leaves to a person, and what it is done to.
+/// Actions that pgrecast leaves to the user, and the objects that they change.
 const BY_HAND: [(&str, &str); 11] = [
     ("create table orders (id int primary key)", "owner to pg_database_owner"),
     ("create table orders (id int primary key); create table parent (id int not null)", "inherit parent"),
@@ -223,7 +223,7 @@ const BY_HAND: [(&str, &str); 11] = [
     ),
 ];
 
-/// What the server does to the table when it is run as it stands.
+/// What the server does to the table if it runs the action directly.
 #[derive(Debug, PartialEq, Eq)]
 struct Truth {
     lock: String,
@@ -231,8 +231,8 @@ struct Truth {
     rewrites: bool,
 }
 
-/// The table's file, and how many rows were read of all tables in this transaction: another measure than the one by which
-/// `plan` goes.
+/// The table's file node, and how many rows this transaction has read of all tables: not the same measurement as that
+/// of `plan`.
 async fn meter(db: &TestDb<'_>) -> (Option<u32>, i64) {
     let row = &db
         .query(
@@ -268,7 +268,7 @@ async fn run_plainly(db: &TestDb<'_>, action: &str) -> Truth {
     Truth { lock: lock.into(), reads_rows: after.1 - before.1 >= 100, rewrites: after.0 != before.0 }
 }
 
-/// What `plan` says of the action against the truth; a row for the table, and what is wrong if anything is.
+/// Compares what `plan` says with the truth; returns a row for the table, and what is wrong, if anything.
 async fn compare(db: &TestDb<'_>, action: &str, zone: &str, table: &mut String) -> Option<String> {
     let plan = ["plan", "orders", "--alter", action, "--strategy", "auto", "--json"];
     let output = db.spawn_with("postgres", &plan, &[("PGTZ", zone)]).wait().await;
@@ -284,7 +284,7 @@ async fn compare(db: &TestDb<'_>, action: &str, zone: &str, table: &mut String) 
     let class = planned["class"].as_str().unwrap_or_default();
     let costs_nothing = !truth.reads_rows && !truth.rewrites;
     let does = match (truth.rewrites, truth.reads_rows) {
-        (true, _) => "writes all rows anew",
+        (true, _) => "rewrites all rows",
         (false, true) => "reads all rows",
         (false, false) => "catalog",
     };
@@ -300,8 +300,9 @@ async fn compare(db: &TestDb<'_>, action: &str, zone: &str, table: &mut String) 
 async fn every_prediction_is_what_the_server_does() {
     let db = TestDb::create("strategies").await;
     db.execute(TABLE).await;
-    let mut table =
-        String::from("| action | as it stands | by pgrecast | lock of pgrecast |\n|---|---|---|---|\n");
+    let mut table = String::from(
+        "| action | by PostgreSQL directly | by pgrecast | lock of pgrecast |\n|---|---|---|---|\n",
+    );
     let (mut seen, mut wrong) = (0, Vec::new());
     for (action, since) in ACTIONS {
         if since <= db.version {
@@ -355,13 +356,13 @@ async fn a_plan_changes_nothing_and_locks_nothing() {
     let dump = crate::support::dump::schema_dump(&db).await;
     let counters = "select coalesce(seq_scan, 0) + coalesce(idx_scan, 0) + n_tup_ins + n_tup_upd + n_tup_del
                     from pg_stat_user_tables where relname = 'orders'";
-    db.connect_again().await; // a session that ends tells what it counted
+    db.connect_again().await; // a session flushes its counters when it ends
     crate::support::wait_until("the server has counted the rows", async || {
         db.query_value::<i64>(counters).await >= 500
     })
     .await;
     let before: i64 = db.query_value(counters).await;
-    // Whoever writes to the table is not waited for, nor does anybody wait.
+    // The trial does not wait for writers of the table, and blocks nobody.
     db.execute("begin; lock table orders in row exclusive mode").await;
     for action in
         ["alter amount type bigint", "add check (amount > 0)", "add extra int", "add unique (loose)"]

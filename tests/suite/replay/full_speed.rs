@@ -1,4 +1,5 @@
-//! Writers at full speed: the new table gets level all the same, and where it cannot, that is said with both rates.
+//! Writers at full speed: the new table is brought up to date nevertheless, and if that is not possible, the error has
+//! both rates.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +8,7 @@ use std::time::Instant;
 use crate::support::*;
 use tokio::task::JoinHandle;
 
-/// Clients that do nothing but `write`, which takes a random number, as fast as they can.
+/// Clients that execute `write` with a random number as fast as possible.
 struct Writers {
     is_over: Arc<AtomicBool>,
     clients: Vec<JoinHandle<u64>>,
@@ -32,7 +33,7 @@ impl Writers {
         Writers { is_over, clients }
     }
 
-    /// Stops them; says how many rows they have written.
+    /// Stops them; returns the number of rows written.
     async fn stop(self) -> u64 {
         self.is_over.store(true, Ordering::Relaxed);
         let mut written = 0;
@@ -59,7 +60,7 @@ async fn a_table_gets_level_and_is_changed() {
             .await;
     let run = ["run", "t", "--alter", "alter v type bigint, drop column note", "--lock-attempts", "1000"];
     db.pgrecast(&run).await.expect_code(0);
-    // The way back must keep what only the retired table knows.
+    // The rollback must keep the values that only the retired table has.
     db.pgrecast(&["rollback", "t", "--lock-attempts", "1000"]).await.expect_code(0);
     let took = started.elapsed();
     let written = writers.stop().await;
@@ -78,7 +79,7 @@ async fn a_table_gets_level_and_is_changed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_that_are_faster_are_told_of_with_both_rates() {
     let db = TestDb::create("too_fast").await;
-    // A row that was changed takes 20 ms to bring over, however many processors there are.
+    // Replaying a changed row takes 20 ms, on any machine.
     db.execute(
         "create function slow(v int) returns int immutable language plpgsql as
              $$ begin if v > 0 then perform pg_sleep(0.02); end if; return v; end $$;
@@ -99,7 +100,7 @@ async fn writers_that_are_faster_are_told_of_with_both_rates() {
     let output = run.wait().await.expect_code(1);
     println!("{}", output.stderr);
     assert!(output.stderr.contains("faster than pgrecast can replay the changes"), "{}", output.stderr);
-    assert!(output.stderr.contains("changes a second came in"), "{}", output.stderr);
+    assert!(output.stderr.contains("changes per second are logged"), "{}", output.stderr);
     assert!(output.stderr.contains("replayed by 8 sessions"), "{}", output.stderr);
     let written = writers.stop().await;
     assert_eq!(db.query_value::<i64>("select sum(v)::int8 from t").await, i64::try_from(written).unwrap());

@@ -1,10 +1,10 @@
-//! Writes at the last moment, when verification has passed, and others that are easily lost: whatever the key
-//! is made of, each is in the new table, and after a rollback in the old one; and the application's own values
-//! (identities, lastval) stay as they would be without us.
+//! Writes at the last moment, after verification, and others that are easily lost: with any kind of key, each is in the
+//! new table, and after a rollback in the old one. The application's own values (identities, lastval) are the same as
+//! without pgrecast.
 
 use crate::support::*;
 
-/// Runs a command up to its swap, writes when all rows were compared and found equal, then lets it swap.
+/// Runs a command up to its swap, writes after all rows were compared, then lets it swap.
 async fn with_a_last_write(db: &TestDb<'_>, command: &[&str], write: &str) -> Output {
     let writer = db.connect().await;
     writer.batch_execute("begin; select from t limit 0").await.unwrap();
@@ -65,7 +65,7 @@ async fn a_key_of_a_composite_type_may_have_nulls_inside() {
     .await;
     let change = ["run", "t", "--alter", "alter column v type varchar(100), drop column gone"];
     for command in [&change[..], &["rollback", "t"]] {
-        // The rows as they were written are kept aside.
+        // Another table keeps the rows as they were written.
         let write = "update t set v = v || 'w' where (id).a < 10; delete from t where (id).a in (20, 21);
              update t set id = row((id).a + 1000, null)::pair where (id).a in (30, 31);
              delete from t where id = row(null, null)::pair; insert into t values (row(null, null), 'none');
@@ -98,7 +98,7 @@ async fn two_rows_never_become_one() {
     db.pgrecast(&["abort", "t"]).await.expect_code(0);
     assert_nothing_left(&db).await;
 
-    // The same on the way back: 5.3 becomes 5, which is there.
+    // The same in the rollback: 5.3 becomes 5, which exists.
     let db = TestDb::create("two_rows_back").await;
     db.execute("create table t (id int primary key, v text); insert into t select g, 'first' from generate_series(1, 10) g")
         .await;
@@ -107,7 +107,7 @@ async fn two_rows_never_become_one() {
     let rows: Vec<String> = db.query_column("select v from t where id in (5, 5.3) order by v").await;
     assert_eq!(rows, ["first", "second"]);
 
-    // A unique index that tells more apart than its column does is no key to find rows by.
+    // A unique index that distinguishes values which its column treats as equal cannot identify rows.
     let db = TestDb::create("two_rows_index").await;
     db.execute(&format!(
         "{collation} create table t (id text collate ci not null, v text); create unique index on t (id collate \"C\")"
@@ -252,7 +252,7 @@ async fn a_column_that_may_be_null_in_the_new_shape_is_no_part_of_the_key() {
     let db = TestDb::create("nullable_key").await;
     db.execute("create table t (a int, b int, primary key (a, b)); insert into t select g, 1 from generate_series(1, 20) g")
         .await;
-    // By (a, b) a row whose b became NULL would not be found again, and be missing after a rollback.
+    // With the key (a, b), a row whose b became NULL would not be found again, and be missing after a rollback.
     let change = "drop constraint t_pkey, alter b drop not null, add primary key (a)";
     let output = db.pgrecast(&["run", "t", "--alter", change]).await.expect_code(3);
     assert!(output.stderr.contains("key-changed"), "{}", output.whole());

@@ -1,4 +1,4 @@
-//! Rounds, led by hand: what a snapshot sees is brought over, and nothing else.
+//! Rounds, step by step: a round replays what its snapshot sees, and nothing else.
 
 use pgrecast::failpoint::Failpoint;
 use pgrecast::replay::{self, Which};
@@ -34,7 +34,7 @@ async fn what_commits_after_the_snapshot_is_left_to_the_next_round() {
     let hand = indexed(&db).await;
     let control = &hand.run.control;
     db.execute("update t set n = -1 where id = 1").await;
-    // The snapshot is taken; then somebody changes the very row, and another one.
+    // The snapshot is taken; then another session changes the same row, and another one.
     control.batch_execute("begin isolation level repeatable read; select 1").await.unwrap();
     db.execute("update t set n = -2 where id in (1, 2)").await;
     let round = replay::round_in_transaction(control, &hand.pair).await.unwrap();
@@ -85,7 +85,7 @@ async fn drained_keys_wait_in_the_set_and_an_open_transaction_s_in_the_log() {
     let hand = indexed(&db).await;
     let open = db.connect().await;
     open.batch_execute("begin; update t set n = -1 where id = 1").await.unwrap();
-    // One key, changed three times, and one that moves: two keys.
+    // A row that is changed three times, and a row whose key changes: that has two keys.
     for n in 1..=3 {
         db.execute(&format!("update t set n = -{n} where id = 2")).await;
     }
@@ -94,7 +94,7 @@ async fn drained_keys_wait_in_the_set_and_an_open_transaction_s_in_the_log() {
     assert_eq!(hand.count(db.client(), &hand.pair.keys).await, 3);
     assert_eq!(hand.count(db.client(), &hand.pair.log).await, 0);
     assert_eq!(hand.count(&open, &hand.pair.log).await, 1);
-    assert_eq!(shadow(&db, &hand, "id < 4").await, ["1 1", "2 2", "3 3"], "nothing is brought over yet");
+    assert_eq!(shadow(&db, &hand, "id < 4").await, ["1 1", "2 2", "3 3"], "nothing is replayed yet");
     open.batch_execute("commit").await.unwrap();
     replay::round(&hand.run.control, &hand.pair).await.unwrap();
     assert_eq!(shadow(&db, &hand, "id < 4 or id = 1000").await, ["1 -1", "2 -3", "1000 3"]);

@@ -183,9 +183,18 @@ async fn a_constraint_of_the_users_may_have_the_name_of_a_step() {
         .expect_code(0)
         .json();
     assert_eq!(plan["strategy"], "staged", "{plan}");
-    db.pgrecast(&["run", "t", "--alter", "alter b set not null", "--strategy", "auto", "--max-lock-time", "1min"])
-        .await
-        .expect_code(0);
+    db.pgrecast(&[
+        "run",
+        "t",
+        "--alter",
+        "alter b set not null",
+        "--strategy",
+        "auto",
+        "--max-lock-time",
+        "1min",
+    ])
+    .await
+    .expect_code(0);
     let checks = "select string_agg(conname, ' ' order by conname) from pg_constraint where conrelid = 't'::regclass and contype <> 'n'";
     assert_eq!(db.query_value::<String>(checks).await, "pgrecast_not_null_2 pgrecast_not_null_2_1 t_pkey");
 }

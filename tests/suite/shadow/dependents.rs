@@ -1,10 +1,10 @@
-//! What hangs on a table is there afterwards exactly as it was: the schema dump, with what `pg_dump`
-//! does not show, differs by the requested change alone, and after a rollback not at all.
+//! Everything attached to a table exists unchanged afterwards: the schema dump, with the parts that `pg_dump` does not
+//! show, differs only by the requested change, and after a rollback not at all.
 
 use crate::support::dump::without_sequence_values;
 use crate::support::*;
 
-/// Changes the table, and cleans up; gives the lines by which the dump differs.
+/// Changes the table, and cleans up; returns the differences of the dump.
 async fn changed(db: &TestDb<'_>, table: &str, change: &[&str]) -> Vec<String> {
     let before = schema_dump(db).await;
     run(db, table, change).await;
@@ -14,7 +14,7 @@ async fn changed(db: &TestDb<'_>, table: &str, change: &[&str]) -> Vec<String> {
     diff(&before, &schema_dump(db).await)
 }
 
-/// Changes the table, goes back, and cleans up; gives the lines by which the dump differs.
+/// Changes the table, rolls back, and cleans up; returns the differences of the dump.
 async fn changed_and_back(db: &TestDb<'_>, table: &str, change: &[&str]) -> Vec<String> {
     let before = schema_dump(db).await;
     run(db, table, change).await;
@@ -304,8 +304,8 @@ async fn foreign_keys_to_and_from_partitioned_tables() {
          insert into alone select generate_series(1, 30)",
     )
     .await;
-    // What it keeps of each partition of a referenced table, the server never validates; that means nothing while it
-    // is a partition.
+    // The server never validates its records for partitions of a referenced table; this has no effect while they are
+    // partitions.
     let is_other = |line: &&String| !line.contains("FOREIGN KEY (year) REFERENCES years_");
     for differs in [
         changed_and_back(&db, "t", &["--alter", "alter column id type bigint"]).await,

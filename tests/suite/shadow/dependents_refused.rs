@@ -1,8 +1,8 @@
-//! What cannot be carried over is refused by name, before anything has been changed.
+//! An object that cannot be carried over is refused by name, before anything is changed.
 
 use crate::support::*;
 
-/// A table `t` and a change that is refused, with the code and a part of what is said.
+/// A table `t` and a refused change, with the code and a part of the message.
 struct Refused {
     setup: &'static str,
     arguments: &'static [&'static str],

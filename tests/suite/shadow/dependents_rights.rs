@@ -1,11 +1,10 @@
-//! Owners, grants, tablespaces: what belongs to roles and to the database at large is carried over, by a
-//! role that owns the table and has no other right than those asked for.
+//! Owners, grants and tablespaces are carried over, by a role that owns the table and only has the documented rights.
 
 use crate::support::dump::without_sequence_values;
 use crate::support::*;
 
-/// Runs each change and its way back, then the first change for good, as this role; the dump differs
-/// by the lines that the last one gives.
+/// Runs and rolls back each change, then runs the first one and cleans up, as this role; returns the differences of the
+/// dump after the last one.
 async fn changed(db: &TestDb<'_>, role: &Role, table: &str, change: &[&str]) -> Vec<String> {
     let run: Vec<&str> = ["run", table].into_iter().chain(change.iter().copied()).collect();
     let before = schema_dump(db).await;
@@ -24,7 +23,7 @@ async fn changed(db: &TestDb<'_>, role: &Role, table: &str, change: &[&str]) -> 
     unreachable!("the loop returns")
 }
 
-/// Takes away what pgrecast asks for and what a test granted, so that the roles can be dropped.
+/// Revokes all grants, so that the roles can be dropped.
 async fn forget(db: &TestDb<'_>, roles: &[&Role]) {
     for role in roles {
         db.execute(&format!("drop owned by {} cascade", role.name)).await;

@@ -1,4 +1,4 @@
-//! Tables of unusual shapes are rebuilt as they are, and gone back from, also while they are written to.
+//! Tables of unusual shapes are rebuilt and rolled back, also under writes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::support::dump::without_sequence_values;
 use crate::support::*;
 
-/// What makes it, its name, and a change of it.
+/// The statements that create the table, its name, and a change.
 const SHAPES: &[(&str, &str, &str)] = &[
     (
         r#"create schema "A ""schema"""; create table "A ""schema"""."Ünï ""q"" ünïcödé täble näme thät is löng lö"
@@ -116,8 +116,8 @@ async fn rows(db: &TestDb<'_>, table: &str) -> Vec<String> {
     db.query_column(&format!("select r::text from {table} as r order by 1")).await
 }
 
-/// Each with identities, sequences and constraints that writers feel, and the statements of one writer
-/// that must mean the same for the table and for its twin.
+/// Tables with identities, sequences and constraints that affect writers, and the statements of one writer that must
+/// have the same effect on the table and its twin.
 const WRITTEN: &[(&str, &str, &str)] = &[
     (
         "create table {t} (id int generated always as identity primary key, n serial, v int default 0, up int references {t} on delete set null,

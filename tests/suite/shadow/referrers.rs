@@ -1,5 +1,5 @@
-//! What names the table from elsewhere (views, rules, policies, functions, publications) names the new table
-//! afterwards, and the former one again after a rollback; nothing else about it changes.
+//! Objects that refer to the table (views, rules, policies, functions, publications) refer to the new table afterwards,
+//! and to the former one after a rollback; nothing else about them changes.
 
 use crate::support::*;
 
@@ -22,8 +22,8 @@ const RENAME: &[&str] =
     &["--alter", "rename column amount to note2, drop column gone, alter column note2 type bigint"];
 
 impl Case {
-    /// Runs it, goes back, runs it again and cleans up: the definition differs by what is expected alone, and
-    /// nothing names a table of ours.
+    /// Runs the change, rolls back, runs it again and cleans up: the definition has only the expected differences, and
+    /// no object refers to a table of pgrecast.
     async fn check(&self, hint: &str) {
         let db = TestDb::create(hint).await;
         db.execute(ORDERS).await;
@@ -228,7 +228,7 @@ async fn what_belongs_to_other_roles_stays_theirs() {
     }
 }
 
-/// Cases in which the first version of this lost or broke something.
+/// Cases that were wrong in the first version.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_once_overlooked() {
     // From 17 on the server fills materialized views under a search path without `public`.
@@ -278,7 +278,7 @@ async fn what_was_once_overlooked() {
     let run = ["run", "orders", "--alter", "alter column amount type bigint"];
     db.pgrecast(&[&run[..], &["--lock-attempts", "1"]].concat()).await.expect_code(1);
     let before = schema_dump(&db).await;
-    // What comes while the migration is open.
+    // Objects that are created while the migration is open.
     db.execute(
         "alter default privileges grant select on tables to late_reader; refresh materialized view later",
     )

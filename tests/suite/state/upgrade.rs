@@ -1,10 +1,10 @@
-//! A state that an older program wrote: an open migration is finished by this one, and a newer state is refused.
+//! A state of an older version: this version completes its open migrations. A newer state is refused.
 
 use pgrecast::failpoint::Failpoint;
 
 use crate::support::*;
 
-/// The state as version 2 of it was made.
+/// The schema of state version 2.
 const SCHEMA_2: &str = include_str!("schema_2.sql");
 
 const DOWNGRADE: &str = include_str!("downgrade_to_2.sql");
@@ -18,7 +18,7 @@ const RUN: [&str; 6] = [
     "n=rtrim(n, '!')::int",
 ];
 
-/// All columns of the state, to compare two ways to it.
+/// All columns of the state, to compare an upgraded state with a new one.
 const COLUMNS: &str = "select table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || coalesce(' ' || column_default, '')
      from information_schema.columns where table_schema = 'pgrecast' and table_name !~ '_[0-9a-f]{8}' order by 1";
 
@@ -31,7 +31,7 @@ async fn downgrade(db: &TestDb<'_>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_open_migration_of_version_2_is_finished() {
-    // Copying, indexed, in place.
+    // During the copy, after the indexes, after the swap.
     for (moment, phase) in [
         (Failpoint::ChunkCopied, "capturing"),
         (Failpoint::KeyMade, "copied"),
@@ -49,14 +49,14 @@ async fn an_open_migration_of_version_2_is_finished() {
         downgrade(&db).await;
         db.execute("update t set note = 'late' where id % 3 = 0; delete from t where id = 5").await;
 
-        // Who only looks says what is to be done.
+        // A command that only reads says what to do.
         let status = db.pgrecast(&["status"]).await.expect_code(1);
         assert!(status.stderr.contains("has version 2, this program needs version 3"), "{}", status.whole());
         assert!(status.stderr.contains("The next `pgrecast run` upgrades it"), "{}", status.whole());
 
         let run = db.pgrecast(&["run", "--json"]).await.expect_code(0).json();
         assert_eq!(run["phase"], "swapped", "{moment:?}");
-        assert_eq!(db.query_column::<String>(COLUMNS).await, columns, "upgraded as made anew");
+        assert_eq!(db.query_column::<String>(COLUMNS).await, columns, "an upgraded state equals a new one");
         let began: String = db
             .query_value("select message from pgrecast.event where kind = 'phase' order by id limit 1")
             .await;

@@ -1,5 +1,5 @@
-//! A migration that a test leads by hand: pgrecast is ended at a moment, and from there on the test itself calls what a
-//! run would call, with whatever it wants to happen in between.
+//! A migration that a test runs step by step: pgrecast is killed at a moment, and then the test itself calls the
+//! functions of a run, with other statements in between.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use tokio_postgres::Client;
 
 use super::database::{SUPERUSER, TestDb};
 
-/// The run of a migration of one table, in the hands of a test.
+/// The run of a migration of one table, controlled by a test.
 pub struct ByHand {
     pub run: Run,
     pub change: TableChange,
@@ -20,11 +20,11 @@ pub struct ByHand {
 }
 
 impl ByHand {
-    /// Ends pgrecast at the first pass of a moment, and takes over.
+    /// Kills pgrecast at the first pass of a moment, and takes over.
     pub async fn from(db: &TestDb<'_>, arguments: &[&str], moment: Failpoint) -> ByHand {
         let environment = [("PGRECAST_FAILPOINT", moment.as_str())];
         let killed = db.spawn_with(SUPERUSER, arguments, &environment).wait().await;
-        assert_eq!(killed.code, -1, "it never came to {moment:?}: {}", killed.whole());
+        assert_eq!(killed.code, -1, "never reached {moment:?}: {}", killed.whole());
         let environment = db.psql_env();
         let find =
             |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
@@ -43,7 +43,7 @@ impl ByHand {
         ByHand { run, change, pair }
     }
 
-    /// A number that a query gives in a session of the test's.
+    /// A number from a query in a session of the test.
     pub async fn count(&self, client: &Client, table: &impl std::fmt::Display) -> i64 {
         client.query_one(&format!("select count(*) from {table}"), &[]).await.unwrap().get(0)
     }

@@ -1,7 +1,7 @@
-//! Of many cases of one kind those that this run of the tests goes through: a run on a slow machine must come to
-//! its end, and `scripts/test.sh --all` goes through them all.
+//! Selects some of many similar cases, so that the tests finish in time on a slow machine. `scripts/test.sh --all` runs
+//! all of them.
 
-/// Whether every case is wanted.
+/// Whether all cases run.
 pub fn all_are_wanted() -> bool {
     std::env::var_os("PGRECAST_TEST_ALL").is_some()
 }

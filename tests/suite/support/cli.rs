@@ -1,4 +1,4 @@
-//! Runs the program itself as a process of its own, as a user would.
+//! Runs the program as a separate process, as a user does.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -11,11 +11,11 @@ use tokio::task::JoinHandle;
 
 use super::database::{Role, SUPERUSER, TestDb};
 
-/// How often the process's memory is looked at. `VmHWM` is a high-water mark, so only what grows in the
-/// process's last moment is missed.
+/// How often the memory of the process is read. `VmHWM` is a high-water mark, so only growth in the last moment is
+/// missed.
 const MEMORY_POLL: Duration = Duration::from_millis(20);
 
-/// What a finished process left.
+/// The result of a finished process.
 #[derive(Debug)]
 pub struct Output {
     /// The command, for messages.
@@ -24,7 +24,7 @@ pub struct Output {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
-    /// The most memory it had in use, in KiB; 0 when it was over before we looked.
+    /// Its peak memory, in KiB; 0 if it ended before the first reading.
     pub peak_rss_kib: u64,
     /// From start to end.
     pub elapsed: Duration,
@@ -55,7 +55,7 @@ impl Output {
     }
 }
 
-/// A process that runs. Killed when dropped before its end.
+/// A running process. Killed if dropped before its end.
 #[derive(Debug)]
 pub struct Running {
     pid: u32,
@@ -70,7 +70,7 @@ impl Running {
         self.pid
     }
 
-    /// Is it over?
+    /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         self.end.as_ref().is_none_or(JoinHandle::is_finished)
     }
@@ -93,12 +93,12 @@ impl Running {
         }
     }
 
-    /// What it has written to standard output so far.
+    /// Its standard output so far.
     pub fn stdout_so_far(&self) -> String {
         text(&self.stdout)
     }
 
-    /// What it has written to standard error so far.
+    /// Its standard error so far.
     pub fn stderr_so_far(&self) -> String {
         text(&self.stderr)
     }
@@ -116,12 +116,12 @@ impl Drop for Running {
 }
 
 impl TestDb<'_> {
-    /// Runs pgrecast on this database as superuser, to its end.
+    /// Runs pgrecast on this database as superuser until it ends.
     pub async fn pgrecast(&self, arguments: &[&str]) -> Output {
         self.spawn(arguments).wait().await
     }
 
-    /// Runs pgrecast on this database as a role, to its end.
+    /// Runs pgrecast on this database as a role until it ends.
     pub async fn pgrecast_as(&self, role: &Role, arguments: &[&str]) -> Output {
         self.spawn_with(&role.name, arguments, &[]).wait().await
     }
@@ -131,8 +131,8 @@ impl TestDb<'_> {
         self.spawn_with(SUPERUSER, arguments, &[])
     }
 
-    /// Starts pgrecast on this database as a role, with more environment. A variable with an empty value
-    /// is taken out.
+    /// Starts pgrecast on this database as a role, with additional environment variables. A variable with an empty
+    /// value is removed.
     pub fn spawn_with(&self, role: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Running {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pgrecast"));
         command.args(arguments).args(strategy(arguments));
@@ -158,7 +158,7 @@ impl TestDb<'_> {
     }
 }
 
-/// Tests are about the copy, unless they say what they are about.
+/// Tests use the copy unless they choose another strategy.
 fn strategy(arguments: &[&str]) -> &'static [&'static str] {
     let begins = arguments.iter().any(|word| word.starts_with("--alter") || word.starts_with("--file"));
     let says = arguments.iter().any(|word| word.starts_with("--strategy"));
@@ -206,7 +206,7 @@ fn start(mut command: Command) -> Running {
     Running { pid, stdout, stderr, end: Some(end) }
 }
 
-/// Reads a pipe to its end, keeping what has come so far where others can see it.
+/// Reads a pipe to its end, and stores the text so far where others can read it.
 fn collect(mut pipe: impl Read + Send + 'static, into: Arc<Mutex<Vec<u8>>>) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         let mut buffer = [0; 8192];

@@ -1,9 +1,8 @@
-//! A throwaway PostgreSQL cluster: its own directory, its own port, gone when the test process is.
+//! A temporary PostgreSQL cluster with its own directory and port, removed when the test process ends.
 //!
-//! A shell (`cluster.sh`) owns the server's whole life. It holds the reading end of a pipe whose writing
-//! end is ours, so that the end of this process, however it comes about (return, panic, `kill -9`), stops
-//! the server and removes the directory. PostgreSQL refuses to run as root: then the shell runs as
-//! `postgres`.
+//! A shell (`cluster.sh`) starts and stops the server. It reads from a pipe whose writing end is ours. So any end of
+//! this process (return, panic, `kill -9`) stops the server and removes the directory. PostgreSQL refuses to run as
+//! root: then the shell runs as `postgres`.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -13,7 +12,7 @@ use std::sync::OnceLock;
 
 use tokio_postgres::{Client, Config, NoTls};
 
-/// The script that makes, starts and at the end removes a cluster.
+/// The script that creates, starts and finally removes a cluster.
 const LIFE_OF_A_CLUSTER: &str = include_str!("cluster.sh");
 
 /// Makes a standby's directory from the one of a server that runs. Arguments: from, to, how to connect to that server.
@@ -27,7 +26,7 @@ const START_ATTEMPTS: usize = 3;
 /// A running PostgreSQL server of our own. Stopped when dropped or when this process ends.
 #[derive(Debug)]
 pub struct Cluster {
-    /// Its life ends when its standard input is closed.
+    /// It ends when its standard input is closed.
     watchdog: Child,
     /// Holds the data directory, the socket and the server's log.
     directory: PathBuf,
@@ -41,8 +40,7 @@ impl Cluster {
         SHARED.get_or_init(|| Cluster::start(&[]))
     }
 
-    /// A cluster of one test's own, for tests that crash the server or need other settings, each as
-    /// `name=value`.
+    /// A cluster for one test, for tests that crash the server or need other settings, each as `name=value`.
     pub fn start(settings: &[&str]) -> Cluster {
         let mut said = String::new();
         for _ in 0..START_ATTEMPTS {
@@ -107,13 +105,13 @@ impl Cluster {
         client
     }
 
-    /// All that the server has logged so far.
+    /// The server's log so far.
     pub fn log(&self) -> String {
         let bytes = std::fs::read(self.directory.join("server.log")).expect("the server has a log");
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The log's lines that speak of a deadlock in a database. Lines are prefixed with the database.
+    /// The lines of the log about deadlocks in a database. Lines are prefixed with the database.
     pub fn deadlocks_logged(&self, database: &str) -> Vec<String> {
         let prefix = format!("[{database}] ");
         self.log()
@@ -123,7 +121,7 @@ impl Cluster {
             .collect()
     }
 
-    /// Ends the server as a crash would: no shutdown checkpoint, recovery at the next start.
+    /// Stops the server like a crash: no shutdown checkpoint, recovery at the next start.
     pub fn crash(&self) {
         self.pg_ctl(&["-m", "immediate", "stop"]);
     }
@@ -134,7 +132,7 @@ impl Cluster {
         self.pg_ctl(&["-l", log.to_str().expect("a plain path"), "start"]);
     }
 
-    /// Starts a synchronous standby of this server, in the same directory; gives its port.
+    /// Starts a synchronous standby of this server, in the same directory; returns its port.
     pub async fn start_standby(&self) -> u16 {
         let (port, data) = (free_port(), self.directory.join("standby"));
         let client = self.connect("postgres", "postgres").await;
@@ -169,7 +167,7 @@ impl Cluster {
         port
     }
 
-    /// Makes the standby the server that is written to.
+    /// Promotes the standby.
     pub fn promote_standby(&self) {
         self.pg_ctl_of("standby", &["promote"]);
     }
@@ -201,8 +199,7 @@ pub fn bin_directory() -> PathBuf {
     std::env::var_os("PGRECAST_TEST_PGBIN").unwrap_or_else(|| "/usr/lib/postgresql/15/bin".into()).into()
 }
 
-/// A command that runs as ourselves, or as `postgres` when we are root.
-/// A command as the role that may run a server: root may not.
+/// A command that runs as the current user, or as `postgres` if that is root.
 pub fn as_server_user(program: impl AsRef<std::ffi::OsStr>) -> Command {
     if !is_root() {
         return Command::new(program);

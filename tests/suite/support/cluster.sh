@@ -1,6 +1,5 @@
-# The life of a throwaway cluster. Arguments: directory of the server's programs, port, settings as
-# name=value. Prints the cluster's directory, then "ready" (or what went wrong); ends when its standard
-# input does, and then leaves nothing behind.
+# Runs a temporary cluster. Arguments: directory of the server's programs, port, settings as name=value. Prints the
+# cluster's directory, then "ready" (or the error); ends when its standard input ends, and removes everything.
 set -u
 bin=$1 port=$2
 shift 2
@@ -16,7 +15,7 @@ fi
 dir=$(mktemp -d "$in/pgrecast-test.XXXXXX") || exit 1
 echo "$dir"
 
-# Signals meant for the test process's terminal must not keep us from clearing up.
+# Signals for the terminal of the test process must not prevent the cleanup.
 trap '' INT TERM HUP
 remove() {
     for data in "$dir"/data "$dir"/standby; do
@@ -50,5 +49,5 @@ trap remove EXIT
     { cat "$dir/start.log" "$dir/server.log"; exit 1; }
 echo ready
 
-# Nobody writes to it: this waits for the other end to be closed.
+# Nobody writes to it: this waits until the other end is closed.
 cat >/dev/null

@@ -12,8 +12,8 @@ use super::cluster::{Cluster, bin_directory};
 /// The role that owns everything unless a test says otherwise.
 pub const SUPERUSER: &str = "postgres";
 
-/// A database of one test's own. Dropped with its roles when the test has passed; a failed test's stays
-/// for as long as the cluster runs.
+/// The database of one test. It is dropped with its roles if the test passes; after a failure it stays as long as the
+/// cluster runs.
 pub struct TestDb<'c> {
     cluster: &'c Cluster,
     name: String,
@@ -56,7 +56,7 @@ impl<'c> TestDb<'c> {
         TestDb { cluster, name, admin, roles: Mutex::default(), version, little_is_much: false }
     }
 
-    /// Small tables go the ways of large ones: several sessions bring even a few changes over.
+    /// Small tables use the code paths of large ones: several sessions replay even a few changes.
     #[must_use]
     pub fn with_little_as_much(mut self) -> Self {
         self.little_is_much = true;
@@ -73,7 +73,7 @@ impl<'c> TestDb<'c> {
         self.cluster
     }
 
-    /// Connects again, after the server was ended and started.
+    /// Connects again after a restart of the server.
     pub async fn connect_again(&mut self) {
         self.admin = self.connect().await;
     }
@@ -150,9 +150,9 @@ impl<'c> TestDb<'c> {
         ]
     }
 
-    /// A role that can log in and has the rights that the statements give it and no others; `{role}` in
-    /// them stands for its name, `{database}` for the database's. For example
-    /// `db.role("app", "grant select, update on orders to {role}")`.
+    /// A role that can log in and only has the rights that the statements grant; `{role}` in them stands for its name,
+    /// `{database}` for the name of the database. For example `db.role("app", "grant select, update on orders to
+    /// {role}")`.
     pub async fn role(&self, hint: &str, statements: &str) -> Role {
         let name = format!("{}_{hint}", self.name);
         self.execute(&format!("create role {name} login")).await;
@@ -162,8 +162,8 @@ impl<'c> TestDb<'c> {
         Role { name }
     }
 
-    /// A role with what pgrecast asks for and no more: it owns the tables, and may create in the database
-    /// and in the tables' schemas. No superuser.
+    /// A role with only the rights that pgrecast needs: it owns the tables, and may create in the database and in the
+    /// tables' schemas. Not a superuser.
     pub async fn owner_role(&self, hint: &str, tables: &[&str]) -> Role {
         let role = self.role(hint, "grant create on database {database} to {role}").await;
         for table in tables {
@@ -178,7 +178,7 @@ impl<'c> TestDb<'c> {
         role
     }
 
-    /// Panics when the server's log says that a statement in this database ended as a deadlock's victim.
+    /// Panics if the server's log reports a deadlock in this database.
     pub fn assert_no_deadlock(&self) {
         let lines = self.cluster.deadlocks_logged(&self.name);
         assert!(lines.is_empty(), "deadlocks in {}:\n{}", self.name, lines.join("\n"));
@@ -197,12 +197,12 @@ impl Drop for TestDb<'_> {
         for role in roles {
             psql.arg("-c").arg(format!("drop role {role}"));
         }
-        // A crashed cluster of a test's own may be gone already; nothing to clear up then.
+        // The cluster of a single test may have ended already; then there is nothing to drop.
         let _ = psql.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }
 
-/// What the server said, or else the client.
+/// The server's message, or otherwise the client's.
 pub fn said(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(server) => format!(

@@ -1,7 +1,7 @@
 //! Parts of the documentation that tests print.
 
-/// Between the comment `mark` and the next `<!-- end -->` the file has this text. With `PGRECAST_BLESS` set it is
-/// written there.
+/// Checks that the file has this text between the comment `mark` and the next `<!-- end -->`. With `PGRECAST_BLESS`
+/// set, writes it there.
 pub fn expect_printed(file: &str, mark: &str, text: &str) {
     let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
     let whole = std::fs::read_to_string(&path).unwrap();

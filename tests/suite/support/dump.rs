@@ -1,5 +1,5 @@
-//! What a database looks like, as lines of text that can be compared: what `pg_dump` shows, and the
-//! rows of the catalog that it does not show. What is pgrecast's own is left out.
+//! The definition of a database as lines of text for comparison: the output of `pg_dump`, and catalog rows that it does
+//! not show. Objects of pgrecast are left out.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -10,13 +10,13 @@ use super::database::TestDb;
 /// The catalog's rows as lines. `%user_schemas%` stands for the condition on a namespace's name.
 const CATALOG: &str = include_str!("dump_catalog.sql");
 
-/// The database's definition: sorted lines, each led by the object it belongs to.
+/// The definition of the database: sorted lines, each prefixed with its object.
 ///
 /// Of `pg_dump --schema-only` each line becomes `TABLE public.orders | id integer NOT NULL`; the order
 /// in which `pg_dump` shows objects does not matter. Then come the catalog's rows, as
 /// `column public.orders.id | position 1, statistics -1, ..`.
 pub async fn schema_dump(db: &TestDb<'_>) -> String {
-    // Some packages of the server have no pg_dump: the catalog's rows say most of it too.
+    // Some packages of the server have no pg_dump: the catalog rows contain most of it too.
     let has_pg_dump = bin_directory().join("pg_dump").exists();
     let mut lines = if has_pg_dump { dump_lines(&pg_dump(db)) } else { Vec::new() };
     lines.extend(catalog_lines(db).await);
@@ -25,7 +25,7 @@ pub async fn schema_dump(db: &TestDb<'_>) -> String {
     lines.join("\n")
 }
 
-/// What is in one dump and not in the other: first what is gone (`-`), then what is new (`+`).
+/// The differences of two dumps: first removed lines (`-`), then new ones (`+`).
 pub fn diff(before: &str, after: &str) -> Vec<String> {
     let mut surplus: BTreeMap<&str, i64> = BTreeMap::new();
     for line in after.lines() {
@@ -44,7 +44,7 @@ pub fn diff(before: &str, after: &str) -> Vec<String> {
     all
 }
 
-/// A dump without the lines that the condition picks, for what a test expects to differ.
+/// A dump without the lines that match the condition, for expected differences.
 pub fn without(dump: &str, is_left_out: impl Fn(&str) -> bool) -> String {
     dump.lines().filter(|line| !is_left_out(line)).collect::<Vec<_>>().join("\n")
 }
@@ -65,8 +65,8 @@ fn pg_dump(db: &TestDb<'_>) -> String {
     String::from_utf8(done.stdout).expect("a UTF-8 database")
 }
 
-/// Lines of a `pg_dump`, each led by its object. `pg_dump` opens each object with
-/// `-- Name: orders; Type: TABLE; Schema: public; Owner: postgres`.
+/// Lines of a `pg_dump`, each prefixed with its object. `pg_dump` begins each object with `-- Name: orders; Type:
+/// TABLE; Schema: public; Owner: postgres`.
 fn dump_lines(dump: &str) -> Vec<String> {
     let mut object = None;
     let mut lines = Vec::new();
@@ -80,14 +80,14 @@ fn dump_lines(dump: &str) -> Vec<String> {
             line.trim().is_empty() || line == "--" || line.starts_with("-- PostgreSQL database dump");
         let is_setting = line.starts_with("SET ") || line.starts_with('\\');
         if !is_noise && !is_setting {
-            // A column that becomes the last one loses its comma.
+            // The last column has no comma.
             lines.push(format!("{object} | {}", line.trim().trim_end_matches(',')));
         }
     }
     lines
 }
 
-/// `TABLE public.orders`; nothing for what is pgrecast's own.
+/// `TABLE public.orders`; nothing for objects of pgrecast.
 fn object_of(header: &str) -> Option<String> {
     let (name, rest) = header.split_once("; Type: ")?;
     let (kind, rest) = rest.split_once("; Schema: ")?;

@@ -1,6 +1,5 @@
--- The catalog's facts about user tables that pg_dump does not show, or shows only in part: one line of text each.
--- Parameters: none; %user_schemas% is a condition on pg_namespace n.
--- Locks: none.
+-- Properties of user tables in the catalog that pg_dump does not show, or shows only in part: one line of text each.
+-- Parameters: none; %user_schemas% is a condition on pg_namespace n. Locks: none.
 with relation as (
     select c.*, format('%I.%I', n.nspname, c.relname) as shown
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -20,7 +19,7 @@ select format(
 from relation r
 where r.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
 union all
--- Positions without gaps: numbers of dropped columns are not the definition's business.
+-- Positions without gaps: numbers of dropped columns are not part of the definition.
 select format(
     'column %s.%I | position %s, type %s, not null %s, default %s, generated %s, identity %s, statistics %s, options %s, storage %s, compression %s, collation %s, grants %s',
     r.shown, a.attname, row_number() over (partition by r.oid order by a.attnum),
@@ -47,11 +46,11 @@ select format(
     'constraint %I on %s | %s, type %s, validated %s, deferrable %s %s, local %s, inherited %s, no inherit %s, index %s',
     k.conname, r.shown, pg_get_constraintdef(k.oid), k.contype, k.convalidated, k.condeferrable, k.condeferred,
     k.conislocal, k.coninhcount,
-    -- Says nothing of a foreign key; the server sets it by how a partition came to its own.
+    -- Not part of a foreign key's definition; depends on how a partition got its key.
     k.connoinherit and k.contype <> 'f', nullif(k.conindid, 0)::regclass)
 from relation r join pg_constraint k on k.conrelid = r.oid
 union all
--- The triggers of foreign keys are named after oids: they go by their constraint's name.
+-- The names of foreign key triggers contain oids: the constraint's name is used instead.
 select format(
     'trigger %s on %s | %s, enabled %s',
     case when t.tgisinternal then 'of ' || k.conname || ' ' || p.proname else quote_ident(t.tgname) end,

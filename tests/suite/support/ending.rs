@@ -1,7 +1,6 @@
-//! Ends pgrecast at an exact moment, in every way there is.
+//! Ends pgrecast at an exact moment, in every way.
 //!
-//! The process is stopped (SIGSTOP) at a failpoint, so that what is done to it is done just there; then it
-//! goes on, if it still can.
+//! The process is stopped (SIGSTOP) at a failpoint, and ended there; then it continues, if it still can.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ use super::wait::{DEADLINE, any_moment, between_two_looks, wait_until};
 pub enum Ending {
     /// SIGKILL.
     Kill,
-    /// `pg_terminate_backend` of its sessions that are at work: those that copy, or else the one that leads.
+    /// `pg_terminate_backend` of its active sessions: those that copy, otherwise the leading one.
     Terminate,
     /// The server is shut down in immediate mode and started again.
     Crash,
@@ -34,7 +33,7 @@ impl Ending {
 pub struct Executioner<'d, 'c> {
     /// The database. Connected again after a crash.
     pub db: &'d mut TestDb<'c>,
-    /// In front of its server.
+    /// The proxy in front of its server.
     pub proxy: Proxy,
 }
 
@@ -45,8 +44,8 @@ impl<'d, 'c> Executioner<'d, 'c> {
         Executioner { db, proxy }
     }
 
-    /// Runs a command up to the n-th pass of a failpoint and ends it there. `None`: it never came there, and
-    /// was done or refused.
+    /// Runs a command up to the n-th pass of a failpoint and ends it there. `None`: it never reached it, and succeeded
+    /// or was refused.
     pub async fn end_at(
         &mut self,
         arguments: &[&str],
@@ -72,14 +71,13 @@ impl<'d, 'c> Executioner<'d, 'c> {
         self.end(ending, || running.kill()).await;
         running.signal("CONT");
         let output = running.wait().await;
-        // What is not killed says that it may be done again, or had no more need of what it lost.
+        // A process that is not killed reports that it can run again, or did not need the lost session any more.
         let codes: &[i32] = if ending == Ending::Kill { &[-1] } else { &[0, 1] };
         assert!(codes.contains(&output.code), "{ending:?} at {armed}\n{}", output.whole());
         Some(output)
     }
 
-    /// Runs a command and ends it after some time, wherever it is then, unless it is over before. A session
-    /// that is terminated is any one of those that there are, chosen by `pick`.
+    /// Runs a command and ends it after some time, unless it ends before. `pick` chooses the session to terminate.
     pub async fn end_after(
         &mut self,
         arguments: &[&str],
@@ -106,7 +104,7 @@ impl<'d, 'c> Executioner<'d, 'c> {
         running.wait().await
     }
 
-    /// Does to pgrecast what is to be done; `kill` is how its process is killed.
+    /// Ends pgrecast in this way; `kill` kills its process.
     pub async fn end(&mut self, ending: Ending, kill: impl FnOnce()) {
         match ending {
             Ending::Kill => kill(),
@@ -138,7 +136,7 @@ impl<'d, 'c> Executioner<'d, 'c> {
     }
 }
 
-/// Whether a process stands still since it got SIGSTOP.
+/// Whether a process is stopped by SIGSTOP.
 pub fn is_stopped(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status.lines().any(|line| line.starts_with("State:\tT"))

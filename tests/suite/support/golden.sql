@@ -1,6 +1,6 @@
--- A database that carries, between its tables, all that PostgreSQL can attach to a table and that is carried over:
--- a rental business with partitioned payments, a shop, a forum with row-level security and search columns, and
--- oddities. Every table that is changed has a column n that writers count up.
+-- A database whose tables together have all attached objects that PostgreSQL supports and that are carried over: a
+-- rental business with partitioned payments, a shop, a forum with row-level security and search columns, and unusual
+-- tables. Every changed table has a column n that writers increment.
 create extension citext; create extension btree_gist; create extension pg_trgm;
 
 create schema rental;

@@ -1,8 +1,8 @@
-//! A table for changes that need no copy.
+//! A table for changes without a copy.
 
 use super::TestDb;
 
-/// With what each of them needs.
+/// The table, with everything that these changes need.
 pub const TABLE: &str = "
     create table customer (id int primary key);
     create table orders (id int, amount int, code text, customer_id int, note varchar(10), tenant int);

@@ -1,15 +1,15 @@
-//! The keys that exist, as one connection of a workload knows them.
+//! The existing keys of one connection of a workload.
 
 use std::collections::HashMap;
 
 use super::twin::Random;
 
-/// What a worker knows about its keys, with a way back for what is rolled back.
+/// The keys of a worker, with undo for rolled-back transactions.
 #[derive(Debug, Default)]
 pub struct Keys {
     live: Vec<String>,
     position: HashMap<String, usize>,
-    /// Deleted or changed away not long ago. May have become live again.
+    /// Recently deleted or changed. May be live again.
     freed: Vec<String>,
     next: u64,
     done: Vec<Done>,
@@ -31,7 +31,7 @@ impl Keys {
         self.next
     }
 
-    /// Makes a key live. One that is already stays so.
+    /// Marks a key as live, if it is not already.
     pub fn add(&mut self, key: String) {
         if self.put(key.clone()) {
             self.done.push(Done::Added(key));
@@ -58,7 +58,7 @@ impl Keys {
         (a != b).then_some((a, b))
     }
 
-    /// The key that was freed last and is not live again.
+    /// The most recently freed key that is not live again.
     pub fn take_freed(&mut self) -> Option<String> {
         while let Some(key) = self.freed.pop() {
             if !self.has(&key) {

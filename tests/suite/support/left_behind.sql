@@ -1,5 +1,5 @@
--- What pgrecast must not leave in a database once it is done with a table: one line of words each.
--- Parameters: none. Locks: none.
+-- Objects that pgrecast must not leave in a database after a migration: one line of text each. Parameters: none. Locks:
+-- none.
 select format('schema %I', nspname) from pg_namespace where nspname like 'pgrecast\_%'
 union all
 select format('trigger %I on %s', t.tgname, t.tgrelid::regclass)

@@ -1,12 +1,12 @@
-//! What the integration tests stand on: a throwaway server, a database per test, the program itself,
-//! and ways to look at what it did.
+//! The base of the integration tests: a temporary server, a database per test, the program itself, and checks of its
+//! results.
 //!
 //! In reading order: [`cluster`] starts the server, [`database`] makes a database in it, [`cli`] runs
-//! `pgrecast` there, [`wait`] waits for conditions, [`dump`] and [`nothing_left`] say what a database
-//! looks like, [`cases`] says which of many are tried, [`workload`] writes to a table and to its [`twin`], which must stay equal: each connection is
-//! a [`worker`], and [`writes`] says what it writes. [`ending`] ends pgrecast in every way there is, some of
-//! them through a [`proxy`]; [`by_hand`] hands a migration to the test itself. [`in_place`] is a table for changes that need
-//! no copy. [`docs`] compares printed parts of the documentation.
+//! `pgrecast` there, [`wait`] waits for conditions, [`dump`] and [`nothing_left`] show the contents of a database,
+//! [`cases`] selects cases, [`workload`] writes to a table and to its [`twin`], which must stay equal: each connection
+//! is a [`worker`], and [`writes`] defines its statements. [`ending`] ends pgrecast in every way, partly through a
+//! [`proxy`]; [`by_hand`] lets a test run a migration step by step. [`in_place`] is a table for changes without a copy.
+//! [`docs`] compares printed parts of the documentation.
 
 // Each test binary uses a part of it.
 #![allow(dead_code, unused_imports, unreachable_pub)]

@@ -1,13 +1,13 @@
-//! A random table and random changes of it, for the model test. All of it follows from a seed.
+//! A random table and random changes of it, for the model test. Everything is derived from a seed.
 
 use super::database::TestDb;
 use super::twin::{Column, Key, Random, Table, Values};
 
-/// An action of ALTER TABLE, and the expression for the way back where no cast leads there (else empty).
+/// An action of ALTER TABLE, and the `--reverse` expression if no cast exists (otherwise empty).
 type Action = (&'static str, &'static str);
 
-/// A column that a table may have. What is done to it leaves its name and its values writable, since the
-/// workload goes on before and after.
+/// A possible column of the table. Changes keep its name and its values writable, because the workload runs before and
+/// after them.
 struct Candidate {
     column: Column,
     definition: &'static str,
@@ -140,7 +140,7 @@ const CANDIDATES: &[Candidate] = &[
     },
 ];
 
-/// Keys: their form, how they are declared, and what may be done to them.
+/// Keys: their form, their declaration, and possible changes.
 const KEYS: &[(Key, &str, &[Action])] = &[
     (Key::Int("id"), "id int primary key", &[("alter column id type bigint", "")]),
     (
@@ -171,40 +171,40 @@ const ANYWHERE: &[Action] = &[
     ("set (fillfactor = 80)", ""),
 ];
 
-/// What foreign keys point at.
+/// The table that foreign keys reference.
 const PARENTS: &str = "
     create table if not exists parents (id int primary key);
     insert into parents select generate_series(-30000, 30000) on conflict do nothing;";
 
-/// A table, and what may be done to it.
+/// A table, and its possible changes.
 pub struct Model {
-    /// With `{table}` for its name.
+    /// The definition, with `{table}` for its name.
     pub definition: String,
     pub key: Key,
     pub columns: Vec<Column>,
     pub rows: u64,
-    /// Does another table point at it?
+    /// Whether another table references it.
     pub has_child: bool,
-    /// Is it emptied now and then?
+    /// Whether it is sometimes truncated.
     pub truncates: bool,
     actions: Vec<Action>,
 }
 
-/// What ALTER TABLE is to do.
+/// A change of the table.
 #[derive(Debug, Clone, Default)]
 pub struct Change {
-    /// All of it in one statement; empty for a rebuild.
+    /// The whole change in one statement; empty for a rebuild.
     pub alter: String,
-    /// What leads back.
+    /// The `--reverse` expressions.
     pub reverse: Vec<&'static str>,
-    /// How many indexes are built at the same time.
+    /// How many indexes are built in parallel.
     pub index_jobs: &'static str,
     /// Whether rows are copied in the order of the primary key.
     pub is_ordered: bool,
 }
 
 impl Model {
-    /// Decides everything about a table.
+    /// Chooses a table.
     pub fn new(random: &mut Random) -> Model {
         let (key, key_definition, key_actions) = KEYS[random.below(KEYS.len() as u64) as usize];
         let mut chosen: Vec<&Candidate> = CANDIDATES.iter().filter(|_| random.one_in(3)).collect();
@@ -212,14 +212,14 @@ impl Model {
         if !chosen.iter().any(|candidate| candidate.column.values == Values::Counter) {
             chosen.push(&CANDIDATES[0]);
         }
-        // In any order: the numbers of columns must not matter.
+        // In any order: attribute numbers must not matter.
         for index in (1..chosen.len()).rev() {
             chosen.swap(index, random.below(index as u64 + 1) as usize);
         }
         let mut parts: Vec<&str> = chosen.iter().map(|candidate| candidate.definition).collect();
         parts.insert(random.below(parts.len() as u64 + 1) as usize, key_definition);
         let is_unlogged = random.one_in(12);
-        // Few rows to a block: more than one chunk.
+        // Few rows per block: more than one chunk.
         let is_sparse = random.one_in(3);
         let mut definition = format!(
             "create{} table {{table}} ({}){};",
@@ -248,7 +248,7 @@ impl Model {
         }
     }
 
-    /// Decides a change, which speaks of no column twice.
+    /// Chooses a change, which changes no column twice.
     pub fn change(&self, random: &mut Random) -> Change {
         let mut chosen: Vec<Action> = Vec::new();
         for _ in 0..random.below(4) {
@@ -271,7 +271,7 @@ impl Model {
         }
     }
 
-    /// Makes it with its twin and so many rows.
+    /// Creates the table with its twin and this number of rows.
     pub async fn create(&self, db: &TestDb<'_>, seed: u64, rows: u64) -> Table {
         let definition = format!("{PARENTS} {}", self.definition);
         let mut table = Table::create(db, "t", &definition, self.key, &self.columns).await;
@@ -289,7 +289,7 @@ impl Model {
     }
 }
 
-/// An index that suits a column.
+/// An index for a column.
 fn index_of(column: &Column) -> Option<String> {
     let name = column.name;
     match column.values {
@@ -319,13 +319,13 @@ impl Change {
         arguments
     }
 
-    /// The same, done plainly to a table.
+    /// The same as plain statements on a table.
     pub async fn apply(&self, db: &TestDb<'_>, table: &str) {
         if !self.alter.is_empty() {
             db.execute(&format!("alter table {table} {}", self.alter)).await;
         }
         if self.alter.contains("serial_no type bigint") {
-            // The one difference by design: ALTER leaves a serial's sequence as narrow as it was.
+            // The only intended difference: ALTER does not widen a serial sequence.
             db.execute(&format!("alter sequence {table}_serial_no_seq as bigint")).await;
         }
     }

@@ -1,10 +1,10 @@
-//! What must hold at the end of every test: pgrecast has left nothing in the database but its own
-//! schema `pgrecast`, with the history of what it did.
+//! The check at the end of every test: pgrecast has left nothing in the database except its schema `pgrecast`, with the
+//! history of migrations.
 
 use super::database::TestDb;
 use super::wait::wait_until;
 
-/// Each row is one thing that is left, said in words.
+/// Each row describes one object that is left.
 const LEFT_BEHIND: &str = include_str!("left_behind.sql");
 
 /// Sessions of pgrecast, and whatever sessions keep a transaction open.
@@ -14,14 +14,13 @@ const SESSIONS: &str = r"
     where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
       and (application_name like 'pgrecast%' or xact_start is not null)";
 
-/// Panics, saying what it is, when anything of pgrecast's is left. Sessions of a process that has just
-/// ended get a moment to end too.
+/// Panics if anything of pgrecast is left, and names it. Waits a moment for sessions of a process that has just ended.
 pub async fn assert_nothing_left(db: &TestDb<'_>) {
     assert_no_session_left(db).await;
     assert_no_object_left(db).await;
 }
 
-/// Panics when a schema, trigger, function or lock of pgrecast is left; others may be at work meanwhile.
+/// Panics if a schema, trigger, function or lock of pgrecast is left; other sessions may be active.
 pub async fn assert_no_object_left(db: &TestDb<'_>) {
     wait_until("no session of pgrecast is left", async || {
         let ours = "select from pg_stat_activity
@@ -33,7 +32,7 @@ pub async fn assert_no_object_left(db: &TestDb<'_>) {
     assert!(left.is_empty(), "left behind in {}:\n{}", db.name(), left.join("\n"));
 }
 
-/// Panics when sessions of pgrecast do not end, or a transaction stays open.
+/// Panics if sessions of pgrecast do not end, or a transaction stays open.
 pub async fn assert_no_session_left(db: &TestDb<'_>) {
     let mut left: Vec<String> = Vec::new();
     let no_session = async || {

@@ -27,7 +27,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens, and passes on to the cluster.
+    /// Listens, and forwards to the cluster.
     pub async fn start(cluster: &Cluster) -> Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let port = listener.local_addr().expect("a bound address").port();
@@ -42,12 +42,12 @@ impl Proxy {
         Proxy { port, cut, at_swap, listener }
     }
 
-    /// The environment with which pgrecast connects through it.
+    /// The environment variables to connect through it.
     pub fn environment(&self) -> [(&'static str, String); 2] {
         [("PGHOST", "127.0.0.1".to_owned()), ("PGPORT", self.port.to_string())]
     }
 
-    /// Cuts all connections that there are.
+    /// Cuts all connections.
     pub fn cut(&self) {
         let _ = self.cut.send(());
     }
@@ -57,7 +57,7 @@ impl Proxy {
         *self.at_swap.lock().expect("no panic while locked") = Some(loss);
     }
 
-    /// Whether the swap that was to be broken came.
+    /// Whether the swap was cut.
     pub fn has_broken_a_swap(&self) -> bool {
         self.at_swap.lock().expect("no panic while locked").is_none()
     }
@@ -70,7 +70,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Carries bytes both ways until one side ends, or the connection is to be cut.
+/// Forwards bytes in both directions until one side ends or the connection is cut.
 async fn carry(
     mut client: TcpStream,
     server: u16,
@@ -78,7 +78,7 @@ async fn carry(
     at_swap: Arc<Mutex<Option<Loss>>>,
 ) {
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
-    // Small messages back and forth: waiting for more to send would make a round take ten times as long.
+    // Many small messages: with Nagle's algorithm a round would take ten times as long.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     let mut is_swap = false;
@@ -89,7 +89,7 @@ async fn carry(
             read = client.read(&mut asked) => {
                 let Ok(length @ 1..) = read else { return };
                 let bytes = &asked[..length];
-                // A swap that let go is none: what commits next is a round.
+                // After a swap is rolled back, the next commit is that of a round.
                 is_swap = (is_swap && !contains(bytes, b"rollback\0"))
                     || contains(bytes, b"create trigger pgrecast_guard");
                 if is_swap && contains(bytes, b"commit\0") {

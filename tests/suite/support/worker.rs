@@ -1,5 +1,4 @@
-//! One connection of a workload: its transactions, one after the other, and what it knows about its keys.
-//! What a transaction writes is in `writes`.
+//! One connection of a workload: its sequence of transactions, and its keys. The statements are in `writes`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,16 +13,16 @@ use super::twin::{HOT_ROWS, Random};
 use super::wait::{DEADLINE, between_two_looks};
 use super::workload::{Plan, Report, Shared};
 
-/// After so many errors a connection gives up: more would say nothing new.
+/// After this number of errors a connection gives up: more would not help.
 const MOST_ERRORS: usize = 20;
 
-/// Why a transaction could not go on.
+/// Why a transaction failed.
 pub(super) enum Failure {
-    /// 40001 or 40P01: to be done again.
+    /// 40001 or 40P01: to be retried.
     Again(SqlState),
-    /// What no application expects.
+    /// An error that no application expects.
     Error(String),
-    /// The connection is gone.
+    /// The connection is lost.
     Lost(String),
 }
 
@@ -37,14 +36,14 @@ pub(super) struct Worker {
     pub(super) keys: Keys,
     /// The hot row that this transaction locked last.
     pub(super) last_hot: Option<u64>,
-    /// Is this transaction REPEATABLE READ? Then what it reads at the swap may be older by one round.
+    /// Whether this transaction is REPEATABLE READ. Then its data at the swap may be older by one round.
     pub(super) is_snapshot_fixed: bool,
     truncations_seen: u64,
     report: Report,
 }
 
 impl Worker {
-    /// Connects, and learns which of its keys there are.
+    /// Connects, and reads its existing keys.
     pub async fn connect(db: &TestDb<'_>, plan: Plan, shared: Arc<Shared>, number: u64) -> Worker {
         let mut config = db.cluster().config(db.name(), SUPERUSER);
         config.application_name("workload");
@@ -75,7 +74,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Works until it is told to stop.
+    /// Works until it is stopped.
     pub async fn run(mut self) -> Report {
         let mut tick = tokio::time::interval(Duration::from_micros(1_000_000 / self.plan.rate.max(1)));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -90,7 +89,7 @@ impl Worker {
                 let truncations = shared.truncations.read().await;
                 if *truncations > self.truncations_seen {
                     self.truncations_seen = *truncations;
-                    // Whether it was committed is not guessed either.
+                    // It does not guess whether the transaction was committed.
                     match self.learn_keys().await {
                         Ok(()) => self.transaction().await,
                         Err(error) => Err(failure(&error, "reading the keys")),
@@ -111,7 +110,7 @@ impl Worker {
         self.report
     }
 
-    /// Waits for the server, and finds out what of the last transaction happened.
+    /// Waits for the server, and determines whether the last transaction was committed.
     async fn connect_again(&mut self) {
         self.report.reconnections += 1;
         let deadline = Instant::now() + DEADLINE;
@@ -127,7 +126,7 @@ impl Worker {
         self.report.errors.push("the server does not come back".to_owned());
     }
 
-    /// After a failure: rolls back, here and in what we know about the keys.
+    /// After a failure: rolls back the transaction and the keys.
     async fn settle(&mut self, outcome: Result<(), Failure>) -> Result<(), Failure> {
         match outcome {
             Ok(()) => return Ok(()),
@@ -182,7 +181,7 @@ impl Worker {
         self.shared.committed[self.number as usize - 1].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Some actions under a savepoint, half of the time undone.
+    /// Some actions under a savepoint, half of the time rolled back.
     async fn savepoint(&mut self) -> Result<(), Failure> {
         self.plainly("savepoint s").await?;
         let mark = self.keys.mark();
@@ -197,7 +196,7 @@ impl Worker {
         }
     }
 
-    /// A statement on the original and on the twin. It must do the same to as many rows.
+    /// Runs a statement on the original and on the twin. It must affect the same number of rows.
     pub(super) async fn both(&mut self, statement: impl Fn(&str) -> String) -> Result<u64, Failure> {
         let on_original = statement(&self.plan.table.original);
         let on_twin = statement(&self.plan.table.twin);
@@ -242,7 +241,7 @@ pub(super) fn failure(error: &tokio_postgres::Error, statement: &str) -> Failure
         Some(code @ (&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED)) => {
             Failure::Again(code.clone())
         }
-        // Class 57P: the server ends the session, or does not begin one.
+        // Class 57P: the server terminates the session, or accepts none.
         Some(code) if !error.is_closed() && !code.code().starts_with("57P") => {
             Failure::Error(format!("{}\n  in: {}", said(error), short(statement)))
         }

@@ -1,10 +1,9 @@
-//! Writes at random to a table and, in the same transactions and with the same values, to its twin: the plan,
-//! and what was done. Each connection is a `worker`.
+//! Random writes to a table and, in the same transactions and with the same values, to its twin: the plan, and the
+//! report. Each connection is a `worker`.
 //!
-//! Each connection owns part of the keys and remembers which of them exist; besides, all update some hot
-//! rows, one by one in ascending order, so that they wait for each other but never in a circle. So whatever
-//! deadlock the server reports is not of the workload's making, and every statement must change as many
-//! rows of the table as of its twin.
+//! Each connection owns a part of the keys and remembers which of them exist. All connections also update some hot
+//! rows, one by one in ascending order, so that they wait for each other but never deadlock. So the workload itself
+//! never causes a deadlock, and every statement must change the same number of rows in the table and its twin.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,11 +17,11 @@ use super::twin::{Table, WORKERS};
 use super::wait::wait_until;
 use super::worker::Worker;
 
-/// Transactions a second and connection: a lively application, on a machine with two cores that runs
-/// the server, pgrecast and other tests as well.
+/// Transactions per second and connection: a busy application, on a machine with two cores that also runs the server,
+/// pgrecast and other tests.
 const RATE: u64 = 25;
 
-/// What is to be run. Made by [`Workload::on`], run by [`Plan::start`].
+/// The plan of a workload. [`Workload::on`] creates it, [`Plan::start`] runs it.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub(super) table: Table,
@@ -32,24 +31,23 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Transactions a second of each connection.
+    /// Transactions per second of each connection.
     pub fn rate(self, rate: u64) -> Plan {
         Plan { rate, ..self }
     }
 
-    /// Now and then empties both tables with `truncate`.
+    /// Sometimes truncates both tables.
     pub fn with_truncate(self) -> Plan {
         Plan { truncates: true, ..self }
     }
 
-    /// Connects again when the connection is lost, as after a crash of the server. Whether the last commit
-    /// happened is not guessed: the keys are read again, and the twin was written to by the same transaction.
+    /// Connects again if the connection is lost, as after a crash of the server. It does not guess whether the last
+    /// commit happened: it reads the keys again, and the twin was written by the same transaction.
     pub fn outliving_the_server(self) -> Plan {
         Plan { outlives_the_server: true, ..self }
     }
 
-    /// Begins to write. The rows that are there already, from [`Table::fill`] or an earlier workload, take
-    /// part.
+    /// Begins to write, also to existing rows from [`Table::fill`] or an earlier workload.
     pub async fn start(self, db: &TestDb<'_>) -> Workload {
         let shared = Arc::new(Shared::default());
         let mut workers = Vec::new();
@@ -61,7 +59,7 @@ impl Plan {
     }
 }
 
-/// A workload that runs.
+/// A running workload.
 #[derive(Debug)]
 pub struct Workload {
     shared: Arc<Shared>,
@@ -73,12 +71,12 @@ pub(super) struct Shared {
     pub(super) stop: AtomicBool,
     /// Transactions committed, by worker.
     pub(super) committed: [AtomicU64; WORKERS as usize],
-    /// Held for reading by every transaction, for writing by one that truncates: it changes what other
-    /// workers know about their rows. The number counts truncations.
+    /// Every transaction holds it for reading; one that truncates holds it for writing, because it changes the rows of
+    /// other workers. The number counts truncations.
     pub(super) truncations: RwLock<u64>,
 }
 
-/// What a workload did.
+/// The report of a workload.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     /// Set `PGRECAST_TEST_SEED` to it to repeat the workload's choices.
@@ -87,27 +85,27 @@ pub struct Report {
     pub transactions: u64,
     /// On the original table.
     pub statements: u64,
-    /// Anything the application would not expect.
+    /// Errors that an application would not expect.
     pub errors: Vec<String>,
-    /// The longest single statement on the original table, as the client saw it.
+    /// The duration of the longest statement on the original table, measured by the client.
     pub longest: Duration,
-    /// What that statement was.
+    /// That statement.
     pub longest_statement: String,
     /// Transactions ended by a serialization failure (40001).
     pub serialization_failures: u64,
-    /// Connections lost and made again.
+    /// Connections lost and opened again.
     pub reconnections: u64,
-    /// Transactions ended by a deadlock (40P01). The workload makes none by itself.
+    /// Transactions ended by a deadlock (40P01). The workload itself causes none.
     pub deadlocks: u64,
 }
 
 impl Report {
-    /// Transactions that the application has to do again.
+    /// Transactions that the application must retry.
     pub fn retries(&self) -> u64 {
         self.serialization_failures + self.deadlocks
     }
 
-    /// Panics with the errors, unless there was none and something was done.
+    /// Panics if there were errors, or nothing was done.
     #[track_caller]
     pub fn assert_clean(&self) {
         assert!(
@@ -142,7 +140,7 @@ impl Workload {
         Plan { table: table.clone(), rate: RATE, truncates: false, outlives_the_server: false }
     }
 
-    /// Waits until every connection has committed so many more transactions, or has given up because of
+    /// Waits until every connection has committed this number of additional transactions, or has given up because of
     /// errors.
     pub async fn commits(&self, more: u64) {
         let counts = || self.shared.committed.each_ref().map(|count| count.load(Ordering::Relaxed));
@@ -154,7 +152,7 @@ impl Workload {
         .await;
     }
 
-    /// Lets every connection end its transaction, and says what was done.
+    /// Lets every connection end its transaction, and returns the report.
     pub async fn stop(self) -> Report {
         self.shared.stop.store(true, Ordering::Relaxed);
         let mut report = Report::default();

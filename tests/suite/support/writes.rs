@@ -1,16 +1,16 @@
-//! What the transactions of a workload write: every kind of statement that an application may send, with
-//! values for the table at hand.
+//! The statements of a workload: every kind of statement that an application may send, with values for the current
+//! table.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::twin::{Column, HOT_ROWS, Values};
 use super::worker::{Failure, Worker, failure, first_fields};
 
-/// Numbers that unique values are made of: unique in this process, so also after an earlier workload.
+/// Numbers for unique values: unique in this process, so also after an earlier workload.
 static UNIQUE: AtomicU64 = AtomicU64::new(0);
 
 impl Worker {
-    /// One of them, chosen at random.
+    /// A random action.
     pub(super) async fn action(&mut self) -> Result<(), Failure> {
         match self.random.below(100) {
             0..14 => {
@@ -49,8 +49,8 @@ impl Worker {
         self.insert_rows(keys, "").await
     }
 
-    /// Inserts rows with new values for every column. Where a default decides, the twin gets what the
-    /// original got.
+    /// Inserts rows with new values for every column. If a default gives the value, the twin gets the value of the
+    /// original.
     pub(super) async fn insert_rows(&mut self, keys: Vec<String>, tail: &str) -> Result<(), Failure> {
         let table = self.plan.table.clone();
         let written: Vec<Column> = table
@@ -122,7 +122,7 @@ impl Worker {
         self.update(&sets, &self.is_key(&key)).await
     }
 
-    /// An update that changes nothing must do no harm either.
+    /// An update that changes nothing must be harmless too.
     async fn update_to_same(&mut self) -> Result<(), Failure> {
         let Some(key) = self.keys.any(&mut self.random) else { return Ok(()) };
         let columns = self.plain_columns();
@@ -146,7 +146,7 @@ impl Worker {
         self.update(&sets.join(", "), &self.is_key(&key)).await
     }
 
-    /// Rows that every worker updates: each in ascending order, so that they do not deadlock.
+    /// Updates rows that all workers update, in ascending order, so that they do not deadlock.
     async fn update_hot_rows(&mut self) -> Result<(), Failure> {
         for _ in 0..=self.random.below(3) {
             let first = self.last_hot.map_or(0, |last| last + 1);
@@ -162,7 +162,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Changes the key of a row to one that was never used, or to one that was used before.
+    /// Changes the key of a row to a new one, or to one that was used before.
     async fn update_key(&mut self) -> Result<(), Failure> {
         let Some(old) = self.keys.any(&mut self.random) else { return Ok(()) };
         let new = self.freed_or_fresh_key();
@@ -185,7 +185,7 @@ impl Worker {
         self.update(&sets, &self.is_key(from)).await
     }
 
-    /// Exchanges the values that two rows have in each unique column.
+    /// Exchanges the values of two rows in each unique column.
     async fn exchange_unique_values(&mut self) -> Result<(), Failure> {
         let Some((a, b)) = self.keys.any_two(&mut self.random) else { return Ok(()) };
         let (is_a, is_b) = (self.is_key(&a), self.is_key(&b));
@@ -233,7 +233,7 @@ impl Worker {
         self.insert_rows(vec![key], "").await
     }
 
-    /// A row that exists must be seen.
+    /// An existing row must be visible.
     async fn read(&mut self) -> Result<(), Failure> {
         let Some(key) = self.keys.any(&mut self.random) else { return Ok(()) };
         let statement =
@@ -245,7 +245,7 @@ impl Worker {
         Err(Failure::Error(format!("a row that was committed is not seen: {statement}")))
     }
 
-    /// A value that a row has in the twin, as SQL.
+    /// The value of a row in the twin, as SQL.
     async fn value_in_twin(&self, column: &str, condition: &str) -> Result<Option<String>, Failure> {
         let query =
             format!("select quote_nullable({column}) from {} where {condition}", self.plan.table.twin);
@@ -277,7 +277,7 @@ impl Worker {
         self.keys.take_freed().unwrap_or_else(|| self.fresh_key())
     }
 
-    /// Columns that take any value: not unique, not huge, not made by a default.
+    /// Columns that accept any value: not unique, not huge, not filled by a default.
     fn plain_columns(&self) -> Vec<Column> {
         let is_plain = |c: &&Column| {
             let is_special = matches!(

@@ -1,5 +1,5 @@
-//! Views, policies, foreign keys and subscribers while the application works: the swap comes through whatever way
-//! applications take to the table, and nobody fails.
+//! Views, policies, foreign keys and subscribers under traffic: the swap succeeds whichever way applications access the
+//! table, and no statement fails.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const TABLES: &str = "
     alter table secrets enable row level security; alter table secrets force row level security;
     create policy known on secrets using (exists (select from orders o where o.id = secrets.id))";
 
-/// Statements that run again and again, each in a session of its own, and what went wrong with them.
+/// Statements that run repeatedly, each in its own session, and their errors.
 struct Traffic {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicU64>,
@@ -119,7 +119,7 @@ async fn plan_names_the_locks_that_the_swap_takes() {
         .collect();
     let run = [&["run"], &change[..]].concat();
     let running = db.spawn_with("postgres", &run, &[("PGRECAST_FAILPOINT", "swap-ready:1:stop")]);
-    wait_until("it stands right before the commit of the swap", async || is_stopped(running.pid())).await;
+    wait_until("it is right before the commit of the swap", async || is_stopped(running.pid())).await;
     let held: Vec<String> = db
         .query_column(
             "select l.relation::regclass::text from pg_locks l join pg_class c on c.oid = l.relation
@@ -135,7 +135,7 @@ async fn plan_names_the_locks_that_the_swap_takes() {
     assert_eq!(held.len(), 7, "{held:?}");
 }
 
-/// What somebody else does to what names the table, while a migration is open.
+/// Changes by another session to objects that refer to the table, while a migration is open.
 const MEDDLING: [&str; 12] = [
     "create view more as select id from orders",
     "create or replace view small as select id, parent, amount from orders where amount > 1",
@@ -164,7 +164,10 @@ async fn what_others_do_to_what_names_the_table_is_noticed() {
         db.execute(meddling).await;
         let before = schema_dump(&db).await;
         let said = db.pgrecast(&["run", "orders"]).await.expect_code(5).stderr;
-        assert!(said.contains("definition of public.orders was changed"), "{meddling}: {said}");
+        assert!(
+            said.contains("another session has changed the definition of public.orders"),
+            "{meddling}: {said}"
+        );
         db.pgrecast(&["abort", "orders"]).await.expect_code(0);
         assert_eq!(diff(&before, &schema_dump(&db).await), Vec::<String>::new(), "{meddling}");
         assert_nothing_left(&db).await;
@@ -181,7 +184,7 @@ async fn what_others_do_to_what_names_the_table_is_noticed() {
     }
 }
 
-/// Rows as the subscriber must have them.
+/// The expected rows of the subscriber.
 async fn rows(db: &TestDb<'_>) -> Vec<String> {
     db.query_column("select concat_ws('|', id, amount, note) from orders order by id").await
 }
@@ -223,7 +226,7 @@ async fn a_subscriber_goes_on_before_during_and_after_the_swap() {
         &[
             "insert into orders select max(id) + 1, 1, 'new' from orders on conflict do nothing",
             "update orders set amount = amount + 1 where id = 8",
-            // Without the limit it may outrun the INSERT until no row is left.
+            // Without the limit it could be faster than the INSERT, until no row is left.
             "delete from orders where id = (select max(id) from orders) and id > 1000",
         ],
     )

@@ -1,4 +1,4 @@
-//! Slices of the comparison, by hand: whatever differs is a pending change, or is named.
+//! Slices of the comparison, step by step: a difference is a pending change, or is reported.
 
 use pgrecast::failpoint::Failpoint;
 use pgrecast::replay;
@@ -47,7 +47,7 @@ async fn a_pending_change_is_no_difference_and_a_row_of_ours_that_was_touched_is
         let found = compare(&hand, of).await;
         assert_eq!((found.rows, found.pending, found.differences), (998, 3, 0), "{found:?}");
     }
-    // The same rows differ when nothing of them waits in the log.
+    // The same rows differ if no change of them is in the log.
     db.execute(&format!("delete from {}", hand.pair.log)).await;
     for of in [1, 7] {
         let found = compare(&hand, of).await;
@@ -68,7 +68,7 @@ async fn a_pending_change_is_no_difference_and_a_row_of_ours_that_was_touched_is
 async fn a_slice_compares_in_one_snapshot() {
     let db = TestDb::create("slice_snapshot").await;
     let hand = level(&db).await;
-    // A change that commits while the slice waits for its locks is seen with its entry, or not at all.
+    // A change that commits while the slice waits for its locks is visible with its entry, or not at all.
     let obstacle = db.connect().await;
     obstacle
         .batch_execute("begin; lock table t in access exclusive mode; update t set n = -1")
