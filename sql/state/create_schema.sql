@@ -25,13 +25,13 @@ create table pgrecast.migration (
     error_hint text
 );
 
--- The sessions that runs have opened, each recorded by itself. A session is ours because it is recorded here, whatever
--- its name.
+-- The sessions that runs have opened. Each records itself, and is identified by this record and not by its application
+-- name.
 create table pgrecast.session (
     id bigint generated always as identity primary key,
     migration_id uuid not null references pgrecast.migration on delete cascade,
     pid int not null,
-    backend_start timestamptz not null, -- no two backends have both in common
+    backend_start timestamptz not null, -- no two backends share both
     role_oid oid not null,             -- the login role
     purpose text not null
 );

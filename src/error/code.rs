@@ -75,14 +75,14 @@ codes! {
             "Another relation uses the table's row type.",
             "Not supported. Detach it from the table.";
         Constant = "constant",
-            "A default, an index or another object of another table names the table by a constant of type regclass. It would go on naming the former table.",
-            "Drop it before, and create it again after the swap.";
+            "A default, an index or another object of another table names the table by a constant of type regclass. After the swap it would still refer to the former table.",
+            "Drop it first, and create it again after the swap.";
         NamesItself = "names-itself",
             "A generated column, a CHECK constraint or an index of the table reads `tableoid`, or names the table by a constant. The new table has another oid.",
-            "Drop it before, and create it again after the swap.";
+            "Drop it first, and create it again after the swap.";
         TemporalKey = "temporal-key",
             "A foreign key with PERIOD is on the table, or references it.",
-            "Drop it before, and create it again after the swap.";
+            "Drop it first, and create it again after the swap.";
         Extension = "extension",
             "An extension owns the table.",
             "Not supported. Detach it from the table.";

@@ -36,7 +36,7 @@ pub(super) async fn replace(client: &Client, original: &Definition, shadow: &Qua
             return Err(Error::refused(Code::NamesItself, message)
                 .about(format!("{kind} {name}"))
                 .state("nothing was changed")
-                .hint("Drop it before and create it again after the swap."));
+                .hint("Drop it first, and create it again after the swap."));
         }
         let definition: String = row.try_get("definition")?;
         let set = format!(
