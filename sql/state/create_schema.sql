@@ -70,7 +70,7 @@ create table pgrecast.table_change (
     rounds bigint not null default 0,
     unique (migration_id, ordinal)
 );
--- A table is in one open migration, however many begin at once.
+-- A table is in at most one open migration, even if several begin at the same time.
 create unique index table_change_open on pgrecast.table_change (original_oid)
     where phase not in ('finished', 'aborted', 'rolled_back');
 

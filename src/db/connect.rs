@@ -20,7 +20,7 @@ use super::target::Target;
 use crate::error::Result;
 use crate::name::sql;
 
-/// How long is waited for the second connection that shows whether the first is a session.
+/// The time limit for opening the second connection, and for the check with it.
 const BESIDE: Duration = Duration::from_secs(5);
 
 impl Target {

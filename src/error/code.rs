@@ -36,7 +36,7 @@ codes! {
 
         Distributed = "distributed",
             "The table is a distributed or reference table of Citus. Its rows are on other nodes.",
-            "Not supported. Use the functions of Citus, as `alter_distributed_table`.";
+            "Not supported. Use the functions of Citus, such as `alter_distributed_table`.";
         Hypertable = "hypertable",
             "The table is a hypertable of `TimescaleDB`. Its rows are in chunks.",
             "Not supported.";

@@ -80,7 +80,7 @@ pub fn of_manager(original: &Definition, manager: Manager) -> Refusal {
         Manager::Citus => (
             Code::Distributed,
             "Citus has distributed it: its rows are on other nodes",
-            "Use the functions of Citus, as alter_distributed_table.",
+            "Use the functions of Citus, such as alter_distributed_table.",
         ),
         Manager::Timescale => (
             Code::Hypertable,

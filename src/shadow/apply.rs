@@ -75,6 +75,6 @@ pub(super) async fn apply(
     tracker.finish().map_err(|why| {
         Error::refused(Code::AddedThenAltered, why)
             .state("nothing was changed")
-            .hint("Add it with its default alone, and alter it by itself after the swap.")
+            .hint("Only add the column with its default, and alter it separately after the swap.")
     })
 }
