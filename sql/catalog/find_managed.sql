@@ -1,4 +1,4 @@
--- The catalogs in which Citus and TimescaleDB keep their tables, where there are any.
+-- The tables in which Citus and TimescaleDB list the tables that they manage, if the extensions are installed.
 -- Lock: none.
 select n.nspname::text as schema_name, c.relname::text as name
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace

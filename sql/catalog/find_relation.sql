@@ -1,4 +1,4 @@
--- The relation of a name.
+-- The relation with this name.
 -- $1 schema, $2 name. Lock: none.
 select c.oid
 from pg_catalog.pg_class c

@@ -1,5 +1,5 @@
--- What a table has apart from its rows, by kind and name: what an event trigger, default privileges or a default of the
--- database may give to a table when it is created or altered. Without pgrecast's own triggers.
+-- The features of a table, by kind and name, that an event trigger, default privileges or a setting of the database can
+-- add when the table is created or altered. Leaves out pgrecast's own triggers.
 -- $1 oid of the table. Lock: none.
 select f.kind, f.name, f.value from (
     select x.kind, '' as name, x.value
@@ -32,7 +32,7 @@ select f.kind, f.name, f.value from (
     select 'publication', p.pubname, ''
     from pg_catalog.pg_publication_rel r join pg_catalog.pg_publication p on p.oid = r.prpubid where r.prrelid = $1
     union all
-    -- The privileges, a slash, and those WITH GRANT OPTION.
+    -- The privileges without grant option, a slash, and those with it.
     select 'grant',
            case x.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end,
            pg_catalog.concat(
@@ -55,7 +55,7 @@ select f.kind, f.name, f.value from (
     union all
     select 'constraint', c.conname, '' from pg_catalog.pg_constraint c
     where c.conrelid = $1 and c.contype in ('c', 'p', 'u', 'x', 'f')
-      and c.conparentid = 0 -- not what a key to a partitioned table keeps for each partition
+      and c.conparentid = 0 -- without the constraints that a foreign key to a partitioned table has for each partition
     union all
     select 'statistics', s.stxname, '' from pg_catalog.pg_statistic_ext s where s.stxrelid = $1
 ) f

@@ -40,7 +40,7 @@ where not (pg_catalog.has_schema_privilege(t.relowner, n.oid, 'create')
            and pg_catalog.has_schema_privilege(t.relowner, n.oid, 'usage'))
 union all
 select 'the table''s owner does not own ' || con.conrelid::regclass::text || ', whose foreign key points here',
-       -- The role of a superuser is not a right to grant.
+       -- Membership in a superuser's role is never suggested.
        case when exists (select from pg_catalog.pg_roles r where r.rolsuper and pg_catalog.pg_has_role(c.relowner, r.oid, 'member'))
             then pg_catalog.format('alter table %s owner to %s;', con.conrelid::regclass, owner)
             else pg_catalog.format('grant %I to %s%s;', pg_catalog.pg_get_userbyid(c.relowner), owner,

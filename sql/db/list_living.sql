@@ -1,6 +1,6 @@
--- Which of these backends still live. Pid, database and role are shown to everybody, the start and the client's address
--- not: a start that is hidden may be the one that is meant.
--- $1 pids, $2 their starts, $3 oids of the roles that logged in. Lock: none.
+-- The backends among these that still exist. Every role can see pid, database and role of a backend, but not its start
+-- time and client address. A backend with a hidden start time is included, because it may be the same one.
+-- $1 pids, $2 start times, $3 oids of the login roles. Lock: none.
 select a.pid, a.backend_start is not null as is_certain, coalesce(a.application_name, '') as application,
        pg_catalog.pg_get_userbyid(a.usesysid)::text as role_name,
        case when a.backend_start is not null then coalesce(a.client_addr::text, 'the server itself') end as client

@@ -1,4 +1,4 @@
--- The settings of this session that its role can set and that have not their built-in value, with what set them.
+-- The settings that this session's role can set and that do not have their built-in values, with their sources.
 -- Lock: none.
 select s.name, s.boot_val, s.source
 from pg_catalog.pg_settings s

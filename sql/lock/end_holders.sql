@@ -1,6 +1,6 @@
 -- Terminates client sessions that hold a conflicting lock on a table, as far as this role may: never a worker of the
 -- server (autovacuum), a replication sender, or a session that is recorded as ours; if its start time is hidden, one that
--- has the pid and the role of ours.
+-- has the pid and the role of one of ours.
 -- $1 oid of the table, $2 conflicting modes; $3, $4, $5 pids, start times and login roles of our sessions. Lock: none.
 with holder as (
     select distinct a.pid, a.application_name as application, a.usesysid

@@ -1,4 +1,4 @@
--- Columns that may hold the oid of the table or of its row type as a value, in tables that this role may read.
+-- Columns that can store the oid of the table or of its row type, in tables that this role may read.
 -- $1 oid of the table. Lock: none.
 select n.nspname::text as schema_name, c.relname::text as name, a.attname::text as column_name,
        case when a.atttypid = 'pg_catalog.regtype'::regtype then t.reltype else t.oid end as value,

@@ -1,8 +1,8 @@
--- Parts of a table that read tableoid or have the table's own oid in them, as 'table'::regclass has it. Texts are as the
--- session's search_path has them: it should be empty.
+-- Parts of a table's definition that read tableoid or contain the table's own oid, such as 'table'::regclass. Names in
+-- the definitions are qualified only if the session's search_path is empty.
 -- $1 oid of the table. Lock: ACCESS SHARE on the table while a text is read.
 with what as (
-    -- As the server writes a constant of type regclass: the bytes of its value, each with its sign.
+    -- The server's format of a constant of type regclass: the bytes of the value as signed numbers.
     -- `src/backend/nodes/outfuncs.c`
     select ':consttype 2205 [^{}]*:constvalue 4 \[ ' || pg_catalog.string_agg(
                (case when b > 127 then b - 256 else b end)::text, ' ' order by n) || ' ' as constant,

@@ -25,13 +25,13 @@ create table pgrecast.migration (
     error_hint text
 );
 
--- The sessions that runs have opened, each recorded by itself. A session is ours because it is recorded here, whatever
--- its name.
+-- The sessions that runs have opened. Each records itself, and is identified by this record and not by its application
+-- name.
 create table pgrecast.session (
     id bigint generated always as identity primary key,
     migration_id uuid not null references pgrecast.migration on delete cascade,
     pid int not null,
-    backend_start timestamptz not null, -- no two backends have both in common
+    backend_start timestamptz not null, -- no two backends share both
     role_oid oid not null,             -- the login role
     purpose text not null
 );
@@ -70,7 +70,7 @@ create table pgrecast.table_change (
     rounds bigint not null default 0,
     unique (migration_id, ordinal)
 );
--- A table is in one open migration, however many begin at once.
+-- A table is in at most one open migration, even if several begin at the same time.
 create unique index table_change_open on pgrecast.table_change (original_oid)
     where phase not in ('finished', 'aborted', 'rolled_back');
 

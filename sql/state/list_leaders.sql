@@ -1,4 +1,4 @@
--- The leaders of a migration and of all others of the same tables, each with its backend.
+-- The leaders of a migration and of all other migrations of the same tables, each with its backend.
 -- $1 migration. Lock: none.
 select m.id as migration_id, m.leader, s.pid, s.backend_start, s.role_oid
 from pgrecast.migration m

@@ -1,4 +1,4 @@
--- The same leaders, held until the end of the transaction.
+-- The leaders as in list_leaders.sql, with a lock on the rows of the migrations until the end of the transaction.
 -- $1 migration. Lock: the rows.
 select m.id as migration_id, m.leader
 from pgrecast.migration m

@@ -1,5 +1,5 @@
--- The tables that have a guard of this swap: the one that was swapped, and those whose foreign keys lead to it. A newer
--- migration's guard has another argument.
+-- The tables that have a guard of this swap: the table that was swapped, and the tables that reference it. The guard of
+-- a later swap has another argument.
 -- $1 schema and $2 name of the guard's function, $3 the swap's xid. Lock: none.
 select c.oid, n.nspname::text as schema_name, c.relname::text as table_name, t.tgname::text as trigger_name
 from pg_catalog.pg_trigger t

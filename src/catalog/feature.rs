@@ -1,11 +1,11 @@
-//! What a table has apart from its rows, as far as something other than us may give it to a table that we create.
+//! The features of a table, apart from its rows, that something else can add to a table that pgrecast creates.
 
 use tokio_postgres::{Client, Statement};
 
 use crate::error::{Error, Result};
 use crate::name::sql;
 
-/// What sort of feature it is.
+/// The kind of a feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FeatureKind {
     /// Whether row-level security is enabled.
@@ -18,11 +18,11 @@ pub enum FeatureKind {
     Persistence,
     /// What an UPDATE writes for logical replication.
     ReplicaIdentity,
-    /// A storage parameter, or `toast.` and one of the TOAST table.
+    /// A storage parameter of the table, or with the prefix `toast.` of its TOAST table.
     Option,
     /// A policy.
     Policy,
-    /// A trigger of somebody's.
+    /// A trigger, except for those of pgrecast.
     Trigger,
     /// A rule.
     Rule,
@@ -38,7 +38,7 @@ pub enum FeatureKind {
     Column,
     /// An index that no constraint owns.
     Index,
-    /// A constraint, but not NOT NULL.
+    /// A constraint other than NOT NULL.
     Constraint,
     /// An extended statistics object.
     Statistics,
@@ -65,13 +65,13 @@ impl FeatureKind {
         ("statistics", FeatureKind::Statistics),
     ];
 
-    /// The word for it.
+    /// Its name in messages.
     #[must_use]
     pub fn word(self) -> &'static str {
         Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(word, _)| word)
     }
 
-    /// Whether it belongs to the shape that an ALTER gives the table: judged by other means.
+    /// Whether it belongs to the shape of the table, which an ALTER changes and which is compared elsewhere.
     #[must_use]
     pub fn is_shape(self) -> bool {
         use FeatureKind::{Column, Constraint, Index, Statistics};
@@ -84,9 +84,9 @@ impl FeatureKind {
 pub struct Feature {
     /// What it is.
     pub kind: FeatureKind,
-    /// Its name as the catalog has it; the grantee as SQL text; empty where the table has one of the kind.
+    /// Its name in the catalog; for privileges the grantee as SQL text; empty for a kind that a table has only once.
     pub name: String,
-    /// What else has to be the same.
+    /// Its value, which is compared too.
     pub value: String,
 }
 
@@ -96,12 +96,12 @@ impl Feature {
         Self::list_by(client, &Self::prepare(client).await?, table).await
     }
 
-    /// The query behind [`Feature::list`], for whoever runs it under a lock.
+    /// Prepares the query of [`Feature::list`], to save time when it is run under a lock.
     pub async fn prepare(client: &Client) -> Result<Statement> {
         Ok(client.prepare(&sql!("catalog/list_features.sql").text()).await?)
     }
 
-    /// The features of a table, by the prepared query.
+    /// The same as [`Feature::list`], with the prepared query.
     pub async fn list_by(client: &Client, query: &Statement, table: u32) -> Result<Vec<Self>> {
         let rows = client.query(query, &[&table]).await?;
         rows.iter()
@@ -116,7 +116,7 @@ impl Feature {
     }
 }
 
-/// The event triggers that act on tables when they are created or altered.
+/// The event triggers that fire at the end of DDL commands.
 pub async fn event_triggers(client: &Client) -> Result<Vec<String>> {
     let rows = client.query(&sql!("catalog/list_event_triggers.sql").text(), &[]).await?;
     rows.iter().map(|row| Ok(row.try_get("name")?)).collect()

@@ -1,11 +1,11 @@
-//! Tables that an extension has taken over: their rows are elsewhere, and its own catalog names them.
+//! Tables that an extension manages. Their rows are stored elsewhere, and the extension's own catalog lists them.
 
 use tokio_postgres::Client;
 
 use crate::error::Result;
 use crate::name::{QualifiedName, sql};
 
-/// Who manages a table.
+/// The extension that manages a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manager {
     /// Citus: a distributed or reference table. <https://docs.citusdata.com/en/stable/develop/api_metadata.html>
@@ -15,7 +15,7 @@ pub enum Manager {
 }
 
 impl Manager {
-    /// Who manages the table with this oid, if it is one of them.
+    /// The extension that manages the table with this oid, if any.
     pub async fn find(client: &Client, table: u32) -> Result<Option<Self>> {
         for row in client.query(&sql!("catalog/find_managed.sql").text(), &[]).await? {
             let (schema, name): (String, String) = (row.try_get("schema_name")?, row.try_get("name")?);

@@ -144,7 +144,7 @@ impl Furniture {
         Ok(Furniture(client.prepare(&statement.text()).await?))
     }
 
-    /// As statements that give what a view has to a view of this name.
+    /// The statements that give the view called `name` everything that `view` has besides its query.
     pub async fn of(&self, client: &Client, view: &View, name: &QualifiedName) -> Result<Vec<String>> {
         let rows = client.query(&self.0, &[&view.oid, &name.to_string()]).await?;
         rows.iter().map(|row| Ok(row.try_get("statement")?)).collect()
@@ -162,7 +162,7 @@ fn in_order(views: Vec<View>) -> Vec<View> {
     views
 }
 
-/// The first of each pair, after those of its second that are among them. Visits each once.
+/// The first of each pair, ordered so that it follows the elements of its second. Visits each one once.
 fn order_of(sources: &[(u32, Vec<u32>)]) -> Vec<u32> {
     let known: HashMap<u32, &[u32]> = sources.iter().map(|(oid, from)| (*oid, from.as_slice())).collect();
     let (mut seen, mut order) = (HashSet::new(), Vec::with_capacity(sources.len()));

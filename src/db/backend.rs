@@ -1,8 +1,8 @@
-//! Backends of the server. One is known by its pid and the time of its start, which no other one shares: never by a name
-//! that anybody can take.
+//! Backends of the server, identified by pid and start time together, which are unique. The application name does not
+//! identify a backend: any session can set it.
 //!
-//! Reads `pg_stat_activity` only. A role that has neither the rights of another role nor those of `pg_read_all_stats` does
-//! not see when that role's backends started; so all of this is asked as the role that logged in, which sees its own.
+//! Reads `pg_stat_activity` only. A role sees the start time of another role's backends only with the privileges of
+//! that role or of `pg_read_all_stats`. So the queries run as the login role, which sees its own backends.
 
 use std::time::SystemTime;
 
@@ -12,34 +12,34 @@ use tokio_postgres::{Client, Row};
 use crate::error::{Error, Result};
 use crate::name::sql;
 
-/// A backend, told apart from every other one that has or had its pid.
+/// A backend, distinguished from every other one that has or had the same pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backend {
     /// Its process id.
     pub pid: i32,
-    /// When it started.
+    /// Its start time.
     pub started: SystemTime,
-    /// Oid of the role that logged in.
+    /// Oid of the login role.
     pub role: u32,
 }
 
-/// A backend that is still there.
+/// A backend that still exists.
 #[derive(Debug, Clone)]
 pub struct Living {
     /// Its process id.
     pub pid: i32,
-    /// Whether its start is seen. If not, all that is known is that a backend of this database has its pid and its role.
+    /// Whether its start time is visible. Otherwise only its database, pid and role are known to match.
     pub is_certain: bool,
     application: String,
     role: String,
     client: Option<String>,
 }
 
-/// Backends as the statements take them: pids, starts, roles.
+/// Backends as parameters of a statement: pids, start times, roles.
 pub type Columns = (Vec<i32>, Vec<SystemTime>, Vec<u32>);
 
 impl Backend {
-    /// That of this session.
+    /// The backend of this session.
     pub async fn own(client: &Client) -> Result<Self> {
         let row = query_as_login(client, &sql!("db/identify_backend.sql").text(), &[]).await?.pop();
         let row = row.ok_or_else(|| Error::failed("the server does not show the backend of this session"))?;
@@ -50,7 +50,8 @@ impl Backend {
         })
     }
 
-    /// Those of them that still live. One whose start this role may not see counts as living: `is_certain` is false.
+    /// The backends that still exist. If this role cannot see a start time, the backend counts as existing, with
+    /// `is_certain` false.
     pub async fn living(client: &Client, backends: &[Backend]) -> Result<Vec<Living>> {
         if backends.is_empty() {
             return Ok(Vec::new());
@@ -61,7 +62,7 @@ impl Backend {
         rows.iter().map(Living::from_row).collect()
     }
 
-    /// As statements take them.
+    /// The backends as parameters of a statement.
     #[must_use]
     pub fn columns(backends: &[Backend]) -> Columns {
         (
@@ -83,7 +84,7 @@ impl Living {
         })
     }
 
-    /// In words.
+    /// A description for messages.
     #[must_use]
     pub fn shown(&self) -> String {
         let from = self.client.as_ref().map(|client| format!(" from {client}")).unwrap_or_default();
@@ -91,8 +92,8 @@ impl Living {
     }
 }
 
-/// Asks as the role that logged in, in a transaction of its own that is rolled back: it sees its own sessions, and may end
-/// them, where the role that owns the table may not.
+/// Runs a query as the login role, in a transaction that is rolled back. The login role can see and terminate its own
+/// sessions; the role that owns the table may not be allowed to.
 pub async fn query_as_login(client: &Client, text: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
     client.batch_execute("begin; set local role none").await?;
     let rows = client.query(text, values).await;

@@ -20,7 +20,7 @@ use super::target::Target;
 use crate::error::Result;
 use crate::name::sql;
 
-/// How long is waited for the second connection that shows whether the first is a session.
+/// The time limit for opening the second connection, and for the check with it.
 const BESIDE: Duration = Duration::from_secs(5);
 
 impl Target {
@@ -109,7 +109,7 @@ impl Target {
     async fn open(&self, config: Config) -> Result<Connection, Failure> {
         let mut connection = self.reach(&config).await?;
         let statement = sql!("db/identify_session.sql").text();
-        // By the simple protocol: a pooler in transaction mode would keep what was prepared.
+        // The simple protocol: a pooler in transaction mode would keep a prepared statement.
         let messages = connection.simple_query(&statement).await.map_err(Failure::Postgres)?;
         let number = |column: &str| {
             messages.iter().find_map(|message| match message {
@@ -135,8 +135,8 @@ impl Target {
         Ok(Connection::new(client, tokio::spawn(drive(connection)), connector))
     }
 
-    /// Looks whether the connection is a session with one server process, with the help of a second one. Where none is to
-    /// be had, nothing can be said, and whoever needs the next session says so.
+    /// Checks with a second connection that this one is a session with one server process. If no second connection can
+    /// be opened, the check is skipped, and the next session repeats it.
     async fn expect_session(&self, config: &Config, connection: &Connection) -> Result<(), Failure> {
         let beside = tokio::time::timeout(BESIDE, self.reach(config)).await;
         let Ok(Ok(beside)) = beside else { return Ok(()) };

@@ -25,7 +25,7 @@ pub(super) enum Failure {
     TimedOut(Duration),
     /// Connected, but this server is not supported.
     TooOld(ServerVersion),
-    /// Connected to a pool that lends a server process to each transaction.
+    /// Connected to a pooler in transaction mode.
     Pooled(Pooled),
     /// An error of tokio-postgres.
     Postgres(tokio_postgres::Error),

@@ -1,15 +1,15 @@
-//! The state from which every session of ours starts: whatever the configuration, the database or the role says, a
-//! setting has its built-in value, unless it is named here. So a setting that we do not know cannot change what our
-//! statements do or how they are planned.
+//! The initial state of every session of pgrecast. Each setting is reset to its built-in value, even if the
+//! configuration, the database or the role sets it, unless it is listed here. So a setting that pgrecast does not know
+//! cannot change what our statements do or how they are planned.
 //!
-//! Pure but for [`read`].
+//! Pure, except for [`read`].
 
 use tokio_postgres::Client;
 
 use crate::error::Result;
 use crate::name::sql;
 
-/// Settings on which casts and the reading of expressions depend: recorded with a migration.
+/// Settings that affect casts and the parsing of expressions. They are recorded with a migration.
 pub(super) const RECORDED: [&str; 14] = [
     "search_path",
     "TimeZone",
@@ -27,16 +27,16 @@ pub(super) const RECORDED: [&str; 14] = [
     "xmlbinary",
 ];
 
-/// Kept, whoever set them.
+/// Settings that are kept, regardless of where they are set.
 const KEPT: [&str; 25] = [
     // The connection.
     "application_name",
     "client_encoding",
-    // Of the one transaction; what they begin with is ours.
+    // Of the current transaction. The defaults for new transactions are set by `session`.
     "transaction_deferrable",
     "transaction_isolation",
     "transaction_read_only",
-    // What a session may use of the machine. --maintenance-work-mem and --nice-ratio say more.
+    // Limits on resources. --maintenance-work-mem and --nice-ratio can override some of them.
     "hash_mem_multiplier",
     "logical_decoding_work_mem",
     "maintenance_work_mem",
@@ -48,26 +48,25 @@ const KEPT: [&str; 25] = [
     "temp_file_limit",
     "temp_tablespaces",
     "work_mem",
-    // Where the server finds libraries, and what it writes down.
+    // Where the server finds libraries, and what it reports.
     "compute_query_id",
     "dynamic_library_path",
     "extension_control_path",
     "lc_messages",
-    // What is stored with a table, and how durable a commit is.
+    // Defaults for new tables, and the durability of commits.
     "default_statistics_target",
     "default_toast_compression",
     "synchronous_commit",
     "commit_delay",
-    // `lock` asks for it.
+    // Limits the lock requests of pgrecast, see `lock`.
     "deadlock_timeout",
 ];
 
-/// Groups of settings that are kept, by how their names begin: logging, counting, the network, the WAL, and how VACUUM
-/// goes about it.
+/// Prefixes of settings that are kept: logging, statistics, the network, WAL and VACUUM.
 const KEPT_GROUPS: [&str; 5] = ["log_", "track_", "tcp_", "wal_", "vacuum_"];
 
-/// Facts about the machine, which the server's configuration states. A role or database that states them means its own
-/// statements.
+/// Settings that describe the machine. They are kept if the server's configuration sets them. If a role or a database
+/// sets them, they are meant for the statements of the application.
 const OF_MACHINE: [&str; 14] = [
     "backend_flush_after",
     "cpu_index_tuple_cost",
@@ -85,18 +84,18 @@ const OF_MACHINE: [&str; 14] = [
     "seq_page_cost",
 ];
 
-/// A setting that has not its built-in value.
+/// A setting that does not have its built-in value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Setting {
     /// Its name.
     pub(super) name: String,
-    /// Its built-in value, in its own unit.
+    /// Its built-in value, in the unit of the setting.
     pub(super) built_in: String,
-    /// What set it, in the words of `pg_settings.source`.
+    /// Where it was set, as in `pg_settings.source`.
     pub(super) source: String,
 }
 
-/// Reads those of this session.
+/// Reads these settings of this session.
 pub(super) async fn read(client: &Client) -> Result<Vec<Setting>> {
     let rows = client.query(&sql!("db/list_settings.sql").text(), &[]).await?;
     rows.iter()
@@ -110,13 +109,13 @@ pub(super) async fn read(client: &Client) -> Result<Vec<Setting>> {
         .collect()
 }
 
-/// Whether it goes back to its built-in value.
+/// Whether it is reset to its built-in value.
 pub(super) fn goes_back(setting: &Setting) -> bool {
     let Setting { name, source, .. } = setting;
     let is_of_server = matches!(source.as_str(), "configuration file" | "command line");
     let is_set_by_others = is_of_server
         || matches!(source.as_str(), "global" | "database" | "user" | "database user" | "client");
-    // A setting of an extension: its values are its own matter.
+    // A setting of an extension.
     let is_of_extension = name.contains('.');
     let is_among = |list: &[&str]| list.contains(&name.as_str());
     let is_kept = is_of_extension

@@ -1,30 +1,30 @@
-//! Whether a connection is a session with one server process. A pooler in transaction mode lends a process to each
-//! transaction: settings, locks and temporary objects of a session would get lost there, and stay with others.
+//! Detects connection poolers in transaction mode. Such a pooler assigns a server process to each transaction: a
+//! session would lose its settings, locks and temporary objects, and they would affect other clients.
 //!
-//! Only `pg_backend_pid()` is read, by the simple protocol: nothing is left in a process that is somebody else's next.
+//! Only reads `pg_backend_pid()`, with the simple protocol: nothing is left in a process that another client uses next.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-/// How often it is tried: between two statements another client may take the process that was just given back.
+/// The number of attempts. One may miss a pooler, because other clients use its processes too.
 const ROUNDS: usize = 3;
 
 const READ_PID: &str = "select pg_catalog.pg_backend_pid()";
 
-/// Two processes that served one session, or one that served two sessions at a time.
+/// Two processes that served one session, or one process that served two sessions at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pooled {
-    /// Who served it first.
+    /// The process that served the session first.
     pub(super) first: i32,
-    /// Who served it then, or the session beside it.
+    /// The process that served it later, or that served the other session.
     pub(super) then: i32,
 }
 
-/// Looks whether `client` keeps its process from one statement to the next, and while another connection to the same
-/// place has a transaction open. A pool that takes the process given back last gives that one the process of the first;
-/// one that takes them in turn gives the first another one each time.
+/// Checks whether `client` keeps its process between statements, and while another connection to the same address has
+/// an open transaction. A pooler that reuses the process released last gives that connection the process of `client`. A
+/// pooler that uses its processes in turn gives `client` a different one each time.
 pub(super) async fn find(client: &Client, other: &Client) -> Result<Option<Pooled>, tokio_postgres::Error> {
     for _ in 0..ROUNDS {
         let first = read_pid(client, READ_PID).await?;
@@ -32,7 +32,7 @@ pub(super) async fn find(client: &Client, other: &Client) -> Result<Option<Poole
         let beside = read_pid(other, &format!("begin; {READ_PID}")).await?;
         let mut found = judge([first, second, second], beside);
         if found.is_none() {
-            // Not before: a pool of one process would keep us waiting for the one that is in the transaction.
+            // Not earlier: a pool of one process would wait for the end of the open transaction.
             found = judge([first, second, read_pid(client, READ_PID).await?], beside);
         }
         other.simple_query("rollback").await?;
@@ -43,7 +43,7 @@ pub(super) async fn find(client: &Client, other: &Client) -> Result<Option<Poole
     Ok(None)
 }
 
-/// One session has one process, and no two have the same at a time.
+/// Without a pooler a session keeps its process, and no two sessions share one at the same time.
 fn judge(session: [i32; 3], beside: i32) -> Option<Pooled> {
     let [first, ..] = session;
     let other = session.into_iter().find(|pid| *pid != first);
@@ -60,7 +60,7 @@ async fn read_pid(client: &Client, statement: &str) -> Result<i32, tokio_postgre
     Ok(value.unwrap_or_default())
 }
 
-/// The processes of the sessions that are open to one place, and whether it was looked at.
+/// The processes of the open sessions to one address, and whether it was checked for a pooler.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Live(Arc<Mutex<Known>>);
 
@@ -71,23 +71,23 @@ struct Known {
 }
 
 impl Live {
-    /// Whether a new session of this process has to be looked at: the first, and one whose process another one has.
+    /// Whether a new session must be checked: it is the first one, or another open session has the same process.
     pub(super) fn is_doubtful(&self, pid: i32) -> bool {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         !known.is_direct || known.processes.contains_key(&pid)
     }
 
-    /// Notes that sessions keep their processes here.
+    /// Records that sessions keep their processes at this address.
     pub(super) fn is_direct(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_direct = true;
     }
 
-    /// Notes an open session.
+    /// Records an open session.
     pub(super) fn add(&self, pid: i32) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).processes.entry(pid).or_default() += 1;
     }
 
-    /// Notes the end of one.
+    /// Records the end of a session.
     pub(super) fn remove(&self, pid: i32) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = known.processes.get_mut(&pid) {

@@ -1,5 +1,5 @@
-//! Sessions of a migration: each works as the table's owner, with the settings under which the casts were planned, and
-//! from a known state, whatever a role, a database or the configuration sets.
+//! Sessions of a migration. Each works as the table's owner, with the settings under which the casts were planned. All
+//! other settings are reset to a known state, even if a role, a database or the configuration sets them.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use super::{Connection, Target};
 use crate::error::{Error, Result};
 use crate::name::{Ident, Literal};
 
-/// What every session of ours sets to something other than the built-in value, or first of all: the session can do
-/// nothing with a `statement_timeout` of a millisecond.
+/// Settings that every session of pgrecast sets first: values other than the built-in ones, and timeouts that could
+/// cancel the statements that follow.
 const OURS: [(&str, &str); 17] = [
     ("statement_timeout", "0"),
     ("lock_timeout", "10s"), // for locks on our own objects; `lock` requests those on the application's tables
@@ -156,11 +156,11 @@ impl Sessions {
     }
 }
 
-/// The statements that set these, in this order.
+/// The statements that set these settings, in this order.
 fn set_all<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let mut text = String::new();
     for (name, value) in settings {
-        // set_config takes a list such as search_path's in one string, as SHOW gives it.
+        // set_config accepts a list, such as search_path, as one string in the format of SHOW.
         text.push_str(&format!(
             "select pg_catalog.set_config({}, {}, false);",
             Literal(name),

@@ -148,7 +148,7 @@ pub(super) async fn indexes(run: &Run, migration: &mut Migration, options: &Opti
     for change in &migration.tables {
         vacuum::vacuum(control, change).await?;
         if let Some(shadow) = change.shadow_oid {
-            // Before it is written down as ours: an index build may have set an event trigger off.
+            // Before the definition is recorded: an event trigger may have fired for an index build.
             let asked = change.asked.change()?;
             made::expect_altered(control, change.original_oid, &change.shadow(), &asked.alter)
                 .await

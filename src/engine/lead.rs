@@ -51,9 +51,9 @@ impl Engine {
         let Ok(lease) = lease.hand_on(&tidy).await else { return Err(error) };
         let now = Migration::load(&tidy, id).await?;
         let error = describe(error, &now);
-        let Some(lease) = lease else { return Err(error) }; // it is another run's to say how it stands
+        let Some(lease) = lease else { return Err(error) }; // another run leads and reports the state
         if error.kind != Kind::Usage {
-            now.record_error(&tidy, &error).await?; // one of usage says nothing about the migration
+            now.record_error(&tidy, &error).await?; // a usage error is not about the migration
         }
         lease.give_back(&tidy).await?;
         Err(error)

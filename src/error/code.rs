@@ -36,7 +36,7 @@ codes! {
 
         Distributed = "distributed",
             "The table is a distributed or reference table of Citus. Its rows are on other nodes.",
-            "Not supported. Use the functions of Citus, as `alter_distributed_table`.";
+            "Not supported. Use the functions of Citus, such as `alter_distributed_table`.";
         Hypertable = "hypertable",
             "The table is a hypertable of `TimescaleDB`. Its rows are in chunks.",
             "Not supported.";
@@ -75,14 +75,14 @@ codes! {
             "Another relation uses the table's row type.",
             "Not supported. Detach it from the table.";
         Constant = "constant",
-            "A default, an index or another object of another table names the table by a constant of type regclass. It would go on naming the former table.",
-            "Drop it before, and create it again after the swap.";
+            "A default, an index or another object of another table names the table by a constant of type regclass. After the swap it would still refer to the former table.",
+            "Drop it first, and create it again after the swap.";
         NamesItself = "names-itself",
             "A generated column, a CHECK constraint or an index of the table reads `tableoid`, or names the table by a constant. The new table has another oid.",
-            "Drop it before, and create it again after the swap.";
+            "Drop it first, and create it again after the swap.";
         TemporalKey = "temporal-key",
             "A foreign key with PERIOD is on the table, or references it.",
-            "Drop it before, and create it again after the swap.";
+            "Drop it first, and create it again after the swap.";
         Extension = "extension",
             "An extension owns the table.",
             "Not supported. Detach it from the table.";

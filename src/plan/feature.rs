@@ -1,27 +1,27 @@
-//! What a table of ours is meant to have, how one differs from that, and which statement takes the difference off.
+//! The features that a table of pgrecast must have, its differences from them, and the statements that remove these.
 
 use crate::alter::{ActionKind, Alter};
 use crate::catalog::{Feature, FeatureKind};
 use crate::name::{Ident, QualifiedName};
 
-/// One way in which a table is not what was meant.
+/// A difference between a table and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// It, in words.
+    /// A description for messages.
     pub what: String,
-    /// The statements that take it off; none where nothing does.
+    /// The statements that remove it; none if it cannot be removed.
     pub remedy: Option<String>,
 }
 
-/// What the shadow is meant to have while the original has this: no policy, rule or publication, which come with the
-/// swap.
+/// The features that the shadow must have: those of the original, except for policies, rules and publications, which
+/// are added in the swap.
 #[must_use]
 pub fn of_shadow(original: &[Feature]) -> Vec<Feature> {
     use FeatureKind::{Policy, Publication, Rule};
     original.iter().filter(|f| !matches!(f.kind, Policy | Rule | Publication)).cloned().collect()
 }
 
-/// What a log, a key set or another table that only we use is meant to have.
+/// The features that a log, a key set or another table that only pgrecast uses must have.
 #[must_use]
 pub fn of_own(owner: &Ident, persistence: &str) -> Vec<Feature> {
     let feature = |kind, value: &str| Feature { kind, name: String::new(), value: value.to_owned() };
@@ -34,8 +34,8 @@ pub fn of_own(owner: &Ident, persistence: &str) -> Vec<Feature> {
     ]
 }
 
-/// What the new table is meant to have after the swap: what it had as the shadow, and what came over from the outgoing
-/// one.
+/// The features that the new table must have after the swap: those of the shadow, and the policies, rules and
+/// publications of the outgoing table.
 #[must_use]
 pub fn of_swapped(incoming: &[Feature], outgoing: &[Feature]) -> Vec<Feature> {
     use FeatureKind::{Policy, Publication, Rule};
@@ -43,7 +43,7 @@ pub fn of_swapped(incoming: &[Feature], outgoing: &[Feature]) -> Vec<Feature> {
     incoming.iter().chain(carried).cloned().collect()
 }
 
-/// The kinds that this change itself may give another value.
+/// The kinds of features that the change itself may alter.
 #[must_use]
 pub fn altered(alter: &Alter) -> Vec<FeatureKind> {
     use FeatureKind::{ForcedRowSecurity, Option, Persistence, ReplicaIdentity, RowSecurity};
@@ -60,7 +60,8 @@ pub fn altered(alter: &Alter) -> Vec<FeatureKind> {
     kinds
 }
 
-/// How `table` differs from what is meant, among features of these kinds.
+/// The differences between the features that `table` must have and those that were found, for the kinds that
+/// `is_compared` selects.
 #[must_use]
 pub fn differences(
     table: &QualifiedName,
@@ -89,7 +90,7 @@ pub fn differences(
     all
 }
 
-/// As a person would call it.
+/// Describes a feature in a message.
 fn shown(feature: &Feature) -> String {
     let Feature { kind, name, value } = feature;
     match kind {
@@ -113,7 +114,8 @@ fn shown(feature: &Feature) -> String {
     }
 }
 
-/// The statement that removes what was added. A column would leave its place in the rows, and a parent more than that.
+/// The statement that removes an added feature; none for a column, which would leave a dropped column in the table, or
+/// for a parent.
 fn take_off(table: &QualifiedName, feature: &Feature) -> Option<String> {
     let name = Ident::new(&feature.name);
     let of_schema = QualifiedName { schema: table.schema.clone(), name: name.clone() };
@@ -131,7 +133,7 @@ fn take_off(table: &QualifiedName, feature: &Feature) -> Option<String> {
     })
 }
 
-/// The statement that gives the table this feature again.
+/// The statement that restores a feature of the table.
 fn put_back(table: &QualifiedName, feature: &Feature) -> Option<String> {
     let Feature { kind, name, value } = feature;
     Some(match kind {

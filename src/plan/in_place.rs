@@ -341,8 +341,9 @@ pub fn locked_too(action: &Action, before: &Definition, after: &Definition) -> V
     gone.chain(new).filter(|key| !key.is_self_referencing()).cloned().collect()
 }
 
-/// The statements that set identities which an action gives to serial columns of `original` to the values of the serials'
-/// sequences. `table` is the table or its clone; the sequences are the real ones. Nobody inserts under the lock.
+/// For serial columns of `original` that become identities: the statements that set the new sequences to the values of
+/// the serials' sequences. `table` is the table or its clone; the serials' sequences are the real ones. No session can
+/// insert rows under the lock.
 #[must_use]
 pub fn go_on(
     original: &Definition,
@@ -359,7 +360,7 @@ pub fn go_on(
     columns.filter_map(|column| Some(set_identity(table, column.number, &serial(column)?.name))).collect()
 }
 
-/// Finds the identity in the catalog, because the server chooses its name. It never goes back, nor leaves its limits.
+/// Finds the identity in the catalog, because the server chooses its name. Never sets it back, or beyond its limits.
 fn set_identity(table: &QualifiedName, column: i16, serial: &QualifiedName) -> String {
     let table = Literal(&table.to_string()).to_string();
     format!(

@@ -80,7 +80,7 @@ pub fn of_manager(original: &Definition, manager: Manager) -> Refusal {
         Manager::Citus => (
             Code::Distributed,
             "Citus has distributed it: its rows are on other nodes",
-            "Use the functions of Citus, as alter_distributed_table.",
+            "Use the functions of Citus, such as alter_distributed_table.",
         ),
         Manager::Timescale => (
             Code::Hypertable,
@@ -145,7 +145,7 @@ pub fn of_table(original: &Definition, attached: &[Attached]) -> Vec<Refusal> {
         let message = "a foreign key with PERIOD is not carried over";
         refusals.push(
             Refusal::new(Code::TemporalKey, object, message)
-                .hint("Drop it before and create it again after the swap."),
+                .hint("Drop it first, and create it again after the swap."),
         );
     }
     for index in original.indexes.iter().filter(|index| !index.is_valid) {
@@ -177,7 +177,7 @@ fn of_attached(object: &Attached) -> Refusal {
         "type" => (Code::Type, "it uses the table's row type"),
         "relation" => (Code::Relation, "it uses the table's row type"),
         "constant" => {
-            (Code::Constant, "it names the table by a constant, which would go on naming the former table")
+            (Code::Constant, "it names the table by a constant, which would still name the former table")
         }
         "inheritance" => (Code::Inheritance, "the table is part of an inheritance tree"),
         "extension" => (Code::Extension, "an extension owns the table"),
@@ -192,7 +192,7 @@ fn of_attached(object: &Attached) -> Refusal {
         Code::Publication => {
             "Create a publication of the tables by name or by schema, and use that one in the subscriptions."
         }
-        Code::Constant => "Drop it before and create it again after the swap.",
+        Code::Constant => "Drop it first, and create it again after the swap.",
         Code::Grant => "Revoke it and let the owner grant it.",
         _ => "Detach it from the table first.",
     };

@@ -4,8 +4,8 @@ use crate::catalog::{Definition, OwnedSequence};
 use crate::name::Ident;
 
 /// A serial sequence stays and changes its owner. An identity sequence belongs to the new table and takes over the
-/// value. If a serial becomes an identity, both are true: the column still owns the serial's sequence, as after a plain
-/// ALTER, which gives its value to the new identity, or gets it back in a rollback.
+/// value. If a serial becomes an identity, both apply: the column still owns the serial's sequence, as after a plain
+/// ALTER. The new identity takes over its value, and returns it in a rollback.
 #[derive(Debug, Clone)]
 pub enum SequenceMove {
     /// OWNED BY changes to this column of the incoming table, and the type too if the column was widened.
@@ -24,7 +24,7 @@ pub enum SequenceMove {
         from: OwnedSequence,
         /// The incoming table's sequence, under its name before the exchange.
         to: OwnedSequence,
-        /// Whether it is left alone where it is ahead: the change may have set its start.
+        /// Whether it keeps its value if that is further: the change may have set its start.
         only_forward: bool,
     },
 }
@@ -68,7 +68,7 @@ pub fn moves(
         .collect()
 }
 
-/// Between the sequence of a serial and that of an identity which takes its place.
+/// The moves between the sequence of a serial and that of the identity that replaces it, or the reverse.
 fn changed_kind(
     outgoing: &Definition,
     incoming: &Definition,
@@ -81,7 +81,7 @@ fn changed_kind(
         if let (Some(from), Some(to)) = (serial, identity) {
             moves.push(SequenceMove::Value { from: from.clone(), to: to.clone(), only_forward: true });
         }
-        // The serial's is owned by the outgoing column still.
+        // The outgoing column still owns the sequence of the serial.
         let owned = outgoing.sequences.iter().find(|other| !other.is_identity && other.column == column.name);
         let uses = |sequence: &&OwnedSequence| is_default(incoming, &new, sequence);
         if let (Some(from), Some(to)) = (identity_of(outgoing, &column.name), owned.filter(uses)) {
@@ -112,7 +112,7 @@ fn is_default(definition: &Definition, column: &Ident, sequence: &OwnedSequence)
     let name = default.strip_prefix("nextval('").and_then(|rest| rest.strip_suffix("'::regclass)"));
     name.is_some_and(|name| {
         let name = name.replace("''", "'");
-        // Without its schema where that is in the search_path.
+        // Without its schema, if the schema is in the search_path.
         name == sequence.name.shown() || name == sequence.name.name.shown()
     })
 }

@@ -1,6 +1,7 @@
-//! Rows elsewhere that hold the table's oid as a value, as audit tables do: after the swap it is the former table's.
+//! Rows of other tables that store the table's oid, as audit tables do. After the swap that oid belongs to the former
+//! table.
 //!
-//! Reads, each column for a moment only. Changes nothing.
+//! Reads only, for at most a second.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +12,10 @@ use crate::error::Result;
 use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::risk::{self, Risk};
 
-/// How long all of it may take: what is not read by then is named without a number.
+/// The time limit for all columns together. The remaining columns are reported without a number of rows.
 const BUDGET: Duration = Duration::from_secs(1);
 
-/// A risk for each column that holds it, or that could not be read in time.
+/// A risk for each column that contains the oid, or that could not be read in time.
 pub(super) async fn risks(client: &Client, original: &Definition) -> Result<Vec<Risk>> {
     let rows = client.query(&sql!("preview/list_oid_columns.sql").text(), &[&original.table.oid]).await?;
     if rows.is_empty() {
@@ -39,7 +40,7 @@ pub(super) async fn risks(client: &Client, original: &Definition) -> Result<Vec<
     Ok(risks)
 }
 
-/// How many rows; none if they can not be read, or not in so many milliseconds.
+/// The number of rows with this value; none if they cannot be read within the given time.
 async fn count(
     client: &Client,
     table: &QualifiedName,

@@ -95,7 +95,7 @@ struct Found {
     after: Vec<(Step, Step)>,
     /// The statements of the last step, also for both.
     last: Vec<(String, String)>,
-    /// The statements after these in the last step, likewise.
+    /// The statements that follow them in the last step, in the same form.
     go_on: Vec<(String, String)>,
     /// For each action in the last step, its lock and the foreign keys to other tables.
     locks: Vec<(LockMode, Vec<ForeignKey>)>,
@@ -126,7 +126,7 @@ struct Parts {
     before: Vec<(Step, Step)>,
     /// Statements of the one step under a lock.
     last: Vec<(String, String)>,
-    /// Statements that follow these in it.
+    /// The statements that follow them in that step.
     go_on: Vec<(String, String)>,
     /// Indexes to drop afterwards.
     drops: Vec<(Step, Step)>,
@@ -173,7 +173,7 @@ impl Scene<'_> {
         let statement = AlterStatement { actions: vec![action.clone()] };
         let drops = self.index_to_drop(action).await?;
         if self.is_dropped_before(action, found).await? {
-            // The table can not have both at once, and an application that needs the one would miss it.
+            // The table cannot have both indexes at once, and queries that need the old one would be slow.
             return Ok(false);
         }
         self.expect_new_index(action).await?;

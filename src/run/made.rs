@@ -1,8 +1,8 @@
-//! What was built is what was meant. An event trigger may add to every table that is created or altered; what it adds
-//! to a table of ours would stand on the application's table after the swap, or act on our log. It is taken off, or the
-//! change is refused.
+//! Checks that a table that pgrecast created has only the expected features. An event trigger may add features to every
+//! table that is created or altered. On a table of pgrecast they would be on the application's table after the swap, or
+//! affect the log. They are removed, or the change is refused.
 //!
-//! Alters tables of ours only, in the transaction that makes them. Run twice: finds nothing to do.
+//! Only alters tables of pgrecast, in the transaction that creates them. Run twice: finds nothing to do.
 
 use tokio_postgres::Client;
 
@@ -12,10 +12,10 @@ use crate::error::{Code, Error, Kind, Result};
 use crate::name::{Ident, QualifiedName};
 use crate::plan::feature::{Difference, altered, differences, of_own, of_shadow, of_swapped};
 
-/// Makes sure that the shadow has what the original has, before the ALTER runs on it.
+/// Makes sure that the shadow has the same features as the original, before the ALTER runs on it.
 ///
 /// # Errors
-/// [`Code::EventTrigger`] for what can not be taken off.
+/// [`Code::EventTrigger`] for a difference that cannot be removed.
 pub async fn expect_clone(
     client: &Client,
     original: u32,
@@ -26,7 +26,7 @@ pub async fn expect_clone(
     settle(client, shadow, &meant, |kind| has_same_types || kind != FeatureKind::Column).await
 }
 
-/// Makes sure of all but its shape, after the ALTER.
+/// Makes sure of the same after the ALTER, except for the shape and the features that the ALTER changes.
 ///
 /// # Errors
 /// As [`expect_clone`].
@@ -41,7 +41,7 @@ pub async fn expect_altered(
     settle(client, shadow, &meant, |kind| !kind.is_shape() && !altered.contains(&kind)).await
 }
 
-/// Makes sure that a table which only we use has nothing of others.
+/// Makes sure that nothing was added to a table that only pgrecast uses.
 ///
 /// # Errors
 /// As [`expect_clone`].
@@ -49,13 +49,13 @@ pub async fn expect_own(client: &Client, table: &QualifiedName, is_unlogged: boo
     let owner: String = client.query_one("select current_user::text", &[]).await?.try_get(0)?;
     let meant = of_own(&Ident::new(owner), if is_unlogged { "u" } else { "p" });
     let of_ours = |kind: FeatureKind| {
-        // Segments inherit.
+        // Segments inherit from the log.
         !kind.is_shape() && !matches!(kind, FeatureKind::Parent | FeatureKind::Child)
     };
     settle(client, table, &meant, of_ours).await
 }
 
-/// The same of the tables of the state, but for privileges: who may read them is not ours to say.
+/// The same for tables of the state, except for their privileges, which administrators may choose.
 ///
 /// # Errors
 /// As [`expect_clone`].
@@ -65,13 +65,13 @@ pub async fn expect_state(client: &Client, table: &QualifiedName) -> Result<()> 
     settle(client, table, &meant, |kind| !kind.is_shape() && kind != FeatureKind::Grant).await
 }
 
-/// The same error where the migration has begun: somebody has to decide.
+/// The same error after the migration has begun: a person must decide.
 #[must_use]
 pub fn begun(error: Error) -> Error {
     if error.kind == Kind::Refused { error.with_kind(Kind::NeedsPerson) } else { error }
 }
 
-/// What both tables of a swap have before it.
+/// The features of both tables before the swap.
 #[derive(Debug)]
 pub struct Before {
     query: tokio_postgres::Statement,
@@ -80,7 +80,7 @@ pub struct Before {
 }
 
 impl Before {
-    /// Reads it.
+    /// Reads them.
     pub async fn read(client: &Client, incoming: u32, outgoing: u32) -> Result<Self> {
         let query = Feature::prepare(client).await?;
         let incoming = Feature::list_by(client, &query, incoming).await?;
@@ -88,10 +88,10 @@ impl Before {
         Ok(Before { query, incoming, outgoing })
     }
 
-    /// Makes sure that the swap gave both tables what was meant, in its transaction.
+    /// Makes sure that both tables have the expected features at the end of the swap, in its transaction.
     ///
     /// # Errors
-    /// [`Kind::NeedsPerson`] when something else changed one of them.
+    /// [`Kind::NeedsPerson`] if something else changed one of them.
     pub async fn expect_swapped(
         &self,
         client: &Client,
@@ -99,7 +99,7 @@ impl Before {
         name: &QualifiedName,
     ) -> Result<()> {
         let meant = of_swapped(&self.incoming, &self.outgoing);
-        // The identity comes with its index.
+        // The replica identity is set together with its index.
         let is_compared = |kind: FeatureKind| !kind.is_shape() && kind != FeatureKind::ReplicaIdentity;
         let found = Feature::list_by(client, &self.query, incoming).await?;
         let mut all = differences(name, &meant, &found, is_compared);
@@ -118,7 +118,7 @@ impl Before {
     }
 }
 
-/// Takes off what differs, once: what comes back by itself is refused.
+/// Removes the differences, once. Refuses the change if they reappear.
 async fn settle(
     client: &Client,
     table: &QualifiedName,
@@ -134,12 +134,12 @@ async fn settle(
     if found.is_empty() {
         return Ok(());
     }
-    // While the transaction can be asked.
+    // Read now: after an error the transaction rejects queries.
     let hint = hint(client).await?;
     let refused = |difference: &Difference| Error::refused(Code::EventTrigger, words(difference)).hint(&hint);
     for difference in found {
         let Some(remedy) = &difference.remedy else { return Err(refused(&difference)) };
-        tracing::info!(table = %table.shown(), what = difference.what, "added by something else: taken off");
+        tracing::info!(table = %table.shown(), what = difference.what, "removing what something else added");
         if let Err(error) = client.batch_execute(remedy).await {
             let error = Error::from(error);
             if error.sqlstate.is_none() {

@@ -1,4 +1,4 @@
-//! Opens the sessions of a run, and records each as ours before it does anything: whoever looks later knows it by that.
+//! Opens the sessions of a run and records each of them before it does anything, so that other runs can identify it.
 
 use uuid::Uuid;
 
@@ -6,7 +6,7 @@ use crate::db::{Backend, Session, Sessions};
 use crate::error::Result;
 use crate::state::session;
 
-/// Opens sessions under the owner and the settings of a migration, recorded under it.
+/// Opens sessions with the owner and the settings of a migration, and records them for it.
 #[derive(Debug, Clone)]
 pub struct OwnSessions {
     sessions: Sessions,
@@ -20,13 +20,13 @@ impl OwnSessions {
         OwnSessions { sessions, migration }
     }
 
-    /// Opens one. `purpose` says what it is for.
+    /// Opens a session for the given purpose.
     pub async fn open(&self, purpose: &str) -> Result<Session> {
         let session = self.sessions.open(purpose).await?;
         self.record(session, purpose).await
     }
 
-    /// Opens one that writes much, and whose commits need not wait for the disk.
+    /// Opens a session that writes much, and whose commits need not wait for the disk.
     pub async fn open_worker(&self, purpose: &str) -> Result<Session> {
         let session = self.sessions.open_worker(purpose).await?;
         self.record(session, purpose).await

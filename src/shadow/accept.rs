@@ -1,10 +1,11 @@
-//! What the server says when it does not accept a statement of the change.
+//! The error for a statement of the change that the server does not accept.
 
 use crate::alter::AlterStatement;
 use crate::catalog::Definition;
 use crate::error::{Code, Error, Kind};
 
-/// The server's refusal of a statement; it speaks of the shadow and of stand-ins, and `in_words` of the table.
+/// Turns the server's error into a refusal. Its text names the shadow and stand-ins; `in_words` replaces these names by
+/// those of the application's tables.
 pub(super) fn not_accepted(
     error: Error,
     original: &Definition,

@@ -1,4 +1,4 @@
-//! The asked-for statements, run on the empty shadow one after the other.
+//! Runs the statements of the change on the empty shadow, in their order.
 
 use tokio_postgres::Client;
 
@@ -13,10 +13,10 @@ use crate::plan::Mapping;
 use crate::plan::mapping::Tracker;
 use crate::plan::shadow::Place;
 
-/// Runs them, and follows its columns through them.
+/// Runs them, and tracks how they change the columns.
 ///
 /// # Errors
-/// [`Code::NotAccepted`] with the server's words.
+/// [`Code::NotAccepted`] with the server's message.
 pub(super) async fn apply(
     client: &Client,
     original: &Definition,
@@ -75,6 +75,6 @@ pub(super) async fn apply(
     tracker.finish().map_err(|why| {
         Error::refused(Code::AddedThenAltered, why)
             .state("nothing was changed")
-            .hint("Add it with its default alone, and alter it by itself after the swap.")
+            .hint("Only add the column with its default, and alter it separately after the swap.")
     })
 }

@@ -38,7 +38,7 @@ pub(super) async fn template(
     Ok(template)
 }
 
-/// Makes a template with the columns of the table of this oid, and with their types in the table of that name.
+/// Creates a template with the columns of the table with this oid, and their types in the table with that name.
 pub(super) async fn make(
     client: &Client,
     template: &QualifiedName,

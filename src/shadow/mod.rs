@@ -99,12 +99,12 @@ pub async fn build(
     Ok(blueprint)
 }
 
-/// How the columns of a shadow differ from the beginning.
+/// How the columns of a shadow differ from those of the original when it is created.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Columns<'a> {
-    /// These come first.
+    /// The columns that come first.
     pub(crate) first: &'a [Ident],
-    /// Whether the first statement may be run before there are generated columns ([`retyped`]).
+    /// Whether the first statement may run before the generated columns are created ([`retyped`]).
     pub(crate) may_be_retyped: bool,
 }
 
@@ -114,7 +114,7 @@ pub(crate) struct Furnished {
     pub(crate) oid: u32,
     /// The stand-ins for tables that the change references.
     pub(crate) parents: Parents,
-    /// Columns that have their new types already: the first statement was run.
+    /// Columns that already have their new types, because the first statement was run.
     pub(crate) retyped: Vec<Ident>,
 }
 

@@ -1,7 +1,7 @@
-//! What the table has of its own oid in its definition: `'t'::regclass` in a default, `tableoid` in a generated column. The
-//! new table has another oid, and LIKE copies the constant as it is.
+//! Parts of the table's definition that depend on its own oid, such as `'t'::regclass` in a default or `tableoid` in a
+//! generated column. The new table has another oid, and LIKE copies the constant unchanged.
 //!
-//! Run twice: sets the same defaults. Killed midway: the caller's transaction never was.
+//! Run twice: sets the same defaults. Killed midway: the caller's transaction is rolled back.
 
 use std::collections::HashMap;
 
@@ -13,11 +13,11 @@ use crate::db::search_path;
 use crate::error::{Code, Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
 
-/// Lets the defaults of the shadow name the shadow, which is the table after the swap.
+/// Changes the defaults of the shadow that name the original so that they name the shadow, the table after the swap.
 ///
 /// # Errors
-/// Refused, where something else has the oid in it: what it says of a row would not be true of the same row in the new
-/// table.
+/// [`Code::NamesItself`] if anything other than a default depends on the oid: in the new table it could give another
+/// result for the same row.
 pub(super) async fn replace(client: &Client, original: &Definition, shadow: &QualifiedName) -> Result<()> {
     let path = search_path::current(client).await?;
     client.batch_execute(search_path::EMPTY).await?;
@@ -36,7 +36,7 @@ pub(super) async fn replace(client: &Client, original: &Definition, shadow: &Qua
             return Err(Error::refused(Code::NamesItself, message)
                 .about(format!("{kind} {name}"))
                 .state("nothing was changed")
-                .hint("Drop it before and create it again after the swap."));
+                .hint("Drop it first, and create it again after the swap."));
         }
         let definition: String = row.try_get("definition")?;
         let set = format!(

@@ -67,11 +67,11 @@ struct Carrying<'a> {
     aside: HashMap<QualifiedName, QualifiedName>,
     /// Functions whose signatures have the row type of one of the relations.
     functions: Vec<Referrer>,
-    /// Those among them that are made anew already, since a view calls them.
+    /// Those among them for which the statements are complete, because a view calls them.
     carried: HashSet<u32>,
-    /// Views of which a copy is on the stage.
+    /// Views that have a copy on the stage.
     staged: HashSet<u32>,
-    /// Functions that are on the stage only.
+    /// Functions that have a copy on the stage although they are not changed.
     tried: HashSet<u32>,
     list: Vec<Dependent>,
 }
@@ -175,16 +175,16 @@ impl<'a> Carrying<'a> {
         Ok(())
     }
 
-    /// The functions that a view calls and that are made anew, because the row type of a changing relation is in their
-    /// signatures.
+    /// The functions that a view calls and that must be created again, because their signatures contain the row type of
+    /// a changing relation.
     fn functions_called(&self, view: &View) -> Vec<Referrer> {
         let is_changing = |function: &&Referrer| function.types.iter().any(|oid| self.changing.contains(oid));
         let functions = self.functions.iter().filter(|function| view.calls.contains(&function.oid));
         functions.filter(is_changing).cloned().collect()
     }
 
-    /// The row type of what stands on the stage is another one: functions of it that the view calls, and that stay as they
-    /// are, are tried there too.
+    /// Copies functions that the view calls and that are not changed, if their signatures contain the row type of a
+    /// relation on the stage: the copy of that relation has another row type.
     async fn try_others_called(&mut self, view: &View) -> Result<()> {
         for function in self.functions.iter().filter(|function| view.calls.contains(&function.oid)) {
             let is_of_staged = function.types.iter().any(|oid| self.staged.contains(oid));
@@ -195,7 +195,7 @@ impl<'a> Carrying<'a> {
         Ok(())
     }
 
-    /// Makes a function anew before the view that calls it.
+    /// Adds a function before the view that calls it, so that it is created again first.
     async fn function_of_view(&mut self, function: &Referrer) -> Result<()> {
         if !self.carried.insert(function.oid) {
             return Ok(());
@@ -214,7 +214,7 @@ impl<'a> Carrying<'a> {
             );
         }
         if let Some(function) = self.functions_called(old).first() {
-            return refuse(&format!("it calls function {}, which has to be made anew", function.shown));
+            return refuse(&format!("it calls function {}, which must be created again", function.shown));
         }
         let here = old.name.in_schema(&self.place.shadow.schema);
         if self.aside.values().any(|taken| *taken == here) {
@@ -265,8 +265,8 @@ impl<'a> Carrying<'a> {
         Ok(())
     }
 
-    /// Adds the statements that make one of them refer to the new table, as `new` does. It is dropped and created again if
-    /// `has_to_go`.
+    /// Adds the statements that make one of them refer to the new table, as `new` does. It is dropped and created again
+    /// if `has_to_go`.
     fn other(&mut self, old: &Referrer, new: &Referrer, has_to_go: bool) -> Result<()> {
         let kind = Kind::from(old.kind);
         let is_carried = self.carried.contains(&old.oid);

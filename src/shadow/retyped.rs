@@ -1,6 +1,6 @@
-//! Columns that generated columns read, and that get another type: the server does not alter such a column. So the
-//! first statement of a change runs on a table without generated columns, and the shadow is made like that one from the
-//! beginning, with the generated columns in their places.
+//! Columns that change their type although a generated column reads them, which the server does not allow. So the first
+//! statement of the change runs on a table without generated columns, and the shadow is created like that table, with
+//! the generated columns in their places.
 
 use tokio_postgres::Client;
 
@@ -12,20 +12,20 @@ use crate::error::{Error, Result};
 use crate::name::{Ident, QualifiedName, sql};
 use crate::plan::shadow::Place;
 
-/// What the shadow is made of instead of the original.
+/// The tables from which the shadow is created instead of the original.
 pub(super) struct Retyped {
-    /// The table to be made like, under the original's other properties.
+    /// The table to copy columns from, with the other properties of the original.
     pub(super) source: Definition,
-    /// The columns in their order, generated ones among them.
+    /// A table with all columns in their order, including the generated ones.
     pub(super) template: QualifiedName,
     /// The columns with another type.
     pub(super) columns: Vec<Ident>,
 }
 
-/// Makes it, if the change begins with a statement that gives such columns another type and does nothing else.
+/// Creates these tables if the first statement of the change only changes types, and that of such a column.
 ///
 /// # Errors
-/// The server's, when it does not accept the statement.
+/// [`crate::error::Code::NotAccepted`] if the server does not accept the statement.
 pub(super) async fn make(
     client: &Client,
     original: &Definition,
@@ -65,7 +65,7 @@ pub(super) async fn make(
     Ok(Some(Retyped { source: Definition { table, ..original.clone() }, template, columns }))
 }
 
-/// The columns that a statement gives another type by their assignment casts, when it does nothing else.
+/// The columns whose type a statement changes without USING, if it does nothing else.
 fn retyped(statement: &AlterStatement) -> Option<Vec<Ident>> {
     let columns = statement.actions.iter().map(|action| match &action.kind {
         ActionKind::SetType { column, using: None } => Some(column.clone()),
@@ -74,7 +74,7 @@ fn retyped(statement: &AlterStatement) -> Option<Vec<Ident>> {
     columns.collect()
 }
 
-/// The statements that ALTER TYPE runs for identity columns besides.
+/// The statements that change the types of identity sequences, as ALTER TYPE does.
 pub(super) async fn of_sequences(client: &Client, oid: u32, columns: &[Ident]) -> Result<Vec<String>> {
     let all = Column::list(client, oid).await?;
     let sequences = OwnedSequence::list(client, oid).await?;
@@ -88,7 +88,7 @@ pub(super) async fn of_sequences(client: &Client, oid: u32, columns: &[Ident]) -
         .collect())
 }
 
-/// The shadow's columns as they would be with the types of the original.
+/// The columns of the shadow with the types that they had in the original.
 pub(super) fn before(original: &Definition, now: &[Column], columns: &[Ident]) -> Vec<Column> {
     now.iter()
         .map(|now| match original.columns.iter().find(|old| old.name == now.name) {

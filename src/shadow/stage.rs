@@ -21,9 +21,9 @@ pub struct Stage<'a> {
     /// The role of this session.
     owner: &'a Ident,
     prefix: String,
-    /// What stands for a relation.
+    /// The copy of each relation.
     places: HashMap<QualifiedName, QualifiedName>,
-    /// The name of each function and what stands for it: a function may have the name of a relation, or of another.
+    /// The name of each function and of its copy. By oid, because several functions can have the same name.
     functions: HashMap<u32, (QualifiedName, QualifiedName)>,
     schemas: HashMap<Ident, Ident>,
 }
@@ -48,7 +48,7 @@ impl<'a> Stage<'a> {
         self.places.insert(real.clone(), place.clone());
     }
 
-    /// Where something stands, by the schema of its original.
+    /// The name of a copy: its schema depends on the schema of the original.
     async fn home_of(&mut self, real: &QualifiedName) -> Result<QualifiedName> {
         if let Some(schema) = self.schemas.get(&real.schema) {
             return Ok(real.in_schema(schema));
@@ -121,7 +121,7 @@ impl<'a> Stage<'a> {
         Ok(statements)
     }
 
-    /// Creates it for the copies.
+    /// Creates a copy of a function, rule or policy that refers to the copies.
     pub async fn mirror_other(&mut self, other: &Referrer) -> Result<()> {
         let mut statements = Vec::new();
         if let Some(table) = other.table.as_ref().filter(|table| !self.places.contains_key(table)) {

@@ -1,5 +1,5 @@
-//! What names a column of the shadow whose type is to change, and would keep the server from changing it. A trigger is
-//! taken off for that statement: nothing fires on an empty table that only we use.
+//! Objects that name a column whose type changes, so that the server does not allow the change. A trigger is dropped
+//! for that statement and created again: none has to fire on an empty table that only pgrecast uses.
 
 use tokio_postgres::Client;
 
@@ -8,11 +8,10 @@ use crate::catalog::{Trigger, TriggerState};
 use crate::error::{Code, Error, Result};
 use crate::name::{Ident, Literal, QualifiedName, sql};
 
-/// Takes the triggers off that name such a column, in UPDATE OF or WHEN, and gives the statements that create them
-/// again.
+/// Drops the triggers that name such a column in UPDATE OF or WHEN. Returns the statements that create them again.
 ///
 /// # Errors
-/// [`Code::NotAccepted`] when a generated column reads it: what the server creates again for that stands elsewhere.
+/// [`Code::NotAccepted`] if a generated column reads the column.
 pub(super) async fn take_off(
     client: &Client,
     oid: u32,
@@ -56,13 +55,13 @@ pub(super) async fn take_off(
 
 fn is_read(generated: &Ident, column: &Ident) -> Error {
     let message = format!(
-        "column {} can not get another type: generated column {} reads it",
+        "the type of column {} cannot be changed: generated column {} reads it",
         column.shown(),
         generated.shown()
     );
     Error::refused(Code::NotAccepted, message).about(generated.shown()).state("nothing was changed").hint(format!(
         "Drop {0} and add it again in the same change: --alter 'drop column {0}', then the new type, then --alter 'add \
-         column {0} .. generated always as (..) stored'. It is the last column then; --columns puts it elsewhere.",
+         column {0} .. generated always as (..) stored'. It is then the last column; --columns changes the order.",
         generated.shown()
     ))
 }

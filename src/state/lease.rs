@@ -1,5 +1,6 @@
-//! Who leads a migration: the session that the migration's row names. Changed by compare-and-set, so that of several that
-//! see the same dead leader one succeeds it. To write there takes rights on the state; no lock is held meanwhile.
+//! The leader of a migration is the session that the migration's row names. It is changed by compare-and-set: if
+//! several sessions find that the leader no longer exists, only one of them succeeds it. This requires write access to
+//! the state. No lock is held while a session leads.
 
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -14,14 +15,14 @@ use crate::name::sql;
 pub struct Leader {
     /// The migration.
     pub migration: Uuid,
-    /// Its session in the state; none when it was given back.
+    /// Its session in the state; none if the lease was released.
     pub session: Option<i64>,
-    /// That session's backend, which may be gone.
+    /// The backend of that session, which may no longer exist.
     pub backend: Option<Backend>,
 }
 
 impl Leader {
-    /// The leaders of a migration and of all others of the same tables.
+    /// The leaders of a migration and of all other migrations of the same tables.
     pub async fn list(client: &Client, migration: Uuid) -> Result<Vec<Self>> {
         let rows = client.query(&sql!("state/list_leaders.sql").text(), &[&migration]).await?;
         rows.iter()
@@ -36,7 +37,7 @@ impl Leader {
     }
 }
 
-/// Makes this session the leader, if all of these still are as they were seen. `None`: somebody was faster.
+/// Makes this session the leader if no leader has changed since `seen` was read. `None`: another session was faster.
 pub async fn take(
     client: &Client,
     migration: Uuid,
@@ -62,7 +63,7 @@ pub async fn take(
     Ok(Some(session))
 }
 
-/// Nobody leads the migration any more, if this session still does.
+/// Leaves the migration without a leader, if this session still leads it.
 pub async fn give_back(client: &Client, migration: Uuid, session: i64) -> Result<()> {
     const TEXT: &str = "update pgrecast.migration set leader = null where id = $1 and leader = $2";
     client.execute(TEXT, &[&migration, &session]).await?;

@@ -28,7 +28,7 @@ pub(super) struct Exchange {
     pub(super) owner: Ident,
     pub(super) search_path: String,
     pub(super) digest: Fingerprint,
-    /// As both are; the fingerprint, read under the lock, says that they still are.
+    /// The features of both tables. The fingerprint, read under the lock, shows that they have not changed.
     pub(super) before: Before,
 }
 

@@ -73,7 +73,7 @@ pub async fn older(
 ) -> Result<Vec<String>> {
     let everywhere = readers == Readers::Everywhere;
     let living = Backend::living(client, &session::list(client, None).await?).await?;
-    // The run waits for a session that is only likely to be ours.
+    // The run also waits for a session that is not certainly ours.
     let ours: Vec<i32> = living.iter().filter(|one| one.is_certain).map(|one| one.pid).collect();
     let statement = sql!("swap/list_older.sql").text();
     let rows = client.query(&statement, &[&point.xid, &point.at, &point.xmin, &everywhere, &ours]).await?;

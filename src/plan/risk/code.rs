@@ -60,7 +60,7 @@ codes! {
             "A sequence has given out half of the values that its column can hold, or more.",
             "Give the column a wider type in time.";
         OidValues = "oid-values",
-            "Rows of a table hold the oid of the table or of its row type, in a column of type oid, regclass or regtype. It becomes the oid of the former table, and of none after cleanup.",
+            "Rows of a table hold the oid of the table or of its row type, in a column of type oid, regclass or regtype. After the swap it is the oid of the former table, and after cleanup of no table.",
             "Update them right after the swap: the plan shows the statement.";
         Subscribers = "subscribers",
             "A publication sends the table's rows to subscribers, whose apply may stop.",

@@ -60,7 +60,7 @@ pub fn oid_values(
     let rows = match count {
         Some(1) => "1 row holds".to_owned(),
         Some(count) => format!("{count} rows hold"),
-        None => "it could not be read in a moment: rows that hold".to_owned(),
+        None => "it could not be read within a second: rows that hold".to_owned(),
     };
     let kind = if type_name == "regtype" { "regtype" } else { "regclass" };
     let name = Literal(&original.table.name.to_string()).to_string();
@@ -69,8 +69,8 @@ pub fn oid_values(
         Code::OidValues,
         format!("{}.{}", table.shown(), column.shown()),
         format!(
-            "{rows} the oid of the table, {value}{} {verb} the former table from the swap on, and none after cleanup. Run right \
-             after the swap: update {table} set {column} = {name}::{kind} where {column} = {value};",
+            "{rows} the oid of the table, {value}{} {verb} the former table after the swap, and no table after cleanup. Run \
+             right after the swap: update {table} set {column} = {name}::{kind} where {column} = {value};",
             if count.is_some() { ", and" } else { "," }
         ),
     )
@@ -256,13 +256,13 @@ fn new_identities<'a>(original: &'a Definition, blueprint: &'a Blueprint) -> imp
     })
 }
 
-/// An existing column gets an identity that knows nothing of its values.
+/// An existing column becomes an identity whose sequence does not consider the existing values.
 fn identity_start(table: &QualifiedName, column: &Ident) -> Risk {
     Risk::new(
         Code::IdentityStart,
         format!("{}.{}", table.shown(), column.shown()),
         format!(
-            "its new sequence starts at its own start value, whatever values the column has. Run right after the change: \
+            "its new sequence starts at its own start value, not after the existing values. Run right after the change: \
              select setval(pg_get_serial_sequence({}, {}), (select max({column}) from {table}));",
             Literal(&table.to_string()),
             Literal(column.as_str())

@@ -1,4 +1,4 @@
-//! What an event trigger adds to every table is on none of ours: taken off, or the change is refused before it begins.
+//! What an event trigger adds to every table is removed from our tables, or the change is refused before it begins.
 
 use crate::support::*;
 
@@ -61,7 +61,7 @@ async fn what_is_added_to_every_table_is_taken_off_ours() {
                        or exists (select from pg_publication_rel r where r.prrelid = c.oid))";
     assert_eq!(db.query_value::<i64>(ours).await, 0, "nor is any of it on tables that only we use");
     db.execute("update t set note = 'x' where id < 9").await;
-    // The one row that the state is created with is there before anything can be taken off.
+    // The first row of the state is inserted when it is created, before added triggers can be dropped.
     let written = db.query_column::<String>("select what from seen").await;
     assert_eq!(written, ["pgrecast.version"]);
     db.pgrecast(&["rollback", "t"]).await.expect_code(0);
