@@ -2,13 +2,14 @@
 -- as soon as the swap has committed: then this one continues 1000 values later, if its range has them. Such a session
 -- need not wait for a lock yet. So there is no gap only if no value was taken since this sequence was last set to the
 -- other one's, and no other session is in a transaction now.
--- $1 oid of the sequence, $2 last value of the other one, $3 whether that was taken, $4 whether to leave the sequence
--- alone if it would go back or leave its limits.
+-- $1 oid of the sequence, $2 last value of the other one, $3 whether that was taken, $4 whether the other one is a
+-- serial's, or was one: it keeps its name, so there is no gap, and the sequence is left alone if it would go back or leave
+-- its limits.
 -- Lock: ROW EXCLUSIVE on the sequence.
 select pg_catalog.setval(g.seqrelid, case when g.is_gap then g.later::bigint else $2::int8 end, g.is_gap or $3)
 from (
     select s.seqrelid, n.later,
-           n.later between s.seqmin and s.seqmax
+           not $4 and n.later between s.seqmin and s.seqmax
                and (pg_catalog.pg_sequence_last_value(s.seqrelid) is distinct from case when $3 then $2::int8 end
                     or exists (
                         -- All may see these columns of other sessions. Autovacuum has no role.
