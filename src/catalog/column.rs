@@ -33,8 +33,8 @@ pub struct Column {
     pub base_name: String,
     /// The type modifier of the base type; -1 is none.
     pub base_typmod: i32,
-    /// `typtype` of the base type.
-    pub base_kind: String,
+    /// Whether that type is an enum.
+    pub base_is_enum: bool,
     /// Whether it is an array of a type whose length cast depends on being explicit.
     pub element_is_varlength: bool,
     /// Whether the column's type is a domain.
@@ -71,7 +71,7 @@ impl Column {
             base_schema: row.try_get("type_schema")?,
             base_name: row.try_get("base_name")?,
             base_typmod: row.try_get("base_typmod")?,
-            base_kind: row.try_get("type_kind")?,
+            base_is_enum: row.try_get::<_, &str>("type_kind")? == "e",
             element_is_varlength: row.try_get("element_is_varlength")?,
             is_domain: row.try_get("is_domain")?,
             is_not_null: row.try_get("is_not_null")?,

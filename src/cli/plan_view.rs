@@ -1,7 +1,7 @@
 //! The plan as text.
 
 use pgrecast::plan::Plan;
-use pgrecast::plan::estimate::Span;
+use pgrecast::plan::estimate::{Basis, Span};
 use pgrecast::plan::layout::{HEADER, Layout};
 use pgrecast::plan::report::ColumnChange;
 
@@ -148,7 +148,7 @@ fn locks(out: &mut Page, plan: &Plan) {
     let line = format!("swap             ACCESS EXCLUSIVE on {}, some tens of ms", objects.join(", "));
     out.wrap("  ", "                   ", &line);
     out.line("  each requested for at most 300 ms at a time, and retried");
-    let basis = if e.basis == "sample" {
+    let basis = if e.basis == Basis::Sample {
         "measured on a sample"
     } else {
         "estimated from the size; --sample measures"

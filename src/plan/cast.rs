@@ -40,7 +40,7 @@ pub fn is_one_to_one(from: &Column, to: &Column) -> bool {
     if from.type_name == to.type_name {
         return true;
     }
-    if from.base_schema != "pg_catalog" && from.base_name != "citext" && from.base_kind != "e" {
+    if from.base_schema != "pg_catalog" && from.base_name != "citext" && !from.base_is_enum {
         return false;
     }
     let unlimited = to.base_typmod < 0;
@@ -52,7 +52,7 @@ pub fn is_one_to_one(from: &Column, to: &Column) -> bool {
         ("int2" | "int4" | "int8" | "uuid" | "text" | "varchar" | "bpchar" | "citext" | "name", _) => {
             into_text
         }
-        _ => from.base_kind == "e" && into_text,
+        _ => from.base_is_enum && into_text,
     }
 }
 
@@ -60,7 +60,7 @@ pub fn is_one_to_one(from: &Column, to: &Column) -> bool {
 /// value represents it. All other types are compared by their text.
 #[must_use]
 pub fn is_hashed_by_value(column: &Column) -> bool {
-    column.base_kind == "e"
+    column.base_is_enum
         || (column.base_schema == "pg_catalog"
             && matches!(
                 column.base_name.as_str(),
@@ -84,7 +84,7 @@ pub fn is_hashed_by_value(column: &Column) -> bool {
 /// Converts `expression`, of the type of `column`, to a value whose hash distinguishes images.
 #[must_use]
 pub fn image(expression: &Fragment, column: &Column) -> Fragment {
-    let text = if column.base_kind == "e" {
+    let text = if column.base_is_enum {
         format!("({expression})")
     } else {
         match column.base_name.as_str() {

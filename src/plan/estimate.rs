@@ -43,11 +43,21 @@ impl Span {
     }
 }
 
+/// What an estimate is computed from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Basis {
+    /// Sizes and statistics in the catalog.
+    Catalog,
+    /// The change of some rows, measured.
+    Sample,
+}
+
 /// The resources that the change needs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
-    /// `catalog`, or `sample` if it was measured.
-    pub basis: &'static str,
+    /// What it is computed from.
+    pub basis: Basis,
     /// Number of rows according to the statistics.
     pub rows: i64,
     /// Size of the table now, without indexes.
@@ -106,7 +116,7 @@ pub fn estimate(original: &Definition, class: Class, keeps_all: bool, sample: Op
         }
     };
     Estimate {
-        basis: if class == Class::Copy && sample.is_some() { "sample" } else { "catalog" },
+        basis: if class == Class::Copy && sample.is_some() { Basis::Sample } else { Basis::Catalog },
         rows: table.rows_estimated as i64,
         table_bytes: table.table_bytes,
         total_bytes: all as i64,

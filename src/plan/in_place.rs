@@ -129,7 +129,7 @@ pub fn recipe(
     let mut recipe = Recipe::default();
     let clone = &after.table.name;
     let table = at(clone);
-    let key = shown_key(before, ToString::to_string, "ctid");
+    let key = shown_key(before, |_, column| column.to_string(), "ctid");
     for column in &after.columns {
         let old = before.columns.iter().find(|old| old.number == column.number);
         if old.is_some_and(|old| column.is_not_null && !old.is_not_null) {

@@ -59,7 +59,7 @@ pub(crate) mod tests {
             base_schema: "pg_catalog".into(),
             base_name: base_name.into(),
             base_typmod: -1,
-            base_kind: "b".into(),
+            base_is_enum: false,
             element_is_varlength: false,
             is_domain: false,
             is_not_null: true,

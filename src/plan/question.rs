@@ -70,17 +70,19 @@ fn can_compare(column: &Column) -> bool {
     !WITHOUT_EQUALITY.contains(&column.base_name.as_str())
 }
 
-/// The key of a row as text, or its position if there is no key. `name` gives the name of a column in the query.
+/// The key of a row as text, or its position if there is no key. `name` gives the name of a column in the query, from its
+/// index in the key and its name in the table.
 #[must_use]
-pub fn shown_key(original: &Definition, name: impl Fn(&Ident) -> String, place: &str) -> Fragment {
+pub fn shown_key(original: &Definition, name: impl Fn(usize, &Ident) -> String, place: &str) -> Fragment {
     let key = original.indexes.iter().find(|index| index.is_primary);
     let parts: Vec<String> = key
         .iter()
         .flat_map(|key| &key.key_columns)
         .filter_map(|number| original.column(*number))
-        .map(|column| {
+        .enumerate()
+        .map(|(n, column)| {
             let label = format!("{} = ", column.name.shown());
-            format!("{} || ({})::pg_catalog.text", Literal(&label), name(&column.name))
+            format!("{} || ({})::pg_catalog.text", Literal(&label), name(n, &column.name))
         })
         .collect();
     let place = format!("'at ' || ({place})::pg_catalog.text");

@@ -64,11 +64,7 @@ pub async fn of_copy_risks(
         .flat_map(|index| &index.key_columns)
         .filter_map(|number| original.column(*number).map(|column| column.name.clone()))
         .collect();
-    let key = shown_key(
-        original,
-        |column| format!("f.k{}", keys.iter().position(|key| key == column).unwrap_or_default() + 1),
-        "f.tid",
-    );
+    let key = shown_key(original, |n, _| format!("f.k{}", n + 1), "f.tid");
     let outputs = Fragment::join((1..=blueprint.forward.columns().len()).map(|n| format!("f.c{n}")), ", ");
     let source = blueprint.forward.source(&original.table.name, &keys);
     let survey = Arc::new(Survey { questions, source, outputs, key });
