@@ -159,6 +159,7 @@ async fn under_lock(
             definition::record(client, digest, change, pair.to_oid).await?;
         }
     }
+    hold.limit(client).await?;
     // The phase in memory changes only after the commit is confirmed.
     let before = migration.phase;
     migration.advance(client, to).await?;
@@ -167,6 +168,7 @@ async fn under_lock(
     migration.record_swap(client, &xid, &LockCost { held_ms, ..story.cost() }).await?;
     // The last look at who is in a transaction.
     for (exchange, values) in exchanges.iter().zip(&values) {
+        hold.limit(client).await?;
         sequences::set_identities(client, exchange, values).await?;
     }
     Ok(to)
