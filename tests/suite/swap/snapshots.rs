@@ -178,3 +178,35 @@ async fn an_imported_snapshot_is_as_old_as_the_one_it_was_exported_from() {
     run.wait().await.expect_code(0);
     end(&db).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_imported_while_the_swap_waits_is_waited_for_before_the_swap() {
+    let db = TestDb::create("imported_late").await;
+    fill(&db).await;
+    let reader = db.connect().await;
+    reader.batch_execute("begin; select from t limit 0").await.unwrap();
+    let run = db.spawn(&CHANGE);
+    wait_until("the swap is tried", async || run.stderr_so_far().contains("swap: lock not granted")).await;
+    let exporter = with_snapshot(&db, "repeatable read").await;
+    let name: String = exporter.query_one("select pg_export_snapshot()", &[]).await.unwrap().get(0);
+    let waits_for = async |client: &Client| -> bool {
+        let pid: i32 = client.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+        let reason = "select coalesce(max(waiting_for), '') from pgrecast.migration";
+        db.query_value::<String>(reason).await.contains(&format!("pid {pid} "))
+    };
+    wait_until("the exporter is waited for", async || waits_for(&exporter).await).await;
+    // Begun after the point that is waited for now, and no other point follows before the swap.
+    let importer = db.connect().await;
+    let import = format!(
+        "begin isolation level repeatable read; set transaction snapshot '{name}'; select from other"
+    );
+    importer.batch_execute(&import).await.unwrap();
+    reader.batch_execute("commit").await.unwrap();
+    exporter.batch_execute("commit").await.unwrap();
+    drop(exporter);
+    wait_until("the importer is waited for", async || waits_for(&importer).await).await;
+    assert_eq!(db.query_value::<String>("select phase::text from pgrecast.migration").await, "verified");
+    importer.batch_execute("commit").await.unwrap();
+    run.wait().await.expect_code(0);
+    end(&db).await;
+}
